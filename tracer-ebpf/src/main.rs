@@ -1,21 +1,23 @@
-//! Placeholder.
+//! The eBPF programs: one per way to observe an event. User space attaches one way for each event
+//! (see the tracer's probe plan); the others are never loaded.
 #![no_std]
 #![no_main]
 
-use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
+mod context;
+mod emit;
+mod filter;
+mod hooks;
+mod offset;
+mod segment;
+mod sock;
 
-/// Placeholder.
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub fn state_btf(ctx: BtfTracePointContext) -> i32 {
-    let _ = ctx;
-    0
-}
-
+// bpf_probe_read_kernel, bpf_get_stack and the BTF-typed helpers are GPL-only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // The programs have no panicking path left after optimisation; the linker would refuse one.
     loop {}
 }

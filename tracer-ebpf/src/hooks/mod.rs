@@ -1,0 +1,6 @@
+//! One file per kernel event. A program's name is `EVENT_MECHANISM`; the probe plan refers to it.
+
+mod lookup;
+mod raw_send;
+mod reset;
+mod state;

@@ -1,0 +1,86 @@
+//! TCP segments that leave through a raw or packet socket: seen where every packet is handed to its
+//! device, in the sender's own context, and told by the kind of socket that owns the packet.
+//!
+//! This covers `raw_sendmsg`, `rawv6_sendmsg` and `packet_sendmsg` alike, without parsing user memory,
+//! and reports what was really handed over. It misses packet sockets with `PACKET_QDISC_BYPASS`.
+
+use aya_ebpf::{
+    EbpfContext,
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
+use aya_log_ebpf::debug;
+use tracer_ebpf::record::{KIND_RAW_SEND, RawSend, VIA_PACKET, VIA_RAW};
+
+use crate::{
+    context, emit, filter, offset, segment,
+    sock::{self, Access, Identity, Object, Probed, Typed},
+};
+
+const AF_PACKET: u16 = 17;
+const SOCK_RAW: u16 = 3;
+
+/// `tp_btf net_dev_queue(struct sk_buff *skb)`
+#[btf_tracepoint(function = "net_dev_queue")]
+pub(crate) fn raw_send_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    report(&ctx, Object::<Typed>::new(ctx.arg(0)));
+    0
+}
+
+/// `fentry __dev_queue_xmit(struct sk_buff *skb, struct net_device *sb_dev)`
+#[fentry]
+pub(crate) fn raw_send_fentry(ctx: FEntryContext) -> i32 {
+    report(&ctx, Object::<Typed>::new(ctx.arg(0)));
+    0
+}
+
+/// `kprobe __dev_queue_xmit(struct sk_buff *skb, struct net_device *sb_dev)`
+#[kprobe]
+pub(crate) fn raw_send_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(skb) = ctx.arg(0) {
+        report(&ctx, Object::<Probed>::new(skb));
+    }
+    0
+}
+
+#[inline(always)]
+fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
+    let Some(sk) = skb.follow(&offset::SKB_SK) else { return };
+    let Some(via) = raw_kind(sk) else { return };
+    let netns = sock::skb_netns(skb);
+    if !filter::wants(netns) {
+        return;
+    }
+    let Some(packet) = segment::outgoing(skb) else { return };
+    let mut header = emit::header::<RawSend>(KIND_RAW_SEND, netns, context::of(ctx.as_ptr()));
+    header.sock = sk.address();
+    header.cookie = sk.get(&offset::SK_COOKIE).unwrap_or(0);
+    let ends = Identity {
+        family: packet.family,
+        local: packet.source,
+        remote: packet.destination,
+        local_port: packet.source_port,
+        remote_port: packet.destination_port,
+    };
+    emit::set_ends(&mut header, &ends);
+    debug!(ctx, "raw send via {} flags {:x}", via, packet.segment.flags);
+    let record = RawSend { header, segment: packet.segment, via, reserved: [0; 3] };
+    emit::submit(KIND_RAW_SEND, |entry: *mut RawSend| {
+        // SAFETY: `entry` is reserved memory of that type.
+        unsafe { entry.write(record) };
+    });
+}
+
+/// The kind of raw sender that a socket is; `None` for every other socket.
+#[inline(always)]
+fn raw_kind<A: Access>(sk: Object<A>) -> Option<u8> {
+    if sk.get::<u16>(&offset::SK_FAMILY)? == AF_PACKET {
+        return Some(VIA_PACKET);
+    }
+    // TIME_WAIT and request sockets are no full sockets and end before sk_type.
+    let state: u8 = sk.get(&offset::SK_STATE)?;
+    if state == 6 || state == 12 {
+        return None;
+    }
+    (sk.get::<u16>(&offset::SK_TYPE)? == SOCK_RAW).then_some(VIA_RAW)
+}

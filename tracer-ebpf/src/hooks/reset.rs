@@ -1,0 +1,216 @@
+//! RSTs: sent as an answer (passive), sent to abort (active), received.
+
+use aya_ebpf::{
+    EbpfContext,
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
+};
+use aya_log_ebpf::debug;
+use tracer_ebpf::record::{
+    KIND_RST, NO_REASON, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, Rst, Segment,
+};
+
+use crate::{
+    context, emit, filter, offset,
+    segment::{self, Packet},
+    sock::{self, Access, Identity, Object, Probed, Typed},
+};
+
+/// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
+/// 6.10 and later. It fires after the checks that may suppress the RST; `skb` is null for an active one.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn sent_tp_btf_reason(ctx: BtfTracePointContext) -> i32 {
+    let (sk, skb, reason) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), ctx.arg(2));
+    if skb.is_null() {
+        active(&ctx, sk, reason);
+    } else if filter::RESET_TP_PASSIVE.load() != 0 {
+        passive(&ctx, sk, skb, reason, false);
+    }
+    0
+}
+
+/// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, before 6.10: passive
+/// resets without a full socket do not pass here, so only the active ones are taken.
+#[btf_tracepoint(function = "tcp_send_reset")]
+pub(crate) fn sent_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    let skb: *const u8 = ctx.arg(1);
+    if skb.is_null() {
+        active(&ctx, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
+    }
+    0
+}
+
+/// `fentry tcp_v{4,6}_send_reset(const struct sock *sk, struct sk_buff *skb, enum sk_rst_reason reason)`
+macro_rules! passive_fentry {
+    ($name:ident, $reason:expr) => {
+        #[fentry]
+        pub(crate) fn $name(ctx: FEntryContext) -> i32 {
+            let reason: fn(&FEntryContext) -> u32 = $reason;
+            passive(&ctx, Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), reason(&ctx), true);
+            0
+        }
+    };
+}
+passive_fentry!(passive4_fentry, |_| NO_REASON);
+passive_fentry!(passive6_fentry, |_| NO_REASON);
+passive_fentry!(passive4_fentry_reason, |ctx| ctx.arg(2));
+passive_fentry!(passive6_fentry_reason, |ctx| ctx.arg(2));
+
+/// `kprobe tcp_v{4,6}_send_reset(const struct sock *sk, struct sk_buff *skb, enum sk_rst_reason reason)`
+macro_rules! passive_kprobe {
+    ($name:ident, $reason:expr) => {
+        #[kprobe]
+        pub(crate) fn $name(ctx: ProbeContext) -> u32 {
+            let reason: fn(&ProbeContext) -> Option<u32> = $reason;
+            if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
+                let reason = reason(&ctx).unwrap_or(NO_REASON);
+                passive(&ctx, Object::<Probed>::new(sk), Object::<Probed>::new(skb), reason, true);
+            }
+            0
+        }
+    };
+}
+passive_kprobe!(passive4_kprobe, |_| None);
+passive_kprobe!(passive6_kprobe, |_| None);
+passive_kprobe!(passive4_kprobe_reason, |ctx| ctx.arg(2));
+passive_kprobe!(passive6_kprobe_reason, |ctx| ctx.arg(2));
+
+/// `fentry tcp_send_active_reset(struct sock *sk, gfp_t priority)`, `(sk, reason)` or `(sk, priority, reason)`
+macro_rules! active_fentry {
+    ($name:ident, $reason:expr) => {
+        #[fentry]
+        pub(crate) fn $name(ctx: FEntryContext) -> i32 {
+            let reason: fn(&FEntryContext) -> u32 = $reason;
+            active(&ctx, Object::<Typed>::new(ctx.arg(0)), reason(&ctx));
+            0
+        }
+    };
+}
+active_fentry!(active_fentry, |_| NO_REASON);
+active_fentry!(active_fentry_reason1, |ctx| ctx.arg(1));
+active_fentry!(active_fentry_reason2, |ctx| ctx.arg(2));
+
+/// `kprobe tcp_send_active_reset`, with the same three prototypes
+macro_rules! active_kprobe {
+    ($name:ident, $reason:expr) => {
+        #[kprobe]
+        pub(crate) fn $name(ctx: ProbeContext) -> u32 {
+            let reason: fn(&ProbeContext) -> Option<u32> = $reason;
+            if let Some(sk) = ctx.arg(0) {
+                active(&ctx, Object::<Probed>::new(sk), reason(&ctx).unwrap_or(NO_REASON));
+            }
+            0
+        }
+    };
+}
+active_kprobe!(active_kprobe, |_| None);
+active_kprobe!(active_kprobe_reason1, |ctx| ctx.arg(1));
+active_kprobe!(active_kprobe_reason2, |ctx| ctx.arg(2));
+
+/// `fentry tcp_reset(struct sock *sk, struct sk_buff *skb)`, from about 5.11
+#[fentry]
+pub(crate) fn received_fentry_skb(ctx: FEntryContext) -> i32 {
+    let (sk, skb) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)));
+    received(&ctx, sk, segment::received(skb));
+    0
+}
+
+/// `fentry tcp_reset(struct sock *sk)`, before
+#[fentry]
+pub(crate) fn received_fentry(ctx: FEntryContext) -> i32 {
+    received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
+    0
+}
+
+/// `kprobe tcp_reset(struct sock *sk, struct sk_buff *skb)`, from about 5.11
+#[kprobe]
+pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
+    if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
+        received(&ctx, Object::<Probed>::new(sk), segment::received(Object::<Probed>::new(skb)));
+    }
+    0
+}
+
+/// `kprobe tcp_reset(struct sock *sk)`, before
+#[kprobe]
+pub(crate) fn received_kprobe(ctx: ProbeContext) -> u32 {
+    if let Some(sk) = ctx.arg(0) {
+        received(&ctx, Object::<Probed>::new(sk), None);
+    }
+    0
+}
+
+/// `tp_btf tcp_receive_reset(struct sock *sk)`
+#[btf_tracepoint(function = "tcp_receive_reset")]
+pub(crate) fn received_tp_btf(ctx: BtfTracePointContext) -> i32 {
+    received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
+    0
+}
+
+/// An answer to the segment in `skb`; `at_entry` if the kernel has yet to decide whether it answers.
+#[inline(always)]
+fn passive<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, skb: Object<A>, reason: u32, at_entry: bool) {
+    let Some(packet) = segment::received(skb) else { return };
+    if at_entry && packet.goes_unanswered(skb, !sk.is_null()) {
+        return;
+    }
+    let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
+    let Packet { family, source, destination, source_port, destination_port, segment } = packet;
+    let ends = Identity {
+        family,
+        local: destination,
+        remote: source,
+        local_port: destination_port,
+        remote_port: source_port,
+    };
+    report(ctx, RST_SENT_PASSIVE, netns, sk, &ends, segment, reason);
+}
+
+#[inline(always)]
+fn active<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, reason: u32) {
+    if !sk.is_null() {
+        report(ctx, RST_SENT_ACTIVE, sock::netns(sk), sk, &sock::identity(sk), segment::NONE, reason);
+    }
+}
+
+#[inline(always)]
+fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Packet>) {
+    let segment = packet.map_or(segment::NONE, |packet| packet.segment);
+    report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::identity(sk), segment, NO_REASON);
+}
+
+#[inline(always)]
+fn report<A: Access>(
+    ctx: &impl EbpfContext,
+    direction: u8,
+    netns: u32,
+    sk: Object<A>,
+    ends: &Identity,
+    segment: Segment,
+    reason: u32,
+) {
+    if !filter::wants(netns) {
+        return;
+    }
+    let mut header = emit::header::<Rst>(KIND_RST, netns, context::of(ctx.as_ptr()));
+    let mut socket_state = 0;
+    if !sk.is_null() {
+        emit::set_socket(&mut header, sk);
+        socket_state = sk.get(&offset::SK_STATE).unwrap_or(0);
+    }
+    emit::set_ends(&mut header, ends);
+    debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
+    emit::submit(KIND_RST, |record: *mut Rst| {
+        // SAFETY: `record` is reserved memory of that type; all that counts of it is written here.
+        unsafe {
+            (&raw mut (*record).header).write(header);
+            (&raw mut (*record).segment).write(segment);
+            (&raw mut (*record).reason).write(reason);
+            (&raw mut (*record).direction).write(direction);
+            (&raw mut (*record).socket_state).write(socket_state);
+            (&raw mut (*record).reserved).write([0; 2]);
+            let frames = emit::stack::<RST_FRAMES>(ctx, &raw mut (*record).stack);
+            (&raw mut (*record).frames).write(frames);
+        }
+    });
+}

@@ -1,0 +1,72 @@
+//! The kernel fields that the programs read: one table, from which both sides are made.
+//!
+//! rustc emits no CO-RE relocations. So each field's offset is a read-only global of the programs
+//! (named as in the table), which the loader sets from the running kernel's BTF before the programs
+//! are verified; to the verifier it is a constant.
+
+/// Value of an offset whose field this kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// A kernel field and the global that holds its offset.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// Name of the global in the programs.
+    pub global: &'static str,
+    /// `struct.member[.member...]`; members of anonymous structs and unions count as the parent's.
+    pub path: &'static str,
+    /// What is lost without it: `None` if nothing works without it.
+    pub without: Option<&'static str>,
+}
+
+/// Calls `$callback!` with the table `NAME = "path", "what is lost without it" or nothing;`.
+#[macro_export]
+macro_rules! fields {
+    ($callback:ident) => {
+        $callback! {
+            SK_FAMILY = "sock_common.skc_family";
+            SK_STATE = "sock_common.skc_state";
+            SK_DPORT = "sock_common.skc_dport";
+            SK_NUM = "sock_common.skc_num";
+            SK_DADDR = "sock_common.skc_daddr";
+            SK_RCV_SADDR = "sock_common.skc_rcv_saddr";
+            SK_V6_DADDR = "sock_common.skc_v6_daddr", "addresses of IPv6 sockets";
+            SK_V6_RCV_SADDR = "sock_common.skc_v6_rcv_saddr", "addresses of IPv6 sockets";
+            SK_NET = "sock_common.skc_net.net", "network namespaces";
+            SK_COOKIE = "sock_common.skc_cookie", "socket cookies where no helper gives them";
+            SK_HASH = "sock_common.skc_hash", "ehash membership at state changes";
+            SK_PPREV = "sock_common.skc_nulls_node.pprev", "ehash membership at state changes";
+            SK_PROTOCOL = "sock.sk_protocol";
+            SK_TYPE = "sock.sk_type", "segments sent through raw sockets";
+            SK_ERR = "sock.sk_err", "telling timers from packets at CLOSE";
+            NET_INUM = "net.ns.inum", "network namespaces";
+            NET_HASHINFO = "net.ipv4.tcp_death_row.hashinfo", "ehash bucket numbers";
+            EHASH_MASK = "inet_hashinfo.ehash_mask", "ehash bucket numbers";
+            SKB_HEAD = "sk_buff.head", "the segment that provoked a RST";
+            SKB_NETWORK = "sk_buff.network_header", "the segment that provoked a RST";
+            SKB_TRANSPORT = "sk_buff.transport_header", "the segment that provoked a RST";
+            SKB_SK = "sk_buff.sk", "segments sent through raw sockets";
+            SKB_DEV = "sk_buff.dev", "network namespaces of RSTs without a socket";
+            SKB_DST = "sk_buff._skb_refdst", "ruling out RSTs that a function entry announces but the kernel does not send";
+            DEV_NET = "net_device.nd_net.net", "network namespaces of RSTs without a socket";
+            RT_TYPE = "rtable.rt_type", "ruling out IPv4 RSTs to segments that were not for this host";
+            RT6_FLAGS = "rt6_info.rt6i_flags", "ruling out IPv6 RSTs to segments that were not for this host";
+            TASK_STACK = "task_struct.stack", "telling process from interrupt context without a stack";
+            TP_SKADDR = "trace_event_raw_inet_sock_set_state.skaddr", "the classic tracepoint for state changes";
+            TP_OLDSTATE = "trace_event_raw_inet_sock_set_state.oldstate", "the classic tracepoint for state changes";
+            TP_NEWSTATE = "trace_event_raw_inet_sock_set_state.newstate", "the classic tracepoint for state changes";
+        }
+    };
+}
+
+macro_rules! table {
+    ($($name:ident = $path:literal $(, $without:literal)?;)*) => {
+        /// All fields.
+        pub const FIELDS: &[Field] = &[$(
+            Field { global: stringify!($name), path: $path, without: table!(@without $($without)?) },
+        )*];
+    };
+    (@without) => { None };
+    (@without $without:literal) => { Some($without) };
+}
+
+fields!(table);

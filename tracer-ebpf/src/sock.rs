@@ -1,0 +1,174 @@
+//! The only file that follows kernel pointers.
+
+use core::{marker::PhantomData, ptr};
+
+use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_probe_read_kernel};
+use tracer_ebpf::layout::MISSING;
+
+use crate::offset::{self, Offset};
+
+/// A way to read kernel memory, chosen by how the program got its pointer.
+pub(crate) trait Access: Copy {
+    /// Whether the verifier knows the pointer's type, so that helpers take it.
+    const TYPED: bool;
+
+    /// Reads a `T` at `address`.
+    ///
+    /// # Safety
+    /// `address` must come from a kernel object of the type that the offset belongs to. It need not
+    /// be mapped: both ways give zero for an address that faults.
+    unsafe fn read<T: Copy + Default>(address: *const u8) -> T;
+}
+
+/// Direct loads through a BTF-typed argument (tp_btf, fentry, fexit): no helper call. `T` is at most 8 bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed;
+
+/// `bpf_probe_read_kernel`, for untyped pointers (kprobe, raw tracepoint, tracepoint).
+#[derive(Clone, Copy)]
+pub(crate) struct Probed;
+
+impl Access for Typed {
+    const TYPED: bool = true;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
+        // SAFETY: the caller's address is a BTF-typed pointer plus a member's offset; the verifier
+        // checks the access and the JIT gives it an exception entry. Volatile, so that the
+        // compiler neither widens nor moves it before a null check.
+        unsafe { ptr::read_volatile(address.cast::<T>()) }
+    }
+}
+
+impl Access for Probed {
+    const TYPED: bool = false;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
+        // SAFETY: the helper copies with fault handling, whatever the address.
+        unsafe { bpf_probe_read_kernel(address.cast::<T>()) }.unwrap_or_default()
+    }
+}
+
+/// A pointer to a kernel object and the way to read it.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<A> {
+    address: *const u8,
+    access: PhantomData<A>,
+}
+
+/// An address in network order (IPv4: the first 4 bytes) as two words.
+pub(crate) type Address = [u64; 2];
+
+impl<A: Access> Object<A> {
+    #[inline(always)]
+    pub(crate) const fn new(address: *const u8) -> Self {
+        Self { address, access: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_null(self) -> bool {
+        self.address.is_null()
+    }
+
+    #[inline(always)]
+    pub(crate) fn address(self) -> u64 {
+        self.address as u64
+    }
+
+    /// The member at `offset`, if this kernel has it.
+    #[inline(always)]
+    pub(crate) fn get<T: Copy + Default>(self, offset: &Offset) -> Option<T> {
+        let offset = offset.load();
+        if offset == MISSING {
+            return None;
+        }
+        // SAFETY: `offset` is that of a member of this object's type, from the kernel's own BTF.
+        Some(unsafe { A::read(self.address.wrapping_add(offset as usize)) })
+    }
+
+    /// The object that the pointer member at `offset` refers to; null counts as none.
+    #[inline(always)]
+    pub(crate) fn follow(self, offset: &Offset) -> Option<Self> {
+        let target: u64 = self.get(offset)?;
+        (target != 0).then(|| Self::new(target as *const u8))
+    }
+
+    /// The 16-byte member at `offset`.
+    #[inline(always)]
+    fn get_address(self, offset: &Offset) -> Address {
+        let offset = offset.load();
+        if offset == MISSING {
+            return [0; 2];
+        }
+        let start = self.address.wrapping_add(offset as usize);
+        // SAFETY: as in `get`; the member is a `struct in6_addr` of 16 bytes.
+        unsafe { [A::read(start), A::read(start.wrapping_add(8))] }
+    }
+}
+
+/// What `struct sock_common` says of a socket. Valid for minisockets too.
+pub(crate) struct Identity {
+    pub(crate) family: u16,
+    pub(crate) local: Address,
+    pub(crate) remote: Address,
+    pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
+}
+
+/// Family, addresses and ports of a socket.
+#[inline(always)]
+pub(crate) fn identity<A: Access>(sk: Object<A>) -> Identity {
+    let family = sk.get(&offset::SK_FAMILY).unwrap_or(0);
+    let (local, remote) = if family == tracer_ebpf::record::AF_INET6 {
+        (sk.get_address(&offset::SK_V6_RCV_SADDR), sk.get_address(&offset::SK_V6_DADDR))
+    } else {
+        let local: u32 = sk.get(&offset::SK_RCV_SADDR).unwrap_or(0);
+        let remote: u32 = sk.get(&offset::SK_DADDR).unwrap_or(0);
+        ([u64::from(local), 0], [u64::from(remote), 0])
+    };
+    Identity {
+        family,
+        local,
+        remote,
+        local_port: sk.get(&offset::SK_NUM).unwrap_or(0),
+        remote_port: u16::from_be(sk.get(&offset::SK_DPORT).unwrap_or(0)),
+    }
+}
+
+/// Inode of the namespace that a `struct net` is, 0 if unknown.
+#[inline(always)]
+pub(crate) fn inode<A: Access>(net: Option<Object<A>>) -> u32 {
+    net.and_then(|net| net.get(&offset::NET_INUM)).unwrap_or(0)
+}
+
+/// Inode of a socket's network namespace, 0 if unknown.
+#[inline(always)]
+pub(crate) fn netns<A: Access>(sk: Object<A>) -> u32 {
+    inode(sk.follow(&offset::SK_NET))
+}
+
+/// Inode of the namespace that a received or outgoing packet is in, by its device; 0 if unknown.
+#[inline(always)]
+pub(crate) fn skb_netns<A: Access>(skb: Object<A>) -> u32 {
+    inode(skb.follow(&offset::SKB_DEV).and_then(|dev| dev.follow(&offset::DEV_NET)))
+}
+
+/// The `ehash_mask` of the table that a socket belongs to, 0 if unknown.
+#[inline(always)]
+pub(crate) fn ehash_mask<A: Access>(sk: Object<A>) -> u32 {
+    sk.follow(&offset::SK_NET)
+        .and_then(|net| net.follow(&offset::NET_HASHINFO))
+        .and_then(|hashinfo| hashinfo.get(&offset::EHASH_MASK))
+        .unwrap_or(0)
+}
+
+/// A socket's cookie; made now if it has none, where a helper can (5.12+, typed pointers only).
+#[inline(always)]
+pub(crate) fn cookie<A: Access>(sk: Object<A>) -> u64 {
+    if A::TYPED && crate::filter::COOKIE_HELPER.load() != 0 {
+        // SAFETY: the pointer is a BTF-typed `struct sock`; the helper accepts minisockets and null.
+        return unsafe { bpf_get_socket_cookie(sk.address.cast_mut().cast()) };
+    }
+    sk.get(&offset::SK_COOKIE).unwrap_or(0)
+}
