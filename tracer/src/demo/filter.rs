@@ -1,0 +1,227 @@
+//! Drops the RSTs that a host sends, as `iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP` would.
+//!
+//! One nf_tables table, set by netlink in the calling thread's namespace; it goes away with that.
+
+use std::{ffi::CStr, io};
+
+use anyhow::{Context as _, anyhow};
+use netlink_bindings::{
+    builtin::Nlmsghdr,
+    nftables::{
+        BitwiseOps, Chained, CmpOps, ExprAttrs, ExprOps, MetaKeys, Nfgenmsg, OpGetruleDump, PayloadBase,
+        PushExprListAttrs, Registers, Request, VerdictCode,
+    },
+    traits::{NetlinkRequest, Protocol, Pusher},
+};
+use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer};
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
+
+use crate::event::Flags;
+
+const TABLE: &CStr = c"tracer";
+const CHAIN: &CStr = c"no-rst";
+/// `NFPROTO_INET`: IPv4 and IPv6.
+const FAMILY: u8 = libc::NFPROTO_INET as u8;
+/// Offset of the control bits in the TCP header (RFC 9293 section 3.1).
+const CONTROL_BITS_OFFSET: u32 = 13;
+/// Where one expression leaves its value for the next.
+const REGISTER: u32 = Registers::Reg1 as u32;
+
+/// Drops from now on every TCP segment with RST that the calling thread's namespace sends.
+///
+/// # Errors
+/// The kernel has no nf_tables, or refuses the rule.
+pub fn drop_outgoing_rst() -> anyhow::Result<()> {
+    let batch = rule();
+    let last = batch.last;
+    let socket = send(&batch.bytes)?;
+    // One transaction: each of its requests is acknowledged once all are in force.
+    receive(&socket, |kind, seq, payload| {
+        if kind == NLMSG_ERROR {
+            check(payload)?;
+        }
+        Ok(kind == NLMSG_ERROR && seq == last)
+    })
+    .map_err(explain)
+    .context("cannot filter outgoing RSTs")
+}
+
+/// How many segments the rule of [`drop_outgoing_rst`] has dropped in the calling thread's namespace.
+///
+/// # Errors
+/// There is no such rule, or the kernel does not answer.
+pub fn dropped() -> anyhow::Result<u64> {
+    let mut request = Request::new().op_getrule_dump(&header(0));
+    drop(request.encode().push_table(TABLE).push_chain(CHAIN));
+    let socket = send(&dump_message(&request))?;
+    let mut packets = None;
+    receive(&socket, |kind, _, payload| {
+        if kind == NLMSG_ERROR {
+            check(payload)?;
+        } else if kind != NLMSG_DONE {
+            packets = packets.or_else(|| counter(payload));
+        }
+        Ok(kind == NLMSG_DONE)
+    })
+    .context("cannot read the filter's counter")?;
+    packets.context("the filter's rule has no counter")
+}
+
+/// Requests as they go to the kernel, and the sequence number of the last one it acknowledges.
+struct Batch {
+    bytes: Vec<u8>,
+    last: u32,
+}
+
+/// `add table`, `add chain` at the output hook, `add rule`: TCP with RST set, count, drop.
+fn rule() -> Batch {
+    const FIRST: u32 = 1;
+    let subsystem = header(libc::NFNL_SUBSYS_NFTABLES as u16);
+    let mut chained = Chained::new(FIRST);
+    drop(chained.request().op_batch_begin_do(&subsystem));
+    drop(chained.request().set_create().op_newtable_do(&header(0)).encode().push_name(TABLE));
+    chained
+        .request()
+        .set_create()
+        .op_newchain_do(&header(0))
+        .encode()
+        .push_table(TABLE)
+        .push_name(CHAIN)
+        .push_type(c"filter")
+        .nested_hook()
+        .push_num(libc::NF_INET_LOCAL_OUT as u32)
+        .push_priority(libc::NF_IP_PRI_FILTER);
+    {
+        let mut rule = chained.request().set_create().op_newrule_do(&header(0));
+        let expressions = rule.encode().push_table(TABLE).push_chain(CHAIN).nested_expressions();
+        let protocol = load_protocol(expressions);
+        let tcp = compare(protocol, CmpOps::Eq, libc::IPPROTO_TCP as u8);
+        let rst = load_control_bit(tcp, Flags::RST.0 as u8);
+        let set = compare(rst, CmpOps::Neq, 0);
+        count_and_drop(set);
+    }
+    drop(chained.request().op_batch_end_do(&subsystem));
+    // Begin, table, chain, rule, end: kernels before 6.10 acknowledge neither begin nor end.
+    Batch { bytes: chained.finalize().buf().clone(), last: FIRST + 3 }
+}
+
+/// `meta l4proto`, to the register.
+fn load_protocol<P: Pusher>(rule: PushExprListAttrs<P>) -> PushExprListAttrs<P> {
+    let meta = rule.nested_elem().nested_data_meta();
+    meta.push_key(MetaKeys::L4Proto as u32).push_dreg(REGISTER).end_nested().end_nested()
+}
+
+/// `tcp flags & bit`, to the register.
+fn load_control_bit<P: Pusher>(rule: PushExprListAttrs<P>, bit: u8) -> PushExprListAttrs<P> {
+    let payload = rule.nested_elem().nested_data_payload();
+    let loaded = payload
+        .push_dreg(REGISTER)
+        .push_base(PayloadBase::TransportHeader as u32)
+        .push_offset(CONTROL_BITS_OFFSET)
+        .push_len(1)
+        .end_nested()
+        .end_nested();
+    let bitwise = loaded.nested_elem().nested_data_bitwise();
+    let masked = bitwise
+        .push_sreg(REGISTER)
+        .push_dreg(REGISTER)
+        .push_len(1)
+        .push_op(BitwiseOps::MaskXor as u32)
+        .nested_mask()
+        .push_value(&[bit])
+        .end_nested();
+    masked.nested_xor().push_value(&[0]).end_nested().end_nested().end_nested()
+}
+
+/// Goes on with the rule only if the register compares so with `value`.
+fn compare<P: Pusher>(rule: PushExprListAttrs<P>, op: CmpOps, value: u8) -> PushExprListAttrs<P> {
+    let compare = rule.nested_elem().nested_data_cmp().push_sreg(REGISTER).push_op(op as u32);
+    compare.nested_data().push_value(&[value]).end_nested().end_nested().end_nested()
+}
+
+/// `counter drop`.
+fn count_and_drop<P: Pusher>(rule: PushExprListAttrs<P>) {
+    let counted = rule.nested_elem().nested_data_counter().end_nested().end_nested();
+    let verdict = counted.nested_elem().nested_data_immediate().push_dreg(Registers::RegVerdict as u32);
+    drop(verdict.nested_data().nested_verdict().push_code(VerdictCode::Drop as u32));
+}
+
+fn header(res_id: u16) -> Nfgenmsg {
+    let mut header = Nfgenmsg::new();
+    header.nfgen_family = FAMILY;
+    header.set_res_id(res_id);
+    header
+}
+
+/// Wraps a dump's payload in the header of RFC 3549 section 2.2.
+fn dump_message(request: &OpGetruleDump<'_>) -> Vec<u8> {
+    let Protocol::Raw { request_type, .. } = request.protocol() else {
+        unreachable!("nf_tables is no generic netlink family");
+    };
+    let payload = request.payload();
+    let header = Nlmsghdr {
+        len: (size_of::<libc::nlmsghdr>() + payload.len()) as u32,
+        r#type: request_type,
+        flags: request.flags() | libc::NLM_F_REQUEST as u16,
+        seq: 1,
+        pid: 0,
+    };
+    [header.as_slice(), payload].concat()
+}
+
+fn send(bytes: &[u8]) -> anyhow::Result<Socket> {
+    let send = || {
+        let socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.send_to(bytes, &netlink_sys::SocketAddr::new(0, 0), 0)?;
+        io::Result::Ok(socket)
+    };
+    send().map_err(|error| explain(error.into()))
+}
+
+/// Hands each answer's type, sequence number and payload to `each`, until that returns true.
+fn receive(socket: &Socket, mut each: impl FnMut(u16, u32, &[u8]) -> io::Result<bool>) -> anyhow::Result<()> {
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        let mut rest = datagram.as_slice();
+        while !rest.is_empty() {
+            let message = NetlinkBuffer::new_checked(rest)?;
+            if each(message.message_type(), message.sequence_number(), message.payload())? {
+                return Ok(());
+            }
+            rest = rest.get((message.length() as usize).next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+/// An `NLMSG_ERROR`'s verdict: a negative errno, or zero for an acknowledgement.
+fn check(payload: &[u8]) -> io::Result<()> {
+    match payload.first_chunk().map(|code| i32::from_ne_bytes(*code)) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(-code)),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+        Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EINVAL | libc::ENOENT) => {
+            anyhow!("this kernel cannot filter by nf_tables ({error}): load it (modprobe nf_tables)")
+        }
+        _ => error,
+    }
+}
+
+/// The packets that a rule's counter expression has counted.
+fn counter(payload: &[u8]) -> Option<u64> {
+    let (_, rule) = OpGetruleDump::decode_request(payload);
+    rule.get_expressions().ok()?.get_elem().find_map(|expression| {
+        let data = expression.flatten().find_map(|attribute| match attribute {
+            ExprAttrs::Data(data) => Some(data),
+            ExprAttrs::Name(_) => None,
+        });
+        match data? {
+            ExprOps::Counter(counter) => counter.get_packets().ok(),
+            _ => None,
+        }
+    })
+}
