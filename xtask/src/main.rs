@@ -1,2 +1,61 @@
-//! Placeholder.
-fn main() {}
+//! Builds, runs and tests the tracer: `cargo xtask COMMAND`.
+//!
+//! Plain cargo cannot build the eBPF programs: they need a compiler that has `core` for the BPF
+//! target and a linker that reads this compiler's bitcode. [`setup`] finds or installs the two,
+//! [`ebpf`] makes the object with them, and every other command hands that object to cargo
+//! through `TRACER_EBPF_OBJECT`, which tracer's build script embeds.
+
+mod apt;
+mod build;
+mod cargo;
+mod ci;
+mod ebpf;
+mod privilege;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// Builds, runs and tests the tracer.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or install what the eBPF build needs
+    Setup(setup::Args),
+    /// Build the eBPF programs and the tracer, and print the tracer's path
+    Build(build::Args),
+    /// Build the tracer and run it as root (the demo, if nothing else is asked for)
+    Run(run::Args),
+    /// Run the tests, those that need root included
+    Test(test::Args),
+    /// Check formatting, lints and documentation, then run all tests
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = Workspace::locate().and_then(|workspace| match cli.command {
+        Command::Setup(args) => setup::main(&workspace, &args),
+        Command::Build(args) => build::main(&workspace, &args),
+        Command::Run(args) => run::main(&workspace, &args),
+        Command::Test(args) => test::main(&workspace, &args),
+        Command::Ci(args) => ci::main(&workspace, &args),
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,62 @@
+//! `ci`: everything that must hold before a change lands.
+
+use std::{process::ExitCode, time::Instant};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    build::host_cargo,
+    cargo, ebpf, process,
+    test::{self, Counts},
+    workspace::Workspace,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Leave out the tests on this kernel, for a caller that has run them
+    #[arg(long)]
+    skip_host_tests: bool,
+}
+
+pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    step("formatting", || {
+        process::run(
+            cargo::command("fmt")
+                .args(["--all", "--check"])
+                .current_dir(&workspace.root),
+        )
+        .context("`cargo fmt --all` puts it right")
+    })?;
+    let object = step("building the eBPF programs", || ebpf::build(workspace))?;
+    let host = |subcommand| host_cargo(workspace, subcommand, &object);
+    step("lints", || {
+        process::run(host("clippy").args(["--workspace", "--all-targets", "--", "-Dwarnings"]))
+    })?;
+    step("lints of the eBPF programs", || {
+        process::run(&mut ebpf::clippy(workspace))
+    })?;
+    step("documentation", || {
+        process::run(
+            host("doc")
+                .args(["--workspace", "--no-deps", "--document-private-items"])
+                .env("RUSTDOCFLAGS", "-Dwarnings"),
+        )
+    })?;
+    let mut counts = Counts::default();
+    if !args.skip_host_tests {
+        counts += step("tests on this kernel", || {
+            test::on_this_kernel(workspace, &[])
+        })?;
+    }
+    println!("\n{} passed, {} failed", counts.passed, counts.failed);
+    Ok(counts.exit_code())
+}
+
+/// Runs one step, says so before and tells the time that it took.
+fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("== {name}");
+    let start = Instant::now();
+    let result = work().with_context(|| format!("{name} failed"))?;
+    println!("== {name}: {:.1} s", start.elapsed().as_secs_f64());
+    Ok(result)
+}

@@ -1,0 +1,95 @@
+//! `setup`: finds or installs the two things that cargo lacks for the eBPF programs, a compiler
+//! with `core` for the BPF target and a linker that reads this compiler's bitcode.
+//!
+//! Nothing is remembered between runs: asking the tools again takes a tenth of a second and
+//! cannot be out of date.
+
+mod compiler;
+mod linker;
+mod llvm;
+
+use std::{fmt, process::ExitCode};
+
+use anyhow::{Result, anyhow};
+
+pub(crate) use self::{
+    compiler::{Compiler, Core},
+    linker::Linker,
+};
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+Environment:
+  TRACER_BPF_RUSTC   the compiler for the eBPF programs, instead of a search: one with `core` for
+                     bpfel-unknown-none, or with the standard library's source (rust-src)
+  TRACER_BPF_LINKER  the bpf-linker to use, instead of a search; its LLVM must not be older than
+                     the compiler's
+
+Looks for a compiler with the BPF target on PATH and in /usr/bin, then for one with rust-src
+(nightly too), then installs one: by apt where that needs no password, else rust-src by rustup.
+bpf-linker is taken from PATH if its LLVM fits, else built into the per-user cache.";
+
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Only report; exit with 1 if something is missing
+    #[arg(long)]
+    check: bool,
+}
+
+/// What builds the eBPF programs.
+pub(crate) struct Toolchain {
+    pub(crate) compiler: Compiler,
+    pub(crate) linker: Linker,
+}
+
+/// Something that the user has to provide, and the command that does.
+struct Missing {
+    what: &'static str,
+    remedy: String,
+}
+
+pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    let toolchain = if args.check {
+        find(workspace)?
+    } else {
+        find_or_install(workspace)?
+    };
+    println!("compiler  {}", toolchain.compiler);
+    println!("linker    {}", toolchain.linker);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What builds the eBPF programs, installed first if need be.
+pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Toolchain> {
+    let Some(compiler) = compiler::find()?.map_or_else(compiler::install, |it| Ok(Some(it)))?
+    else {
+        return Err(lacking(&[compiler::missing(), linker::missing()]));
+    };
+    let linker = match linker::find(workspace, &compiler)? {
+        Some(linker) => linker,
+        None => linker::install(workspace, &compiler)?,
+    };
+    Ok(Toolchain { compiler, linker })
+}
+
+fn find(workspace: &Workspace) -> Result<Toolchain> {
+    let Some(compiler) = compiler::find()? else {
+        return Err(lacking(&[compiler::missing(), linker::missing()]));
+    };
+    let Some(linker) = linker::find(workspace, &compiler)? else {
+        return Err(lacking(&[linker::missing()]));
+    };
+    Ok(Toolchain { compiler, linker })
+}
+
+fn lacking(missing: &[Missing]) -> anyhow::Error {
+    let lines: String = missing.iter().map(ToString::to_string).collect();
+    anyhow!("the eBPF build lacks:{lines}")
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n  {:<38}{}", self.what, self.remedy)
+    }
+}

@@ -1,0 +1,124 @@
+//! `test`: the workspace's tests on this kernel, those that need root included.
+
+use std::{
+    env,
+    ffi::OsString,
+    io::{BufRead as _, BufReader},
+    ops::AddAssign,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{build, ebpf, privilege, process, workspace::Workspace};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What to pass to the test binaries, such as a test's name
+    #[arg(last = true)]
+    args: Vec<OsString>,
+}
+
+/// How many tests did what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    let counts = on_this_kernel(workspace, &args.args)?;
+    println!("\n{} passed, {} failed", counts.passed, counts.failed);
+    Ok(counts.exit_code())
+}
+
+/// Runs all tests of the workspace as root.
+pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[OsString]) -> Result<Counts> {
+    let object = ebpf::build(workspace)?;
+    let mut command = build::host_cargo(workspace, "test", &object);
+    if !privilege::is_root() {
+        privilege::require_sudo()?;
+        command.env(runner_variable()?, "sudo --preserve-env");
+    }
+    command
+        .args(["--workspace", "--no-fail-fast", "--", "--include-ignored"])
+        .args(args);
+    let shown = process::show(&command);
+    let failed = || format!("cannot run `{shown}`");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(failed)?;
+    let mut counts = Counts::default();
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line.with_context(failed)?;
+            println!("{line}");
+            counts += Counts::of_line(&line).unwrap_or_default();
+        }
+    }
+    let status = child.wait().with_context(failed)?;
+    // A test binary that died has no closing line.
+    if !status.success() && counts.failed == 0 {
+        bail!("`{shown}` failed: {status}");
+    }
+    Ok(counts)
+}
+
+/// The variable that makes cargo start test binaries through another program.
+fn runner_variable() -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let about = process::capture(Command::new(rustc).arg("-vV"))?;
+    let host = about
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .context("rustc does not tell its host")?;
+    let host = host.to_uppercase().replace('-', "_");
+    Ok(format!("CARGO_TARGET_{host}_RUNNER"))
+}
+
+impl Counts {
+    /// Reads "test result: ok. 12 passed; 0 failed; 3 ignored; ...".
+    pub(crate) fn of_line(line: &str) -> Option<Self> {
+        let (_, results) = line.strip_prefix("test result: ")?.split_once(". ")?;
+        let count = |name| {
+            let mut fields = results.split("; ");
+            fields.find_map(|field| field.strip_suffix(name)?.parse().ok())
+        };
+        Some(Self {
+            passed: count(" passed")?,
+            failed: count(" failed")?,
+        })
+    }
+
+    pub(crate) fn exit_code(self) -> ExitCode {
+        match self.failed {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_closing_line_of_a_test_binary_is_counted() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; \
+                    0 filtered out; finished in 0.51s";
+        let expected = Counts {
+            passed: 12,
+            failed: 3,
+        };
+        assert_eq!(Counts::of_line(line), Some(expected));
+        assert_eq!(Counts::of_line("test a::b ... ok"), None);
+    }
+}
