@@ -5,12 +5,22 @@
 //! its verdict is a pure function of the events that the probes reported and of those witnesses.
 
 pub mod capture;
+pub mod evidence;
 pub mod feed;
 pub mod filter;
+pub mod findings;
 pub mod forge;
 pub mod host;
 pub mod link;
+pub mod netstat;
+mod run;
+pub mod scenario;
+pub mod scenarios;
 pub mod segment;
+pub mod stage;
+pub mod summary;
 pub mod tcp;
 pub mod tun;
 pub mod wire;
+
+pub use run::run;

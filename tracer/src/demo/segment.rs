@@ -6,6 +6,9 @@ use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
 
 use crate::event::{Flags, Segment};
 
+/// SYN and ACK, the second segment of a handshake.
+pub const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
+
 /// One TCP segment in its IP packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packet {
@@ -39,6 +42,21 @@ impl Packet {
         let destination = SocketAddr::new(destination, tcp.destination_port());
         let segment = segment_of(&tcp, ttl);
         Some(Self { source, destination, segment, bytes: bytes.to_vec() })
+    }
+
+    /// Opens a connection: SYN without ACK.
+    pub fn is_syn(&self) -> bool {
+        self.segment.flags.contains(Flags::SYN) && !self.segment.flags.contains(Flags::ACK)
+    }
+
+    /// Accepts a connection: SYN and ACK.
+    pub fn is_syn_ack(&self) -> bool {
+        self.segment.flags.contains(SYN_ACK)
+    }
+
+    /// Resets a connection.
+    pub fn is_rst(&self) -> bool {
+        self.segment.flags.contains(Flags::RST)
     }
 }
 

@@ -1,7 +1,7 @@
 //! TCP sockets of the scenarios: bounded in time, and asked for the states that they are in.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::SocketAddr,
     os::fd::{AsFd, AsRawFd},
     time::Duration,
@@ -61,6 +61,16 @@ pub fn start_connect(socket: &Socket, remote: SocketAddr) -> anyhow::Result<()> 
     }
 }
 
+/// Like [`bound`], with a connection to `remote` started.
+///
+/// # Errors
+/// As of [`bound`] and [`start_connect`].
+pub fn connecting(local: SocketAddr, remote: SocketAddr, timeout: Duration) -> anyhow::Result<Socket> {
+    let socket = bound(local, timeout)?;
+    start_connect(&socket, remote)?;
+    Ok(socket)
+}
+
 /// Waits for the end of a [`start_connect`]: `Ok(Err(_))` is the network's refusal.
 ///
 /// # Errors
@@ -73,6 +83,35 @@ pub fn connected(socket: &Socket) -> anyhow::Result<io::Result<()>> {
     }
     socket.set_nonblocking(false)?;
     Ok(socket.take_error()?.map_or(Ok(()), Err))
+}
+
+/// Sends all of `bytes`.
+///
+/// # Errors
+/// The connection does not take them in time.
+pub fn say(mut socket: &Socket, bytes: &[u8]) -> anyhow::Result<()> {
+    socket.write_all(bytes).context("cannot send on a connection")
+}
+
+/// Receives exactly `len` bytes.
+///
+/// # Errors
+/// They do not come in time.
+pub fn hear(mut socket: &Socket, len: usize) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = vec![0; len];
+    socket.read_exact(&mut bytes).context("the data that was sent has not arrived")?;
+    Ok(bytes)
+}
+
+/// Receives the peer's FIN.
+///
+/// # Errors
+/// It does not come in time, or more data comes first.
+pub fn hear_end(mut socket: &Socket) -> anyhow::Result<()> {
+    match socket.read(&mut [0]).context("the peer has not closed the connection")? {
+        0 => Ok(()),
+        _ => bail!("the peer sent more than was expected"),
+    }
 }
 
 /// The state that the socket itself reports (`TCP_INFO`).
