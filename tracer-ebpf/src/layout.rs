@@ -37,6 +37,9 @@ macro_rules! fields {
             SK_PPREV = "sock_common.skc_nulls_node.pprev", "ehash membership at state changes";
             SK_PROTOCOL = "sock.sk_protocol";
             SK_TYPE = "sock.sk_type", "segments sent through raw sockets";
+            SK_SOCKET = "sock.sk_socket", "segments sent through raw sockets";
+            SOCKET_FILE = "socket.file", "segments sent through raw sockets";
+            INET_SPORT = "inet_sock.inet_sport", "local ports of sockets that have given theirs back";
             SK_ERR = "sock.sk_err", "telling timers from packets at CLOSE";
             NET_INUM = "net.ns.inum", "network namespaces";
             NET_HASHINFO = "net.ipv4.tcp_death_row.hashinfo", "ehash bucket numbers";

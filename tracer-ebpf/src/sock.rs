@@ -136,6 +136,24 @@ pub(crate) fn identity<A: Access>(sk: Object<A>) -> Identity {
     }
 }
 
+/// [`identity`] of a full socket: one that is closed has no `skc_num` any more, but keeps its `inet_sport`.
+#[inline(always)]
+pub(crate) fn full_identity<A: Access>(sk: Object<A>) -> Identity {
+    let mut ends = identity(sk);
+    if ends.local_port == 0 {
+        // Behind the end of `struct sock`, which is all that the verifier knows: no typed load.
+        let inet = Object::<Probed>::new(sk.address);
+        ends.local_port = u16::from_be(inet.get(&offset::INET_SPORT).unwrap_or(0));
+    }
+    ends
+}
+
+/// The socket belongs to a file descriptor. The kernel's own (it answers through raw ones) do not.
+#[inline(always)]
+pub(crate) fn is_of_user<A: Access>(sk: Object<A>) -> bool {
+    sk.follow(&offset::SK_SOCKET).and_then(|socket| socket.get::<u64>(&offset::SOCKET_FILE)).unwrap_or(0) != 0
+}
+
 /// Inode of the namespace that a `struct net` is, 0 if unknown.
 #[inline(always)]
 pub(crate) fn inode<A: Access>(net: Option<Object<A>>) -> u32 {

@@ -1,2 +1,33 @@
-//! Placeholder.
-fn main() {}
+//! Parses, runs, and maps the outcome to an exit code.
+
+use std::{io, process::ExitCode};
+
+use clap::Parser as _;
+use tracer::{
+    cli::{Cli, Command},
+    demo, doctor, preflight, trace,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::new().filter_level(cli.log_level()).format_target(false).init();
+    let outcome = match &cli.command {
+        Command::Trace(args) => trace::run(&cli, args),
+        Command::Demo(args) => demo::run(&cli, args),
+        Command::Doctor(args) => doctor::run(args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tracer: {error:#}");
+            preflight::exit_code(&error)
+        }
+    }
+}
+
+/// The reader of our output has seen enough (`tracer ... | head`): that is no failure.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kind == Some(io::ErrorKind::BrokenPipe)
+}

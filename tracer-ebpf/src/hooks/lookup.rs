@@ -168,8 +168,7 @@ fn in6(address: u64) -> Address {
 
 #[inline(always)]
 fn report(ctx: &impl EbpfContext, question: &Question, found: u64) {
-    let mut header =
-        emit::header::<Lookup>(KIND_LOOKUP, question.netns, context::of(ctx.as_ptr()));
+    let mut header = emit::header::<Lookup>(KIND_LOOKUP, question.netns, context::of(ctx.as_ptr()));
     let sk = Object::<Probed>::new(found as *const u8);
     let mut state = 0;
     if !sk.is_null() {
@@ -187,13 +186,7 @@ fn report(ctx: &impl EbpfContext, question: &Question, found: u64) {
         },
     );
     debug!(ctx, "lookup table {} found {:x} state {}", question.table, found, state);
-    let record = Lookup {
-        header,
-        table: question.table as u8,
-        hit: u8::from(found != 0),
-        state,
-        reserved: [0; 5],
-    };
+    let record = Lookup { header, table: question.table as u8, hit: u8::from(found != 0), state, reserved: [0; 5] };
     emit::submit(KIND_LOOKUP, |entry: *mut Lookup| {
         // SAFETY: `entry` is reserved memory of that type.
         unsafe { entry.write(record) };

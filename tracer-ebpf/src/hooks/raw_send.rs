@@ -47,6 +47,9 @@ pub(crate) fn raw_send_kprobe(ctx: ProbeContext) -> u32 {
 fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
     let Some(sk) = skb.follow(&offset::SKB_SK) else { return };
     let Some(via) = raw_kind(sk) else { return };
+    if !sock::is_of_user(sk) {
+        return;
+    }
     let netns = sock::skb_netns(skb);
     if !filter::wants(netns) {
         return;

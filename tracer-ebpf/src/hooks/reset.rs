@@ -156,27 +156,22 @@ fn passive<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, skb: Object<A>, rea
     }
     let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
     let Packet { family, source, destination, source_port, destination_port, segment } = packet;
-    let ends = Identity {
-        family,
-        local: destination,
-        remote: source,
-        local_port: destination_port,
-        remote_port: source_port,
-    };
+    let ends =
+        Identity { family, local: destination, remote: source, local_port: destination_port, remote_port: source_port };
     report(ctx, RST_SENT_PASSIVE, netns, sk, &ends, segment, reason);
 }
 
 #[inline(always)]
 fn active<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, reason: u32) {
     if !sk.is_null() {
-        report(ctx, RST_SENT_ACTIVE, sock::netns(sk), sk, &sock::identity(sk), segment::NONE, reason);
+        report(ctx, RST_SENT_ACTIVE, sock::netns(sk), sk, &sock::full_identity(sk), segment::NONE, reason);
     }
 }
 
 #[inline(always)]
 fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Packet>) {
     let segment = packet.map_or(segment::NONE, |packet| packet.segment);
-    report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::identity(sk), segment, NO_REASON);
+    report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::full_identity(sk), segment, NO_REASON);
 }
 
 #[inline(always)]

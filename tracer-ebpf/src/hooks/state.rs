@@ -6,9 +6,7 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{
-    CONTEXT_PROCESS, CONTEXT_UNKNOWN, Header, KIND_STATE, STATE_FRAMES, State, StateWithStack,
-};
+use tracer_ebpf::record::{CONTEXT_PROCESS, CONTEXT_UNKNOWN, Header, KIND_STATE, STATE_FRAMES, State, StateWithStack};
 
 use crate::{
     context, emit, filter, offset,
@@ -63,7 +61,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let mut header: Header = emit::header::<State>(KIND_STATE, netns, context);
     emit::set_socket(&mut header, sk);
-    emit::set_ends(&mut header, &sock::identity(sk));
+    emit::set_ends(&mut header, &sock::full_identity(sk));
     let mut state = State {
         header,
         hash: sk.get(&offset::SK_HASH).unwrap_or(0),

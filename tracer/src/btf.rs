@@ -1,0 +1,191 @@
+//! What this kernel looks like inside, from its own BTF: where fields are, which arguments functions
+//! have, what enumerators are called. Nothing here depends on a kernel's version.
+
+use std::path::{Path, PathBuf};
+
+use btf_rs::{Backend, Btf, BtfType, Type};
+
+/// Where the running kernel publishes its BTF (`CONFIG_DEBUG_INFO_BTF`).
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// A kernel's types.
+pub struct KernelBtf {
+    btf: Btf,
+}
+
+/// The BTF could not be used at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is none.
+    #[error(
+        "{} is missing: this kernel was built without CONFIG_DEBUG_INFO_BTF; use a distribution kernel (5.10 or later) that has it",
+        .0.display()
+    )]
+    Missing(PathBuf),
+    /// It could not be read or parsed.
+    #[error("cannot read the kernel's BTF at {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// A field could not be located.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FieldError {
+    /// No struct of that name.
+    #[error("struct {0} is unknown to this kernel")]
+    NoStruct(String),
+    /// The struct has no such member.
+    #[error("{0} has no member {1}")]
+    NoMember(String, String),
+    /// The path goes on behind a member that is not a struct.
+    #[error("{0} is not a struct that one can look into")]
+    NotAStruct(String),
+    /// The member does not start at a byte.
+    #[error("{0} is a bit field")]
+    BitField(String),
+}
+
+/// A function's parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name; tracepoints have none.
+    pub name: String,
+    /// The name of its type, without qualifiers and pointers ("sk_rst_reason", "sk_buff").
+    pub type_name: String,
+}
+
+impl KernelBtf {
+    /// Reads a BTF file.
+    ///
+    /// # Errors
+    /// If the file is missing, cannot be read, or is not BTF.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::Missing(path.to_owned()));
+        }
+        // The kernel's file can be mapped from 6.16 on, which is faster and takes no memory of ours.
+        Btf::from_file_with_backend(path, Backend::Mmap)
+            .or_else(|_| Btf::from_file(path))
+            .map(|btf| Self { btf })
+            .map_err(|error| Error::Unreadable { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    /// The offset in bytes of the member that `path` names: `struct.member[.member...]`. Members of
+    /// anonymous structs and unions belong to the struct around them, as in C.
+    ///
+    /// # Errors
+    /// A [`FieldError`] that names the part that this kernel does not have.
+    pub fn offset(&self, path: &str) -> Result<u32, FieldError> {
+        let mut parts = path.split('.');
+        let name = parts.next().unwrap_or_default();
+        let mut current = self
+            .types(name)
+            .find_map(|found| match found {
+                Type::Struct(found) | Type::Union(found) => Some(found),
+                _ => None,
+            })
+            .ok_or_else(|| FieldError::NoStruct(name.to_owned()))?;
+        let mut walked = name.to_owned();
+        let mut bits = 0;
+        let mut parts = parts.peekable();
+        while let Some(part) = parts.next() {
+            let (offset, member) =
+                self.member(&current, part).ok_or_else(|| FieldError::NoMember(walked.clone(), part.to_owned()))?;
+            bits += offset;
+            walked = format!("{walked}.{part}");
+            if parts.peek().is_some() {
+                let Some(Type::Struct(inner) | Type::Union(inner)) = member else {
+                    return Err(FieldError::NotAStruct(walked));
+                };
+                current = inner;
+            }
+        }
+        if bits % 8 == 0 { Ok(bits / 8) } else { Err(FieldError::BitField(walked)) }
+    }
+
+    /// The parameters of a kernel function, `None` if the kernel has no such function (any more).
+    pub fn function(&self, name: &str) -> Option<Vec<Parameter>> {
+        let function = self.types(name).find_map(|found| match found {
+            Type::Func(function) => Some(function),
+            _ => None,
+        })?;
+        self.parameters(self.btf.resolve_chained_type(&function).ok()?)
+    }
+
+    /// The parameters of a tracepoint as a raw or BTF-typed program gets them.
+    pub fn tracepoint(&self, name: &str) -> Option<Vec<Parameter>> {
+        // typedef void (*btf_trace_NAME)(void *, ARGS): the first is the tracepoint's own data.
+        let typedef = self.types(&format!("btf_trace_{name}")).find_map(|found| match found {
+            Type::Typedef(typedef) => Some(typedef),
+            _ => None,
+        })?;
+        let pointer = self.btf.resolve_chained_type(&typedef).ok()?;
+        let prototype = self.btf.resolve_chained_type(pointer.as_btf_type()?).ok()?;
+        self.parameters(prototype).map(|mut all| all.split_off(1.min(all.len())))
+    }
+
+    /// The enumerators of an enum as (value, name), empty if the kernel has no such enum.
+    pub fn enumerators(&self, name: &str) -> Vec<(u32, String)> {
+        let Some(found) = self.types(name).find_map(|found| match found {
+            Type::Enum(found) => Some(found),
+            _ => None,
+        }) else {
+            return Vec::new();
+        };
+        let named = |member| Some((btf_rs::EnumMember::val(member), self.btf.resolve_name(member).ok()?));
+        found.members.iter().filter_map(named).collect()
+    }
+
+    fn types(&self, name: &str) -> impl Iterator<Item = Type> {
+        self.btf.resolve_types_by_name(name).unwrap_or_default().into_iter()
+    }
+
+    /// The offset in bits and the type of a member, looked for in anonymous members too.
+    fn member(&self, parent: &btf_rs::Struct, name: &str) -> Option<(u32, Option<Type>)> {
+        for member in &parent.members {
+            let member_name = self.btf.resolve_name(member).unwrap_or_default();
+            if member_name == name {
+                return Some((member.bit_offset(), self.strip(member)));
+            }
+            if member_name.is_empty()
+                && let Some(Type::Struct(inner) | Type::Union(inner)) = self.strip(member)
+                && let Some((offset, found)) = self.member(&inner, name)
+            {
+                return Some((member.bit_offset() + offset, found));
+            }
+        }
+        None
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn strip(&self, of: &dyn BtfType) -> Option<Type> {
+        let mut current = self.btf.resolve_chained_type(of).ok()?;
+        while let Type::Typedef(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) = current
+        {
+            current = self.btf.resolve_chained_type(current.as_btf_type()?).ok()?;
+        }
+        Some(current)
+    }
+
+    fn parameters(&self, prototype: Type) -> Option<Vec<Parameter>> {
+        let Type::FuncProto(prototype) = prototype else { return None };
+        let described = |parameter: &btf_rs::Parameter| Parameter {
+            name: self.btf.resolve_name(parameter).unwrap_or_default(),
+            type_name: self.base_name(parameter).unwrap_or_default(),
+        };
+        Some(prototype.parameters.iter().map(described).collect())
+    }
+
+    /// The name of the type behind pointers, qualifiers and (unlike [`Self::strip`]) no typedefs.
+    fn base_name(&self, of: &dyn BtfType) -> Option<String> {
+        let mut current = self.btf.resolve_chained_type(of).ok()?;
+        while let Type::Ptr(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) = current {
+            current = self.btf.resolve_chained_type(current.as_btf_type()?).ok()?;
+        }
+        self.btf.resolve_name(current.as_btf_type()?).ok()
+    }
+}

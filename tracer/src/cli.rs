@@ -1,0 +1,171 @@
+//! The command line: syntax only.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+
+use crate::{demo::scenario, probes::Probe};
+
+/// Says why a TCP connection was reset, and how it opened.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 success; 1 a scenario or the run failed; 2 wrong usage; \
+69 this kernel lacks what is needed; 77 privileges are missing."
+)]
+pub struct Cli {
+    /// Log what the eBPF programs do, to standard error
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// Size of the ring buffer in KiB, a power of two
+    #[arg(long, global = true, value_name = "KIB", default_value = "1024", value_parser = ring_size)]
+    pub ring_size: u32,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Report state changes and RSTs of all processes, live, until Ctrl-C
+    Trace(TraceArgs),
+    /// Show, in private network namespaces, how TCP connects without a listener, and why a raw socket cannot
+    Demo(DemoArgs),
+    /// Show how each event is observed on this kernel, and what is not
+    Doctor(DoctorArgs),
+}
+
+/// `tracer trace`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Stop after that many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Stop after that many events
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Events to report; lookup and raw cost something for every packet
+    #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst")]
+    pub events: Vec<Kind>,
+
+    /// One JSON object a line
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+/// `tracer demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Scenarios to play, all by default
+    #[arg(value_name = "SCENARIO", value_parser = PossibleValuesParser::new(scenario::names()))]
+    pub scenarios: Vec<String>,
+
+    /// Play over IPv4 (the default)
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Play over IPv6
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+
+    /// One JSON object a line
+    #[arg(short, long)]
+    pub json: bool,
+
+    /// Also write what was on the wire, as captured by packet sockets, to a pcapng file
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+}
+
+/// `tracer doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// One JSON object
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+/// Kinds of events to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// State changes of sockets
+    State,
+    /// RSTs sent and received
+    Rst,
+    /// Lookups in the established hash and among the listeners
+    Lookup,
+    /// TCP segments sent through raw or packet sockets
+    Raw,
+}
+
+impl Kind {
+    /// What has to be observed for it.
+    pub fn probes(self) -> &'static [Probe] {
+        match self {
+            Self::State => &[Probe::State],
+            Self::Rst => &[Probe::RstSentPassive, Probe::RstSentActive, Probe::RstReceived],
+            Self::Lookup => &[Probe::LookupEhash, Probe::LookupListener],
+            Self::Raw => &[Probe::RawSend],
+        }
+    }
+}
+
+impl Cli {
+    /// The level of our own log; the programs' follows it.
+    pub fn log_level(&self) -> log::LevelFilter {
+        if self.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Warn }
+    }
+
+    /// Size of the ring buffer in bytes.
+    pub fn ring_bytes(&self) -> u32 {
+        self.ring_size * 1024
+    }
+}
+
+fn ring_size(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
+        _ => Err("it takes a power of two from 4 to 1048576".into()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().map_err(|_| "it takes a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("it takes a positive number of seconds".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_positive() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "inf", "NaN", "1e300", "soon"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ring_sizes_are_powers_of_two() {
+        assert_eq!(ring_size("1024"), Ok(1024));
+        for wrong in ["0", "2", "1000", "2097152", "-4", "many"] {
+            assert!(ring_size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! `tracer demo`: plays the scenarios one after another and shows what the probes see of them.
+
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    capture::{Capture, Recorder},
+    feed::Feed,
+    scenario::{self, Scenario},
+    stage::{Settings, Stage},
+    summary,
+};
+use crate::{
+    cli::{Cli, DemoArgs},
+    event::{Event, Family},
+    loader::Watch,
+    output::Output,
+    preflight::{self, Purpose},
+    probes::Probe,
+    report::ScenarioReport,
+    session::Session,
+    sink::Item,
+};
+
+/// How long a record may wait: scenarios wait for what the probes report.
+const LATENCY: Duration = Duration::from_millis(1);
+/// Longest time for one scenario; all together take about a second.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+///
+/// # Errors
+/// If the probes cannot be attached or the output fails. A scenario that goes wrong is no error but is
+/// reported, and the exit code says so.
+pub fn run(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    preflight::check(Purpose::Demo)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(demo(cli, args))
+}
+
+async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let mut recorder = args.pcap.as_deref().map(Recorder::create).transpose()?;
+    let mut session = Session::start(cli, BTreeSet::from(Probe::ALL), true, LATENCY)?;
+    let theatre = Theatre {
+        watch: Arc::new(Mutex::new(session.take_watch()?)),
+        family: if args.ipv6 { Family::Ipv6 } else { Family::Ipv4 },
+        lookups_observed: session.observes_lookups(),
+        capture: recorder.is_some(),
+    };
+    let mut output = Output::new(args.json, true);
+    output.write(Item::Start(&session.info()))?;
+
+    let mut reports = Vec::new();
+    for scenario in scenario::ALL.into_iter().filter(|scenario| is_wanted(*scenario, &args.scenarios)) {
+        let (report, captures) = theatre.perform(scenario, &mut session, &mut output).await?;
+        if let Some(recorder) = &mut recorder {
+            recorder.write(scenario.name(), &captures)?;
+        }
+        reports.push(report);
+    }
+    if let Some(recorder) = recorder {
+        recorder.finish()?;
+    }
+
+    session.detach();
+    let mut summary = session.summary()?;
+    summary.answer = summary::summary_lines(&reports);
+    output.write(Item::Summary(&summary))?;
+    output.flush()?;
+    Ok(if reports.iter().all(|report| report.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_wanted(scenario: &dyn Scenario, names: &[String]) -> bool {
+    names.is_empty() || names.iter().any(|name| name == scenario.name())
+}
+
+/// What all scenarios are played with.
+struct Theatre {
+    watch: Arc<Mutex<Watch>>,
+    family: Family,
+    lookups_observed: bool,
+    capture: bool,
+}
+
+impl Theatre {
+    /// Plays one scenario on a thread of its own and shows its events as they come.
+    async fn perform(
+        &self,
+        scenario: &'static dyn Scenario,
+        session: &mut Session,
+        output: &mut Output,
+    ) -> anyhow::Result<(ScenarioReport, Vec<Capture>)> {
+        output.write(Item::Scenario(scenario.name(), scenario.title()))?;
+        output.flush()?;
+        let feed = Feed::default();
+        let (publish, mut published) = mpsc::unbounded_channel();
+        let stage = self.stage(scenario, feed.clone(), publish);
+        let (finish, mut finished) = oneshot::channel();
+        let actor = thread::Builder::new().name(scenario.name().to_owned()).spawn(move || {
+            let report = scenario.perform(&stage);
+            // A receiver that is gone has failed to write output, and says so itself.
+            let _ = finish.send((report, stage.captures()));
+        })?;
+        let finale = loop {
+            let finale = tokio::select! {
+                finale = &mut finished => Some(finale.context("the scenario's thread has panicked")?),
+                ready = session.ready() => { ready?; None }
+            };
+            let mut published = std::iter::from_fn(|| published.try_recv().ok());
+            show(scenario, session, &mut published, &feed, output)?;
+            if let Some(finale) = finale {
+                break finale;
+            }
+        };
+        // It has nothing left to do but to return.
+        let _ = actor.join();
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).clear()?;
+        // From here on no namespace is reported; what the hosts' end still led to belongs here.
+        show(scenario, session, &mut std::iter::empty(), &feed, output)?;
+        let (report, captures) = finale;
+        output.write(Item::Report(&report))?;
+        output.flush()?;
+        Ok((report, captures?))
+    }
+
+    fn stage(&self, scenario: &dyn Scenario, feed: Feed, publish: mpsc::UnboundedSender<Event>) -> Stage {
+        let watch = Arc::clone(&self.watch);
+        Stage::new(Settings {
+            scenario: scenario.name(),
+            family: self.family,
+            feed,
+            watch: Box::new(move |netns| watch.lock().unwrap_or_else(PoisonError::into_inner).add(netns)),
+            publish: Box::new(move |event| {
+                // As above: nobody is left to show it to.
+                let _ = publish.send(event);
+            }),
+            lookups_observed: self.lookups_observed,
+            capture: self.capture,
+            within: WITHIN,
+        })
+    }
+}
+
+/// Shows what the probes delivered and the scenario published since, in the order of its time.
+fn show(
+    scenario: &dyn Scenario,
+    session: &mut Session,
+    published: &mut dyn Iterator<Item = Event>,
+    feed: &Feed,
+    output: &mut Output,
+) -> anyhow::Result<()> {
+    let mut events: Vec<Event> = std::iter::from_fn(|| session.next()).collect();
+    for event in published {
+        session.count(&event);
+        events.push(event);
+    }
+    events.sort_by_key(|event| event.mono_ns);
+    for mut event in events {
+        event.scenario = Some(scenario.name());
+        output.write(Item::Event(&event))?;
+        feed.push(event);
+    }
+    output.flush()?;
+    Ok(())
+}

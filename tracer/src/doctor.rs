@@ -1,0 +1,176 @@
+//! `tracer doctor`: what this kernel lets us see, how, and why not otherwise.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::{
+    btf::{self, KernelBtf},
+    loader::{Probes, Settings},
+    preflight::{self, Purpose, Unmet},
+    probes::{Mechanism, Outcome, Probe},
+    session,
+};
+
+/// Everything that `doctor` finds out.
+#[derive(Debug, Serialize)]
+pub struct Findings {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Machine architecture.
+    pub arch: &'static str,
+    /// The kernel's BTF: its path, or why it cannot be used.
+    pub btf: String,
+    /// Lockdown mode, null without that security module.
+    pub lockdown: Option<String>,
+    /// Capabilities that `trace` needs and this process lacks.
+    pub missing_capabilities: Vec<String>,
+    /// Further ones that `demo` needs.
+    pub missing_for_demo: Vec<String>,
+    /// One for each logical event, empty if none could be tried.
+    pub probes: Vec<Finding>,
+    /// Features lost with a kernel field.
+    pub missing_fields: Vec<String>,
+}
+
+/// How one logical event is observed.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// The event.
+    pub event: &'static str,
+    /// The mechanism chosen, null if none works.
+    pub chosen: Option<Mechanism>,
+    /// Where it is attached.
+    pub hooks: Vec<String>,
+    /// What was tried before.
+    pub refused: Vec<Refusal>,
+    /// What cannot be seen this way.
+    pub degraded: Vec<String>,
+}
+
+/// A mechanism that does not work here.
+#[derive(Debug, Serialize)]
+pub struct Refusal {
+    /// Which.
+    pub mechanism: Mechanism,
+    /// How the kernel refused.
+    pub reason: String,
+}
+
+/// Runs the command. It succeeds if everything that `trace` shows by default can be observed.
+///
+/// # Errors
+/// If the output fails, or the requirement that is not met, after all is printed.
+pub fn run(args: &crate::cli::DoctorArgs) -> anyhow::Result<ExitCode> {
+    let unmet = preflight::check(Purpose::Trace);
+    let (findings, failure) = examine(unmet);
+    let mut out = io::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, &findings)?;
+        writeln!(out)?;
+    } else {
+        print(&mut out, &findings)?;
+    }
+    out.flush()?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let essential = Probe::of_trace();
+    let observed = |probe: &Probe| findings.probes.iter().any(|f| f.event == probe.name() && f.chosen.is_some());
+    Ok(if essential.iter().all(observed) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn examine(unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
+    let named = |purpose| preflight::lacking(purpose).iter().map(ToString::to_string).collect();
+    let mut findings = Findings {
+        kernel: session::kernel_release(),
+        arch: std::env::consts::ARCH,
+        btf: btf::VMLINUX.to_owned(),
+        lockdown: preflight::lockdown(),
+        missing_capabilities: named(Purpose::Trace),
+        missing_for_demo: named(Purpose::Demo),
+        probes: Vec::new(),
+        missing_fields: Vec::new(),
+    };
+    let kernel = match KernelBtf::load(Path::new(btf::VMLINUX)) {
+        Ok(kernel) => kernel,
+        Err(error) => {
+            findings.btf = error.to_string();
+            return (findings, Some(error.into()));
+        }
+    };
+    if let Err(unmet) = unmet {
+        return (findings, Some(unmet.into()));
+    }
+    let settings =
+        Settings { probes: Probe::ALL.into(), netns_only: true, ring_bytes: 64 << 10, log: log::LevelFilter::Off };
+    match Probes::attach(&settings, &kernel) {
+        Ok(probes) => {
+            findings.probes = probes.outcomes.iter().map(finding).collect();
+            findings.missing_fields.clone_from(&probes.missing_fields);
+            (findings, None)
+        }
+        Err(error) => (findings, Some(error)),
+    }
+}
+
+fn finding(outcome: &Outcome) -> Finding {
+    let (chosen, hooks) = outcome.chosen.clone().unzip();
+    Finding {
+        event: outcome.probe.name(),
+        chosen,
+        hooks: hooks.unwrap_or_default().iter().map(ToString::to_string).collect(),
+        refused: outcome
+            .refused
+            .iter()
+            .map(|(mechanism, reason)| Refusal { mechanism: *mechanism, reason: reason.clone() })
+            .collect(),
+        degraded: outcome.degraded.clone(),
+    }
+}
+
+fn print(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+    let lacking = |names: &[String]| match names {
+        [] => "all there".to_owned(),
+        names => format!("{} missing", names.join(", ")),
+    };
+    writeln!(out, "kernel        {} {}", findings.kernel, findings.arch)?;
+    writeln!(out, "BTF           {}", findings.btf)?;
+    writeln!(out, "lockdown      {}", findings.lockdown.as_deref().unwrap_or("not in this kernel"))?;
+    writeln!(out, "capabilities  for trace: {}", lacking(&findings.missing_capabilities))?;
+    writeln!(out, "              for demo: {}", lacking(&findings.missing_for_demo))?;
+    if !findings.probes.is_empty() {
+        writeln!(out, "\n{}", table(&findings.probes))?;
+    }
+    for sentence in &findings.missing_fields {
+        writeln!(out, "note: {sentence}")?;
+    }
+    Ok(())
+}
+
+/// One row for each logical event.
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(100)
+        .set_header(["EVENT", "OBSERVED BY", "TRIED BEFORE", "NOT SEEN THIS WAY"]);
+    let lines = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join("\n") };
+    for finding in findings {
+        let chosen = match finding.chosen {
+            Some(mechanism) if finding.hooks.is_empty() => mechanism.to_string(),
+            Some(mechanism) => format!("{mechanism} {}", finding.hooks.join(", ")),
+            None => "nothing".to_owned(),
+        };
+        let refused = finding.refused.iter().map(|r| format!("{}: {}", r.mechanism, r.reason)).collect::<Vec<_>>();
+        let title = Probe::ALL.into_iter().find(|probe| probe.name() == finding.event).map_or("", Probe::title);
+        table.add_row([title, &chosen, &lines(&refused), &lines(&finding.degraded)]);
+    }
+    table
+}

@@ -1,0 +1,109 @@
+//! Kernel addresses to function names, from `/proc/kallsyms`.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::PathBuf,
+};
+
+use crate::memory;
+
+/// The kernel's functions, read when the first address is asked for.
+///
+/// One string holds all names: a `String` for each of some hundred thousand symbols would take more
+/// memory than the rest of the tracer.
+pub struct Symbols {
+    path: PathBuf,
+    table: Option<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    names: String,
+    /// (address, where the name starts in `names`), by address.
+    starts: Vec<(u64, u32)>,
+}
+
+impl Symbols {
+    /// The running kernel's. Reading them needs `CAP_SYSLOG`, unless kptr_restrict is 0.
+    pub fn of_kernel() -> Self {
+        Self { path: "/proc/kallsyms".into(), table: None }
+    }
+
+    /// Those of a file in the same format: tests, and kernels elsewhere.
+    pub fn from_file(path: PathBuf) -> Self {
+        Self { path, table: None }
+    }
+
+    /// The function that `address` lies in, or the address in hex if it is in none that is known.
+    pub fn name(&mut self, address: u64) -> String {
+        let table = self.table.get_or_insert_with(|| {
+            // Without names the addresses are shown as they are.
+            let table = File::open(&self.path).and_then(|file| Table::read(BufReader::new(file)));
+            memory::give_back();
+            table.unwrap_or_default()
+        });
+        table.find(address).map_or_else(|| format!("{address:#x}"), str::to_owned)
+    }
+}
+
+impl Table {
+    fn read(input: impl BufRead) -> io::Result<Self> {
+        let mut table = Self::default();
+        let mut line = Vec::new();
+        let mut input = input;
+        while input.read_until(b'\n', &mut line)? != 0 {
+            table.add(std::str::from_utf8(&line).unwrap_or_default());
+            line.clear();
+        }
+        table.starts.sort_unstable_by_key(|&(address, _)| address);
+        table.starts.shrink_to_fit();
+        table.names.shrink_to_fit();
+        Ok(table)
+    }
+
+    /// `ADDRESS KIND NAME [MODULE]`; functions only. An address of zero is one that is hidden from us.
+    fn add(&mut self, line: &str) {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(address), Some("t" | "T" | "w" | "W"), Some(name)) = (words.next(), words.next(), words.next())
+        else {
+            return;
+        };
+        let (Ok(address), Ok(start)) = (u64::from_str_radix(address, 16), u32::try_from(self.names.len())) else {
+            return;
+        };
+        if address != 0 {
+            self.starts.push((address, start));
+            self.names.push_str(name);
+            self.names.push('\n');
+        }
+    }
+
+    fn find(&self, address: u64) -> Option<&str> {
+        let index = self.starts.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
+        self.names[self.starts[index].1 as usize..].lines().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    const KALLSYMS: &[u8] = b"ffffffff81000000 T first\nffffffff81000200 t third\nffffffff81000100 D data\n\
+        ffffffff81000100 T second\n0000000000000000 T hidden\nffffffffc0000000 t fourth\t[module]\n";
+
+    #[test]
+    fn finds_the_function_around_an_address() {
+        let table = Table::read(KALLSYMS).unwrap();
+        assert_eq!(table.find(0xffff_ffff_8100_0000), Some("first"));
+        assert_eq!(table.find(0xffff_ffff_8100_01ff), Some("second"));
+        assert_eq!(table.find(0xffff_ffff_8100_0200), Some("third"));
+        assert_eq!(table.find(0xffff_ffff_c000_0042), Some("fourth"));
+    }
+
+    #[test]
+    fn an_address_before_all_functions_has_none() {
+        assert_eq!(Table::read(KALLSYMS).unwrap().find(0x1000), None);
+        assert_eq!(Table::read(&b""[..]).unwrap().find(0x1000), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! An eBPF-instrumented TCP tracer: why was this connection reset, and how did it open?
+//!
+//! Data goes one way: kernel hook -> record (crate `tracer-ebpf`) -> ring buffer -> [`source`] ->
+//! [`decode`] -> [`enrich`] (with [`flow`]) -> [`sink`]. Start-up is a line of its own:
+//! [`cli`] -> [`preflight`] -> [`btf`] -> [`probes`] -> [`loader`]; [`session`] joins the two.
+//!
+//! The commands are [`trace`], [`demo`] and [`doctor`].
+
+pub mod btf;
+pub mod cli;
+pub mod decode;
+pub mod demo;
+pub mod doctor;
+pub mod enrich;
+pub mod event;
+pub mod flow;
+pub mod loader;
+mod memory;
+pub mod output;
+pub mod preflight;
+pub mod probes;
+pub mod report;
+pub mod session;
+pub mod sink;
+pub mod sock_diag;
+pub mod source;
+pub mod trace;

@@ -1,0 +1,178 @@
+//! What can be observed and how: the probe plan ([`plan`]) and its outcome.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Serialize, Serializer};
+
+pub mod plan;
+
+/// A logical event that the tracer wants to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Probe {
+    /// A socket's state changes.
+    State,
+    /// A RST is sent as an answer to a segment.
+    RstSentPassive,
+    /// A RST is sent to abort a connection.
+    RstSentActive,
+    /// A RST resets a socket.
+    RstReceived,
+    /// The established hash is searched.
+    LookupEhash,
+    /// The listeners are searched.
+    LookupListener,
+    /// A TCP segment leaves through a raw or packet socket.
+    RawSend,
+}
+
+impl Probe {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 7] = [
+        Self::State,
+        Self::RstSentPassive,
+        Self::RstSentActive,
+        Self::RstReceived,
+        Self::LookupEhash,
+        Self::LookupListener,
+        Self::RawSend,
+    ];
+
+    /// What `tracer trace` shows unless told otherwise: nothing that runs once per packet.
+    pub fn of_trace() -> BTreeSet<Self> {
+        [Self::State, Self::RstSentPassive, Self::RstSentActive, Self::RstReceived].into()
+    }
+
+    /// Its key in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::RstSentPassive => "rst_sent_passive",
+            Self::RstSentActive => "rst_sent_active",
+            Self::RstReceived => "rst_received",
+            Self::LookupEhash => "lookup_ehash",
+            Self::LookupListener => "lookup_listener",
+            Self::RawSend => "raw_send",
+        }
+    }
+
+    /// What `doctor` calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::State => "state change",
+            Self::RstSentPassive => "RST sent, passive",
+            Self::RstSentActive => "RST sent, active",
+            Self::RstReceived => "RST received",
+            Self::LookupEhash => "ehash lookup",
+            Self::LookupListener => "listener lookup",
+            Self::RawSend => "raw or packet send",
+        }
+    }
+}
+
+/// A way to observe something in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// BTF-typed tracepoint.
+    TpBtf,
+    /// Raw tracepoint.
+    RawTp,
+    /// Classic tracepoint.
+    Tracepoint,
+    /// Function entry by trampoline.
+    Fentry,
+    /// Function exit by trampoline.
+    Fexit,
+    /// Function entry by breakpoint or ftrace.
+    Kprobe,
+    /// Function entry and return.
+    KprobeKretprobe,
+    /// The lookup run again from user space, after the fact.
+    SockDiag,
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::TpBtf => "tp_btf",
+            Self::RawTp => "raw_tp",
+            Self::Tracepoint => "tracepoint",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::KprobeKretprobe => "kprobe+kretprobe",
+            Self::SockDiag => "sock_diag",
+        })
+    }
+}
+
+impl Serialize for Mechanism {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// BTF-typed tracepoint of that name.
+    TpBtf(&'static str),
+    /// Raw tracepoint of that name.
+    RawTp(&'static str),
+    /// Classic tracepoint: category and name.
+    Tracepoint(&'static str, &'static str),
+    /// Entry of that function.
+    Fentry(&'static str),
+    /// Exit of that function.
+    Fexit(&'static str),
+    /// Entry of that function.
+    Kprobe(&'static str),
+    /// Return of that function.
+    Kretprobe(&'static str),
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TpBtf(name)
+            | Self::RawTp(name)
+            | Self::Fentry(name)
+            | Self::Fexit(name)
+            | Self::Kprobe(name)
+            | Self::Kretprobe(name) => f.write_str(name),
+            Self::Tracepoint(category, name) => write!(f, "{category}:{name}"),
+        }
+    }
+}
+
+/// A program and its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attachment {
+    /// Name of the eBPF program.
+    pub program: &'static str,
+    /// Where it goes.
+    pub hook: Hook,
+}
+
+/// One way to observe an event: all of its attachments together, or none.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// How it observes.
+    pub mechanism: Mechanism,
+    /// Its programs, or why this kernel's BTF rules it out.
+    pub attachments: Result<Vec<Attachment>, String>,
+    /// What cannot be seen this way.
+    pub degraded: Vec<String>,
+}
+
+/// How an event came to be observed, or not.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The event.
+    pub probe: Probe,
+    /// The way that works here, with its hooks.
+    pub chosen: Option<(Mechanism, Vec<Hook>)>,
+    /// What was tried before, and how the kernel refused.
+    pub refused: Vec<(Mechanism, String)>,
+    /// What cannot be seen the chosen way; without one, what is lost altogether.
+    pub degraded: Vec<String>,
+}

@@ -1,0 +1,266 @@
+//! The probe plan: for each event a ranked list of ways to attach, with programs picked by the
+//! prototypes in this kernel's BTF. Whether they work is for the kernel to say, see [`crate::loader`].
+
+use super::{Attachment, Candidate, Hook, Mechanism, Probe};
+use crate::btf::{KernelBtf, Parameter};
+
+/// The ways to observe `probe`, best first.
+pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
+    match probe {
+        Probe::State => state(btf),
+        Probe::RstSentPassive => rst_sent_passive(btf),
+        Probe::RstSentActive => rst_sent_active(btf),
+        Probe::RstReceived => rst_received(btf),
+        Probe::LookupEhash => lookup(btf, &EHASH),
+        Probe::LookupListener => lookup(btf, &LISTENER),
+        Probe::RawSend => raw_send(btf),
+    }
+}
+
+/// Whether `tcp:tcp_send_reset` names a reason. Where it does it also fires for every passive RST;
+/// before, only for those with a full socket.
+pub fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
+    btf.tracepoint(SEND_RESET).is_some_and(|parameters| reason_position(&parameters).is_some())
+}
+
+const SET_STATE: &str = "inet_sock_set_state";
+const SEND_RESET: &str = "tcp_send_reset";
+const RECEIVE_RESET: &str = "tcp_receive_reset";
+const ACTIVE_RESET: &str = "tcp_send_active_reset";
+const NO_REASON: &str = "no reset reason (sk_rst_reason is from 6.10)";
+const NO_COOKIE: &str = "cookies only of sockets that already have one";
+
+fn state(btf: &KernelBtf) -> Vec<Candidate> {
+    vec![
+        Candidate {
+            mechanism: Mechanism::TpBtf,
+            attachments: tracepoint(btf, "state_tp_btf", SET_STATE),
+            degraded: vec![],
+        },
+        Candidate {
+            mechanism: Mechanism::RawTp,
+            attachments: Ok(vec![Attachment { program: "state_raw_tp", hook: Hook::RawTp(SET_STATE) }]),
+            degraded: vec![NO_COOKIE.into()],
+        },
+        Candidate {
+            mechanism: Mechanism::Tracepoint,
+            attachments: Ok(vec![Attachment {
+                program: "state_tracepoint",
+                hook: Hook::Tracepoint("sock", SET_STATE),
+            }]),
+            degraded: vec![NO_COOKIE.into(), "each event pays for a kernel stack".into()],
+        },
+    ]
+}
+
+fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
+    let tp_btf = if reset_tracepoint_is_complete(btf) {
+        tracepoint(btf, "sent_tp_btf_reason", SEND_RESET)
+    } else {
+        Err("it fires only for full sockets before 6.10 and would miss closed ports".into())
+    };
+    let reason = || btf.function("tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
+    let lost_reason = || if reason() { vec![] } else { vec![NO_REASON.into()] };
+    let programs = |plain: [&'static str; 2], with_reason: [&'static str; 2]| {
+        let [v4, v6] = if reason() { with_reason } else { plain };
+        [(v4, "tcp_v4_send_reset"), (v6, "tcp_v6_send_reset")]
+    };
+    let fentry = programs(["passive4_fentry", "passive6_fentry"], ["passive4_fentry_reason", "passive6_fentry_reason"]);
+    let kprobe = programs(["passive4_kprobe", "passive6_kprobe"], ["passive4_kprobe_reason", "passive6_kprobe_reason"]);
+    let unsent = "a RST that fails its MD5 or AO check is reported although it is not sent";
+    vec![
+        Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, degraded: vec![] },
+        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![unsent.into()]].concat()),
+        both_families(
+            btf,
+            Mechanism::Kprobe,
+            kprobe,
+            Hook::Kprobe,
+            [lost_reason(), vec![unsent.into(), NO_COOKIE.into()]].concat(),
+        ),
+    ]
+}
+
+fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
+    let complete = reset_tracepoint_is_complete(btf);
+    let program = if complete { "sent_tp_btf_reason" } else { "sent_tp_btf" };
+    let position = btf.function(ACTIVE_RESET).map(|parameters| reason_position(&parameters));
+    let (fentry, kprobe) = match position.flatten() {
+        Some(1) => ("active_fentry_reason1", "active_kprobe_reason1"),
+        Some(2) => ("active_fentry_reason2", "active_kprobe_reason2"),
+        _ => ("active_fentry", "active_kprobe"),
+    };
+    let lost_reason = |named: bool| if named { vec![] } else { vec![NO_REASON.to_owned()] };
+    let named = position.flatten().is_some();
+    let unsent = vec!["a RST is reported although memory for it is short and it is not sent".to_owned()];
+    vec![
+        Candidate {
+            mechanism: Mechanism::TpBtf,
+            attachments: tracepoint(btf, program, SEND_RESET),
+            degraded: lost_reason(complete),
+        },
+        Candidate {
+            mechanism: Mechanism::Fentry,
+            attachments: function(btf, fentry, ACTIVE_RESET, Hook::Fentry),
+            degraded: [lost_reason(named), unsent.clone()].concat(),
+        },
+        Candidate {
+            mechanism: Mechanism::Kprobe,
+            attachments: function(btf, kprobe, ACTIVE_RESET, Hook::Kprobe),
+            degraded: [lost_reason(named), unsent, vec![NO_COOKIE.into()]].concat(),
+        },
+    ]
+}
+
+fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
+    let segment = btf.function("tcp_reset").is_some_and(|args| args.get(1).is_some_and(|p| p.type_name == "sk_buff"));
+    let (fentry, kprobe) =
+        if segment { ("received_fentry_skb", "received_kprobe_skb") } else { ("received_fentry", "received_kprobe") };
+    let no_segment = "the RST's own flags, numbers and TTL are not seen";
+    let lost_segment = || if segment { vec![] } else { vec![no_segment.to_owned()] };
+    vec![
+        Candidate {
+            mechanism: Mechanism::Fentry,
+            attachments: function(btf, fentry, "tcp_reset", Hook::Fentry),
+            degraded: lost_segment(),
+        },
+        Candidate {
+            mechanism: Mechanism::Kprobe,
+            attachments: function(btf, kprobe, "tcp_reset", Hook::Kprobe),
+            degraded: [lost_segment(), vec![NO_COOKIE.into()]].concat(),
+        },
+        Candidate {
+            mechanism: Mechanism::TpBtf,
+            attachments: tracepoint(btf, "received_tp_btf", RECEIVE_RESET),
+            degraded: vec![no_segment.into()],
+        },
+    ]
+}
+
+/// One of the two tables: its functions and their programs, each without and with `hashinfo`.
+struct LookupTable {
+    functions: [&'static str; 2],
+    fexit: [[&'static str; 2]; 2],
+    kprobe: [[&'static str; 2]; 2],
+}
+
+const EHASH: LookupTable = LookupTable {
+    functions: ["__inet_lookup_established", "__inet6_lookup_established"],
+    fexit: [["ehash4_fexit", "ehash4_fexit_hashinfo"], ["ehash6_fexit", "ehash6_fexit_hashinfo"]],
+    kprobe: [["ehash4_kprobe", "ehash4_kprobe_hashinfo"], ["ehash6_kprobe", "ehash6_kprobe_hashinfo"]],
+};
+
+const LISTENER: LookupTable = LookupTable {
+    functions: ["__inet_lookup_listener", "inet6_lookup_listener"],
+    fexit: [["listener4_fexit", "listener4_fexit_hashinfo"], ["listener6_fexit", "listener6_fexit_hashinfo"]],
+    kprobe: [["listener4_kprobe", "listener4_kprobe_hashinfo"], ["listener6_kprobe", "listener6_kprobe_hashinfo"]],
+};
+
+fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
+    let attach = |programs: &[[&'static str; 2]; 2], hooks: &dyn Fn(&'static str, &'static str) -> Vec<Attachment>| {
+        let mut all = Vec::new();
+        for (function, [plain, hashinfo]) in table.functions.iter().zip(programs) {
+            let Some(parameters) = btf.function(function) else {
+                return Err(missing(function));
+            };
+            let has_hashinfo = parameters.iter().any(|parameter| parameter.type_name == "inet_hashinfo");
+            all.extend(hooks(if has_hashinfo { hashinfo } else { plain }, function));
+        }
+        Ok(all)
+    };
+    vec![
+        Candidate {
+            mechanism: Mechanism::Fexit,
+            attachments: attach(&table.fexit, &|program, function| {
+                vec![Attachment { program, hook: Hook::Fexit(function) }]
+            }),
+            degraded: vec![],
+        },
+        Candidate {
+            mechanism: Mechanism::KprobeKretprobe,
+            attachments: attach(&table.kprobe, &|program, function| {
+                vec![
+                    Attachment { program: "lookup_kretprobe", hook: Hook::Kretprobe(function) },
+                    Attachment { program, hook: Hook::Kprobe(function) },
+                ]
+            }),
+            degraded: vec![],
+        },
+        Candidate {
+            mechanism: Mechanism::SockDiag,
+            attachments: Ok(vec![]),
+            degraded: vec![
+                "the kernel's own lookup is not seen: the demo runs it again through sock_diag, apart from the segment's"
+                    .into(),
+            ],
+        },
+    ]
+}
+
+fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
+    const TRANSMIT: &str = "__dev_queue_xmit";
+    let bypass = || vec!["packet sockets with PACKET_QDISC_BYPASS".to_owned()];
+    vec![
+        Candidate {
+            mechanism: Mechanism::TpBtf,
+            attachments: tracepoint(btf, "raw_send_tp_btf", "net_dev_queue"),
+            degraded: bypass(),
+        },
+        Candidate {
+            mechanism: Mechanism::Fentry,
+            attachments: function(btf, "raw_send_fentry", TRANSMIT, Hook::Fentry),
+            degraded: bypass(),
+        },
+        Candidate {
+            mechanism: Mechanism::Kprobe,
+            attachments: function(btf, "raw_send_kprobe", TRANSMIT, Hook::Kprobe),
+            degraded: bypass(),
+        },
+    ]
+}
+
+/// The position of the `enum sk_rst_reason` among the parameters.
+fn reason_position(parameters: &[Parameter]) -> Option<usize> {
+    parameters.iter().position(|parameter| parameter.type_name == "sk_rst_reason")
+}
+
+fn missing(what: &str) -> String {
+    format!("this kernel has no {what}")
+}
+
+fn tracepoint(btf: &KernelBtf, program: &'static str, name: &'static str) -> Result<Vec<Attachment>, String> {
+    match btf.tracepoint(name) {
+        Some(_) => Ok(vec![Attachment { program, hook: Hook::TpBtf(name) }]),
+        None => Err(missing(&format!("tracepoint {name}"))),
+    }
+}
+
+fn function(
+    btf: &KernelBtf,
+    program: &'static str,
+    name: &'static str,
+    hook: fn(&'static str) -> Hook,
+) -> Result<Vec<Attachment>, String> {
+    match btf.function(name) {
+        Some(_) => Ok(vec![Attachment { program, hook: hook(name) }]),
+        None => Err(missing(&format!("function {name}"))),
+    }
+}
+
+/// A candidate on a function and its IPv6 twin; a kernel without the twin (no IPv6) works without it.
+fn both_families(
+    btf: &KernelBtf,
+    mechanism: Mechanism,
+    [v4, v6]: [(&'static str, &'static str); 2],
+    hook: fn(&'static str) -> Hook,
+    mut degraded: Vec<String>,
+) -> Candidate {
+    let attachments = function(btf, v4.0, v4.1, hook).map(|mut attachments| {
+        match function(btf, v6.0, v6.1, hook) {
+            Ok(twin) => attachments.extend(twin),
+            Err(reason) => degraded.push(format!("no IPv6: {reason}")),
+        }
+        attachments
+    });
+    Candidate { mechanism, attachments, degraded }
+}

@@ -1,0 +1,35 @@
+//! Where it all ends: one trait, one file per format.
+
+use std::io::{self, Write};
+
+use crate::{
+    event::Event,
+    report::{RunInfo, ScenarioReport, Summary},
+};
+
+pub mod json;
+pub mod text;
+
+/// Something to show.
+#[derive(Debug, Clone, Copy)]
+pub enum Item<'a> {
+    /// The run begins.
+    Start(&'a RunInfo),
+    /// A demo scenario begins: its name and what will be played.
+    Scenario(&'static str, &'static str),
+    /// The kernel did something.
+    Event(&'a Event),
+    /// A demo scenario ended.
+    Report(&'a ScenarioReport),
+    /// The run ended.
+    Summary(&'a Summary),
+}
+
+/// An output format.
+pub trait Sink {
+    /// Writes one item.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()>;
+}
