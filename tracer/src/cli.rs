@@ -34,6 +34,8 @@ pub enum Command {
     Trace(TraceArgs),
     /// Show, in private network namespaces, how TCP connects without a listener, and why a raw socket cannot
     Demo(DemoArgs),
+    /// Show a recording made with `trace -w`, on any machine and without privileges
+    Replay(ReplayArgs),
     /// Show how each event is observed on this kernel, and what is not
     Doctor(DoctorArgs),
 }
@@ -52,6 +54,21 @@ pub struct TraceArgs {
     /// Events to report; lookup and raw cost something for every packet
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst")]
     pub events: Vec<Kind>,
+
+    /// Also record to a file, for `tracer replay`
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// One JSON object a line
+    #[arg(short, long)]
+    pub json: bool,
+}
+
+/// `tracer replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The recording
+    pub file: PathBuf,
 
     /// One JSON object a line
     #[arg(short, long)]

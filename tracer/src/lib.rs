@@ -4,7 +4,7 @@
 //! [`decode`] -> [`enrich`] (with [`flow`]) -> [`sink`]. Start-up is a line of its own:
 //! [`cli`] -> [`preflight`] -> [`btf`] -> [`probes`] -> [`loader`]; [`session`] joins the two.
 //!
-//! The commands are [`trace`], [`demo`] and [`doctor`].
+//! The commands are [`trace`], [`demo`], [`replay`] and [`doctor`].
 
 pub mod btf;
 pub mod cli;
@@ -19,6 +19,8 @@ mod memory;
 pub mod output;
 pub mod preflight;
 pub mod probes;
+pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod session;
 pub mod sink;

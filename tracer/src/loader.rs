@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     io,
 };
 
@@ -47,7 +47,7 @@ pub struct Probes {
     /// Features that are missing because a kernel field is, one sentence each.
     pub missing_fields: Vec<String>,
     /// Names of `enum sk_rst_reason` by number, empty before 6.10.
-    pub reasons: HashMap<u32, String>,
+    pub reasons: BTreeMap<u32, String>,
     netns_only: bool,
 }
 

@@ -5,7 +5,7 @@ use std::{io, process::ExitCode};
 use clap::Parser as _;
 use tracer::{
     cli::{Cli, Command},
-    demo, doctor, preflight, trace,
+    demo, doctor, preflight, replay, trace,
 };
 
 fn main() -> ExitCode {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Trace(args) => trace::run(&cli, args),
         Command::Demo(args) => demo::run(&cli, args),
+        Command::Replay(args) => replay::run(args),
         Command::Doctor(args) => doctor::run(args),
     };
     match outcome {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::probes::Mechanism;
@@ -27,39 +27,39 @@ pub struct ScenarioReport {
 }
 
 /// How the events were observed: the first thing that a run says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// This program's version.
-    pub version: &'static str,
+    pub version: String,
     /// The kernel's release, as `uname -r` prints it.
     pub kernel: String,
     /// The mechanism for each event that was wanted, null where none works here.
-    pub probes: BTreeMap<&'static str, Option<Mechanism>>,
+    pub probes: BTreeMap<String, Option<Mechanism>>,
     /// What cannot be seen on this kernel, one sentence each.
     pub degraded: Vec<String>,
 }
 
 /// The last thing that a run says.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Events shown, by kind.
-    pub counts: BTreeMap<&'static str, u64>,
+    pub counts: BTreeMap<String, u64>,
     /// Records that did not make it, by stage.
     pub lost: Lost,
     /// The mechanism for each event that was wanted.
-    pub probes: BTreeMap<&'static str, Option<Mechanism>>,
+    pub probes: BTreeMap<String, Option<Mechanism>>,
     /// Wall-clock seconds from the last attachment to the first detachment.
     pub seconds: f64,
     /// The answer that the demo came to, one line each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<String>,
 }
 
 /// Records lost, by stage.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lost {
     /// The ring buffer was full, by record kind.
-    pub ring_buffer: BTreeMap<&'static str, u64>,
+    pub ring_buffer: BTreeMap<String, u64>,
     /// The bytes were no record of this version.
     pub decode: u64,
 }

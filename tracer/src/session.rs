@@ -2,22 +2,26 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::{BufWriter, Write},
     path::Path,
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use tokio::io::{Interest, unix::AsyncFd};
 use tracer_ebpf::record::{KIND_LOOKUP, KIND_RAW_SEND, KIND_RST, KIND_STATE};
 
 use crate::{
     btf::{self, KernelBtf},
     cli::Cli,
-    decode,
+    decode::{self, Record},
     enrich::{Enricher, clock::Clock, symbols::Symbols},
     event::{Body, Event},
     loader::{Probes, Settings, Watch},
     memory,
     probes::{Mechanism, Outcome, Probe},
+    recording::{self, Preamble, Writer},
     report::{Lost, RunInfo, Summary},
     source::Source,
 };
@@ -26,8 +30,10 @@ use crate::{
 pub struct Session {
     probes: Probes,
     source: Source,
+    clock: Clock,
     enricher: Enricher,
-    counts: BTreeMap<&'static str, u64>,
+    recorder: Option<Writer<BufWriter<File>>>,
+    counts: Counts,
     undecodable: u64,
     started: Instant,
 }
@@ -50,10 +56,11 @@ impl Session {
         if cli.verbose {
             forward_log(&mut probes)?;
         }
-        let enricher = Enricher::new(Clock::now()?, Symbols::of_kernel(), std::mem::take(&mut probes.reasons));
+        let clock = Clock::now()?;
+        let enricher = Enricher::new(clock, Symbols::of_kernel(), probes.reasons.clone());
         memory::give_back();
         let started = Instant::now();
-        Ok(Self { probes, source, enricher, counts: BTreeMap::new(), undecodable: 0, started })
+        Ok(Self { probes, source, clock, enricher, recorder: None, counts: Counts::default(), undecodable: 0, started })
     }
 
     /// The set of watched namespaces, see [`Probes::take_watch`].
@@ -72,18 +79,37 @@ impl Session {
         self.source.ready().await
     }
 
+    /// Writes all records from now on to a file too.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn record(&mut self, path: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot record to {}", path.display());
+        let file = BufWriter::new(File::create(path).with_context(cannot)?);
+        let preamble = Preamble {
+            endian: recording::native_endian().to_owned(),
+            boot: self.clock.boot(),
+            reasons: self.probes.reasons.clone(),
+            run: self.info(),
+        };
+        self.recorder = Some(Writer::new(file, &preamble).with_context(cannot)?);
+        Ok(())
+    }
+
     /// The next event that is already there.
-    pub fn next(&mut self) -> Option<Event> {
-        loop {
-            let record = {
-                let bytes = self.source.next()?;
-                decode::decode(&bytes)
-            };
-            match record {
+    ///
+    /// # Errors
+    /// If it cannot be recorded.
+    pub fn next(&mut self) -> anyhow::Result<Option<Event>> {
+        while let Some(bytes) = self.source.next() {
+            match decode::decode(&bytes) {
                 Ok(record) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        record_one(recorder, &bytes, &record, self.enricher.symbols()).context(CANNOT_RECORD)?;
+                    }
                     let event = self.enricher.event(record);
-                    self.count(&event);
-                    return Some(event);
+                    self.counts.add(&event);
+                    return Ok(Some(event));
                 }
                 Err(error) => {
                     log::warn!("a record was skipped: {error}");
@@ -91,23 +117,18 @@ impl Session {
                 }
             }
         }
+        Ok(None)
     }
 
     /// Counts an event that did not come from a record (a lookup run again) like the others.
     pub fn count(&mut self, event: &Event) {
-        let kind = match event.body {
-            Body::State(_) => "state",
-            Body::Rst(_) => "rst",
-            Body::Lookup(_) => "lookup",
-            Body::RawSend(_) => "raw_send",
-        };
-        *self.counts.entry(kind).or_default() += 1;
+        self.counts.add(event);
     }
 
     /// How the events are observed.
     pub fn info(&self) -> RunInfo {
         RunInfo {
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             kernel: kernel_release(),
             probes: mechanisms(&self.probes.outcomes),
             degraded: degraded(&self.probes),
@@ -130,22 +151,63 @@ impl Session {
         self.probes.detach();
     }
 
-    /// Counts and losses so far.
+    /// Counts and losses so far; ends the recording, if there is one.
     ///
     /// # Errors
-    /// If the kernel's counters cannot be read.
-    pub fn summary(&self) -> anyhow::Result<Summary> {
+    /// If the kernel's counters cannot be read or the recording cannot be ended.
+    pub fn summary(&mut self) -> anyhow::Result<Summary> {
         let deliveries = self.probes.deliveries()?;
         let kinds = [(KIND_STATE, "state"), (KIND_RST, "rst"), (KIND_LOOKUP, "lookup"), (KIND_RAW_SEND, "raw_send")];
-        let ring_buffer = kinds.map(|(kind, name)| (name, deliveries[usize::from(kind)].lost)).into();
-        Ok(Summary {
-            counts: self.counts.clone(),
-            lost: Lost { ring_buffer, decode: self.undecodable },
+        let lost = kinds.map(|(kind, name)| (name.to_owned(), deliveries[usize::from(kind)].lost));
+        let summary = Summary {
+            counts: self.counts.clone().into(),
+            lost: Lost { ring_buffer: lost.into(), decode: self.undecodable },
             probes: mechanisms(&self.probes.outcomes),
             seconds: self.started.elapsed().as_secs_f64(),
             answer: Vec::new(),
-        })
+        };
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(&summary).context(CANNOT_RECORD)?;
+        }
+        Ok(summary)
     }
+}
+
+const CANNOT_RECORD: &str = "cannot write the recording";
+
+/// Events by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(BTreeMap<&'static str, u64>);
+
+impl Counts {
+    /// Counts an event.
+    pub fn add(&mut self, event: &Event) {
+        let kind = match event.body {
+            Body::State(_) => "state",
+            Body::Rst(_) => "rst",
+            Body::Lookup(_) => "lookup",
+            Body::RawSend(_) => "raw_send",
+        };
+        *self.0.entry(kind).or_default() += 1;
+    }
+}
+
+impl From<Counts> for BTreeMap<String, u64> {
+    fn from(Counts(counts): Counts) -> Self {
+        counts.into_iter().map(|(kind, count)| (kind.to_owned(), count)).collect()
+    }
+}
+
+fn record_one(
+    recorder: &mut Writer<impl Write>,
+    bytes: &[u8],
+    record: &Record,
+    symbols: &Symbols,
+) -> std::io::Result<()> {
+    for &address in &record.stack {
+        recorder.symbol(address, &symbols.name(address))?;
+    }
+    recorder.record(bytes)
 }
 
 /// The release of the running kernel.
@@ -155,9 +217,9 @@ pub fn kernel_release() -> String {
         .unwrap_or_else(|_| "unknown".into())
 }
 
-fn mechanisms(outcomes: &[Outcome]) -> BTreeMap<&'static str, Option<Mechanism>> {
+fn mechanisms(outcomes: &[Outcome]) -> BTreeMap<String, Option<Mechanism>> {
     let mechanism = |outcome: &Outcome| outcome.chosen.as_ref().map(|(mechanism, _)| *mechanism);
-    outcomes.iter().map(|outcome| (outcome.probe.name(), mechanism(outcome))).collect()
+    outcomes.iter().map(|outcome| (outcome.probe.name().to_owned(), mechanism(outcome))).collect()
 }
 
 fn degraded(probes: &Probes) -> Vec<String> {

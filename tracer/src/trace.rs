@@ -1,6 +1,6 @@
 //! `tracer trace`: the whole machine, live.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,6 +34,9 @@ async fn trace(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_signal(args.duration)?;
     tokio::pin!(stop);
     let mut session = Session::start(cli, wanted, false, LATENCY)?;
+    if let Some(path) = &args.write {
+        session.record(path)?;
+    }
     let mut output = Output::new(args.json, false);
     output.write(Item::Start(&session.info()))?;
     output.flush()?;
@@ -62,10 +65,10 @@ async fn trace(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows events that are there, but no more than `left` and `batch`; whether there may be more.
-fn show(session: &mut Session, output: &mut Output, left: &mut u64, batch: u64) -> io::Result<bool> {
+fn show(session: &mut Session, output: &mut Output, left: &mut u64, batch: u64) -> anyhow::Result<bool> {
     let mut shown = 0;
     while shown < batch.min(*left)
-        && let Some(event) = session.next()
+        && let Some(event) = session.next()?
     {
         output.write(Item::Event(&event))?;
         shown += 1;

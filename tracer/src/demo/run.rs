@@ -157,7 +157,10 @@ fn show(
     feed: &Feed,
     output: &mut Output,
 ) -> anyhow::Result<()> {
-    let mut events: Vec<Event> = std::iter::from_fn(|| session.next()).collect();
+    let mut events = Vec::new();
+    while let Some(event) = session.next()? {
+        events.push(event);
+    }
     for event in published {
         session.count(&event);
         events.push(event);

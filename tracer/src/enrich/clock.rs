@@ -28,6 +28,11 @@ impl Clock {
         Self { boot }
     }
 
+    /// The wall-clock time at which `CLOCK_MONOTONIC` was zero.
+    pub fn boot(self) -> Timestamp {
+        self.boot
+    }
+
     /// The wall-clock time of `mono_ns` on `CLOCK_MONOTONIC`.
     pub fn wall(self, mono_ns: u64) -> Timestamp {
         let mono = SignedDuration::try_from(Duration::from_nanos(mono_ns)).unwrap_or(SignedDuration::MAX);

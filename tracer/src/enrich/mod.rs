@@ -1,7 +1,7 @@
 //! Records to events: what needs the host's help, such as names, clock and owner.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
@@ -24,21 +24,26 @@ pub mod symbols;
 pub struct Enricher {
     clock: clock::Clock,
     symbols: symbols::Symbols,
-    reasons: HashMap<u32, String>,
+    reasons: BTreeMap<u32, String>,
     flows: Flows,
 }
 
 impl Enricher {
     /// `reasons`: names of `enum sk_rst_reason` by number.
-    pub fn new(clock: clock::Clock, symbols: symbols::Symbols, reasons: HashMap<u32, String>) -> Self {
+    pub fn new(clock: clock::Clock, symbols: symbols::Symbols, reasons: BTreeMap<u32, String>) -> Self {
         Self { clock, symbols, reasons, flows: Flows::default() }
+    }
+
+    /// What addresses are called.
+    pub fn symbols(&mut self) -> &mut symbols::Symbols {
+        &mut self.symbols
     }
 
     /// The event that a record reports.
     pub fn event(&mut self, record: Record) -> Event {
         let header = *record.header();
         let task = task(&header);
-        let names = record.stack.iter().map(|&frame| self.symbols.name(frame));
+        let names = record.stack.iter().map(|&address| self.symbols.name(address));
         let names = names.skip_while(|name| is_of_probe(name)).collect::<Vec<_>>();
         let context = context::of(header.context, &task.comm, &names);
         let (family, local, remote) = ends(&header);

@@ -1,50 +1,60 @@
 //! Kernel addresses to function names, from `/proc/kallsyms`.
 
 use std::{
+    cell::OnceCell,
+    collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader},
-    path::PathBuf,
 };
 
 use crate::memory;
 
-/// The kernel's functions, read when the first address is asked for.
-///
-/// One string holds all names: a `String` for each of some hundred thousand symbols would take more
-/// memory than the rest of the tracer.
-pub struct Symbols {
-    path: PathBuf,
-    table: Option<Table>,
+/// Where names come from.
+pub enum Symbols {
+    /// The running kernel, read when the first address is asked for. Reading needs `CAP_SYSLOG`, unless
+    /// kptr_restrict is 0.
+    Kernel(OnceCell<Table>),
+    /// A recording.
+    Recorded(HashMap<u64, String>),
 }
 
-#[derive(Default)]
-struct Table {
+/// Functions by address. One string holds all names: a `String` for each of some hundred thousand
+/// symbols would take more memory than the rest of the tracer.
+#[derive(Debug, Default)]
+pub struct Table {
     names: String,
     /// (address, where the name starts in `names`), by address.
     starts: Vec<(u64, u32)>,
 }
 
 impl Symbols {
-    /// The running kernel's. Reading them needs `CAP_SYSLOG`, unless kptr_restrict is 0.
+    /// The running kernel's.
     pub fn of_kernel() -> Self {
-        Self { path: "/proc/kallsyms".into(), table: None }
+        Self::Kernel(OnceCell::new())
     }
 
-    /// Those of a file in the same format: tests, and kernels elsewhere.
-    pub fn from_file(path: PathBuf) -> Self {
-        Self { path, table: None }
+    /// Names an address of a recording; the running kernel needs no telling.
+    pub fn add(&mut self, address: u64, name: String) {
+        if let Self::Recorded(names) = self {
+            names.insert(address, name);
+        }
     }
 
     /// The function that `address` lies in, or the address in hex if it is in none that is known.
-    pub fn name(&mut self, address: u64) -> String {
-        let table = self.table.get_or_insert_with(|| {
-            // Without names the addresses are shown as they are.
-            let table = File::open(&self.path).and_then(|file| Table::read(BufReader::new(file)));
-            memory::give_back();
-            table.unwrap_or_default()
-        });
-        table.find(address).map_or_else(|| format!("{address:#x}"), str::to_owned)
+    pub fn name(&self, address: u64) -> String {
+        let name = match self {
+            Self::Kernel(table) => table.get_or_init(of_running_kernel).find(address),
+            Self::Recorded(names) => names.get(&address).map(String::as_str),
+        };
+        name.map_or_else(|| format!("{address:#x}"), str::to_owned)
     }
+}
+
+fn of_running_kernel() -> Table {
+    let table = File::open("/proc/kallsyms").and_then(|file| Table::read(BufReader::new(file)));
+    memory::give_back();
+    // Without names the addresses are shown as they are.
+    table.unwrap_or_default()
 }
 
 impl Table {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub mod plan;
 
@@ -70,7 +70,8 @@ impl Probe {
 }
 
 /// A way to observe something in the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mechanism {
     /// BTF-typed tracepoint.
     TpBtf,
@@ -85,6 +86,7 @@ pub enum Mechanism {
     /// Function entry by breakpoint or ftrace.
     Kprobe,
     /// Function entry and return.
+    #[serde(rename = "kprobe+kretprobe")]
     KprobeKretprobe,
     /// The lookup run again from user space, after the fact.
     SockDiag,
@@ -102,12 +104,6 @@ impl fmt::Display for Mechanism {
             Self::KprobeKretprobe => "kprobe+kretprobe",
             Self::SockDiag => "sock_diag",
         })
-    }
-}
-
-impl Serialize for Mechanism {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }
 

@@ -1,0 +1,283 @@
+//! Records in a file, with what is needed to read them on another machine: kernel, clock, names.
+//!
+//! Layout: the magic, then frames of a tag byte, a length (u32, little-endian) and that many bytes. The
+//! first frame is the [`Preamble`]; a symbol comes before the first record whose stack needs it; the last
+//! frame is the summary, so a file without one was cut off. Records are as the kernel wrote them: native
+//! byte order, which the preamble names.
+
+use std::{
+    collections::HashSet,
+    io::{self, Read, Write},
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::report::{RunInfo, Summary};
+
+const MAGIC: &[u8; 8] = b"TRACER\x00\x01";
+const PREAMBLE: u8 = b'P';
+const SYMBOL: u8 = b'S';
+const RECORD: u8 = b'R';
+const SUMMARY: u8 = b'E';
+/// Longest frame that is believed: a damaged length must not make us allocate gigabytes.
+const LONGEST: u32 = 1 << 20;
+
+/// What all records of a file have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preamble {
+    /// "little" or "big": byte order of the records.
+    pub endian: String,
+    /// Wall-clock time at which `CLOCK_MONOTONIC` was zero.
+    pub boot: Timestamp,
+    /// Names of `enum sk_rst_reason` by number.
+    pub reasons: std::collections::BTreeMap<u32, String>,
+    /// How the events were observed.
+    pub run: RunInfo,
+}
+
+/// A frame of a recording.
+#[derive(Debug, PartialEq)]
+pub enum Frame {
+    /// The function at an address.
+    Symbol(u64, String),
+    /// A record's bytes.
+    Record(Vec<u8>),
+    /// The end.
+    Summary(Summary),
+}
+
+/// A recording cannot be read, or not any further.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a recording.
+    #[error("this is not a recording of tracer's")]
+    NotOne,
+    /// Of another version.
+    #[error("this recording has format {0}, this tracer reads format {ours}: use the version that wrote it", ours = MAGIC[7])]
+    OtherVersion(u8),
+    /// From a machine of the other byte order.
+    #[error("this recording was made on a {0}-endian machine and can be read on such a machine only")]
+    OtherEndian(String),
+    /// The file ends too early.
+    #[error("the recording is cut off at byte {0}: what came before is shown")]
+    CutOff(u64),
+    /// The bytes make no sense.
+    #[error("the recording is damaged at byte {0}: what came before is shown")]
+    Damaged(u64),
+    /// The file cannot be read.
+    #[error("cannot read the recording")]
+    Io(#[from] io::Error),
+}
+
+/// Writes a recording.
+pub struct Writer<W: Write> {
+    out: W,
+    known: HashSet<u64>,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a recording.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(mut out: W, preamble: &Preamble) -> io::Result<Self> {
+        out.write_all(MAGIC)?;
+        let mut writer = Self { out, known: HashSet::new() };
+        writer.frame(PREAMBLE, &serde_json::to_vec(preamble)?)?;
+        Ok(writer)
+    }
+
+    /// Adds the name of the function at an address, once.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn symbol(&mut self, address: u64, name: &str) -> io::Result<()> {
+        if self.known.insert(address) {
+            self.frame(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn record(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.frame(RECORD, bytes)
+    }
+
+    /// Ends the recording.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn finish(mut self, summary: &Summary) -> io::Result<()> {
+        self.frame(SUMMARY, &serde_json::to_vec(summary)?)?;
+        self.out.flush()
+    }
+
+    fn frame(&mut self, tag: u8, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.out.write_all(&[tag])?;
+        self.out.write_all(&length.to_le_bytes())?;
+        self.out.write_all(bytes)
+    }
+}
+
+/// Reads a recording.
+pub struct Reader<R: Read> {
+    input: R,
+    offset: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// If it is none, or none that can be read here.
+    pub fn new(input: R) -> Result<(Self, Preamble), Error> {
+        let mut reader = Self { input, offset: 0 };
+        let mut magic = [0; MAGIC.len()];
+        if reader.fill(&mut magic)? < magic.len() || magic[..7] != MAGIC[..7] {
+            return Err(Error::NotOne);
+        }
+        if magic[7] != MAGIC[7] {
+            return Err(Error::OtherVersion(magic[7]));
+        }
+        let preamble = match reader.raw()? {
+            Some((PREAMBLE, bytes)) => serde_json::from_slice::<Preamble>(&bytes).ok(),
+            _ => None,
+        };
+        let preamble = preamble.ok_or(Error::Damaged(MAGIC.len() as u64))?;
+        if preamble.endian != native_endian() {
+            return Err(Error::OtherEndian(preamble.endian));
+        }
+        Ok((reader, preamble))
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// If the file ends, which without a [`Frame::Summary`] before is [`Error::CutOff`], or is damaged.
+    pub fn frame(&mut self) -> Result<Frame, Error> {
+        let start = self.offset;
+        let Some((tag, bytes)) = self.raw()? else { return Err(Error::CutOff(start)) };
+        let frame = match tag {
+            SYMBOL => bytes.split_first_chunk().and_then(|(address, name)| {
+                Some(Frame::Symbol(u64::from_le_bytes(*address), String::from_utf8(name.to_vec()).ok()?))
+            }),
+            RECORD => Some(Frame::Record(bytes)),
+            SUMMARY => serde_json::from_slice(&bytes).ok().map(Frame::Summary),
+            _ => None,
+        };
+        frame.ok_or(Error::Damaged(start))
+    }
+
+    /// Tag and bytes of the next frame, `None` at the end of the file.
+    fn raw(&mut self) -> Result<Option<(u8, Vec<u8>)>, Error> {
+        let start = self.offset;
+        let mut head = [0; 5];
+        match self.fill(&mut head)? {
+            0 => return Ok(None),
+            5 => {}
+            _ => return Err(Error::CutOff(start)),
+        }
+        let [tag, length @ ..] = head;
+        let length = u32::from_le_bytes(length);
+        if length > LONGEST {
+            return Err(Error::Damaged(start));
+        }
+        let mut bytes = vec![0; length as usize];
+        if self.fill(&mut bytes)? < bytes.len() {
+            return Err(Error::CutOff(start));
+        }
+        Ok(Some((tag, bytes)))
+    }
+
+    /// Reads until `buffer` is full or the file ends; how much it was.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.input.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.offset += filled as u64;
+        Ok(filled)
+    }
+}
+
+/// This machine's byte order, as the preamble names it.
+pub fn native_endian() -> &'static str {
+    if cfg!(target_endian = "little") { "little" } else { "big" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preamble() -> Preamble {
+        let run = RunInfo {
+            version: "0.1.0".into(),
+            kernel: "6.12.0".into(),
+            probes: std::collections::BTreeMap::new(),
+            degraded: vec![],
+        };
+        Preamble { endian: native_endian().into(), boot: Timestamp::UNIX_EPOCH, reasons: [].into(), run }
+    }
+
+    fn recording() -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut writer = Writer::new(&mut file, &preamble()).unwrap();
+        writer.symbol(0x10, "tcp_close").unwrap();
+        writer.symbol(0x10, "tcp_close").unwrap();
+        writer.record(b"bytes").unwrap();
+        writer.finish(&Summary::default()).unwrap();
+        file
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let file = recording();
+        let (mut reader, read) = Reader::new(&file[..]).unwrap();
+        assert_eq!(read, preamble());
+        assert_eq!(reader.frame().unwrap(), Frame::Symbol(0x10, "tcp_close".into()));
+        assert_eq!(reader.frame().unwrap(), Frame::Record(b"bytes".to_vec()));
+        assert_eq!(reader.frame().unwrap(), Frame::Summary(Summary::default()));
+        assert!(matches!(reader.frame(), Err(Error::CutOff(at)) if at == file.len() as u64));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_gives_its_beginning_and_says_where_it_ends() {
+        let file = recording();
+        for length in 0..file.len() {
+            match Reader::new(&file[..length]) {
+                Err(error) => assert!(matches!(error, Error::NotOne | Error::CutOff(_) | Error::Damaged(8)), "{error}"),
+                Ok((mut reader, _)) => {
+                    let error = loop {
+                        match reader.frame() {
+                            Ok(Frame::Summary(_)) => panic!("a summary in {length} bytes"),
+                            Ok(_) => {}
+                            Err(error) => break error,
+                        }
+                    };
+                    assert!(matches!(error, Error::CutOff(at) if at <= length as u64), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused_by_what_they_are() {
+        assert!(matches!(Reader::new(&b"\x7fELF........"[..]), Err(Error::NotOne)));
+        let mut later = recording();
+        later[7] = 9;
+        assert!(matches!(Reader::new(&later[..]), Err(Error::OtherVersion(9))));
+        let mut damaged = recording();
+        damaged[9..13].fill(0xff);
+        assert!(matches!(Reader::new(&damaged[..]), Err(Error::Damaged(8))));
+    }
+}
