@@ -46,10 +46,7 @@ pub(crate) fn update() -> Result<()> {
 /// The command that installs packages, for a user to type.
 pub(crate) fn install_line(packages: &[&str]) -> String {
     let sudo = if privilege::is_root() { "" } else { "sudo " };
-    format!(
-        "{sudo}apt-get install --no-install-recommends {}",
-        packages.join(" ")
-    )
+    format!("{sudo}apt-get install --no-install-recommends {}", packages.join(" "))
 }
 
 /// Installs packages, having said so.
@@ -86,12 +83,7 @@ fn apt_cache() -> Command {
 /// `env` because sudo passes no environment on.
 fn apt_get() -> Result<Command> {
     let mut command = privilege::as_root("env")?;
-    command.args([
-        "LC_ALL=C",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "--quiet",
-    ]);
+    command.args(["LC_ALL=C", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet"]);
     Ok(command)
 }
 
@@ -105,10 +97,7 @@ mod tests {
                       \x20    1.63.0+dfsg1-2 500\nlibstd-rust-dev-bpf:\n  Installed: (none)\n\
                       \x20 Candidate: (none)\n  Version table:\n";
         let found = parse_policy(policy);
-        assert_eq!(
-            found.get("rustc").map(String::as_str),
-            Some("1.63.0+dfsg1-2")
-        );
+        assert_eq!(found.get("rustc").map(String::as_str), Some("1.63.0+dfsg1-2"));
         assert_eq!(found.len(), 1);
     }
 }

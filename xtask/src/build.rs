@@ -52,10 +52,6 @@ pub(crate) fn tracer(workspace: &Workspace, profile: Profile) -> Result<PathBuf>
 /// each time that one does and the next does not.
 pub(crate) fn host_cargo(workspace: &Workspace, subcommand: &str, object: &Path) -> Command {
     let mut command = cargo::command(subcommand);
-    command
-        .arg("--target-dir")
-        .arg(&workspace.target)
-        .current_dir(&workspace.root)
-        .env(ebpf::OBJECT_VARIABLE, object);
+    command.arg("--target-dir").arg(&workspace.target).current_dir(&workspace.root).env(ebpf::OBJECT_VARIABLE, object);
     command
 }

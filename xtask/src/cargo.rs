@@ -22,25 +22,19 @@ const OURS: [&str; 3] = ["CARGO_MANIFEST_", "CARGO_PKG_", "RUSTC_WORKSPACE_WRAPP
 pub(crate) struct Executable {
     /// The name of the target: of the binary or of the test.
     pub(crate) name: String,
+    pub(crate) is_test: bool,
     pub(crate) path: PathBuf,
 }
 
 /// A subcommand of the cargo that runs this program.
 pub(crate) fn command(subcommand: &str) -> Command {
-    call(
-        env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
-        subcommand,
-    )
+    call(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), subcommand)
 }
 
 /// A subcommand of the cargo that came with a compiler; of the usual one if none did.
 pub(crate) fn command_beside(rustc: &Path, subcommand: &str) -> Command {
     let beside = rustc.with_file_name("cargo");
-    if beside.is_file() {
-        call(beside.into(), subcommand)
-    } else {
-        command(subcommand)
-    }
+    if beside.is_file() { call(beside.into(), subcommand) } else { command(subcommand) }
 }
 
 fn call(cargo: OsString, subcommand: &str) -> Command {
@@ -55,18 +49,14 @@ fn call(cargo: OsString, subcommand: &str) -> Command {
 }
 
 fn is_ours(name: &OsString) -> bool {
-    OURS.iter()
-        .any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()))
+    OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()))
 }
 
 /// Runs `cargo build` or `cargo test --no-run` and returns the executables.
 ///
 /// Says nothing if all is fresh already: of cargo's messages only the closing one is left out.
 pub(crate) fn executables(command: &mut Command) -> Result<Vec<Executable>> {
-    command
-        .arg("--message-format=json-render-diagnostics")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped()).stderr(Stdio::piped());
     if io::stderr().is_terminal() && env::var_os("CARGO_TERM_COLOR").is_none() {
         command.env("CARGO_TERM_COLOR", "always");
     }
@@ -108,6 +98,7 @@ fn parse_message(line: &str) -> Option<Executable> {
     let message: Value = serde_json::from_str(line).ok()?;
     Some(Executable {
         name: message["target"]["name"].as_str()?.to_owned(),
+        is_test: message["profile"]["test"].as_bool()?,
         path: message["executable"].as_str()?.into(),
     })
 }
@@ -121,7 +112,7 @@ mod tests {
         let binary = r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"tracer"},
             "profile":{"test":false},"executable":"/t/release/tracer","fresh":true}"#;
         let found = parse_message(binary).expect("an executable");
-        assert_eq!(found.name, "tracer");
+        assert_eq!((found.name.as_str(), found.is_test), ("tracer", false));
         let library = binary.replace(r#""/t/release/tracer""#, "null");
         assert!(parse_message(&library).is_none());
         assert!(parse_message(r#"{"reason":"build-finished","success":true}"#).is_none());
@@ -129,12 +120,8 @@ mod tests {
 
     #[test]
     fn the_closing_message_is_told_in_colour_too() {
-        assert!(is_closing(
-            b"    Finished `dev` profile [unoptimized] target(s) in 0.05s"
-        ));
-        assert!(is_closing(
-            b"\x1b[1m\x1b[92m    Finished\x1b[0m `dev` profile"
-        ));
+        assert!(is_closing(b"    Finished `dev` profile [unoptimized] target(s) in 0.05s"));
+        assert!(is_closing(b"\x1b[1m\x1b[92m    Finished\x1b[0m `dev` profile"));
         assert!(!is_closing(b"   Compiling tracer v0.1.0"));
         assert!(!is_closing(b"warning: the word Finished elsewhere"));
     }

@@ -8,33 +8,31 @@ use crate::{
     build::host_cargo,
     cargo, ebpf, process,
     test::{self, Counts},
+    vm,
     workspace::Workspace,
 };
+
+/// The kernels that a change has to work on, this one apart.
+const MACHINES: [&str; 2] = ["6.1", "6.12"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Leave out the tests on this kernel, for a caller that has run them
     #[arg(long)]
     skip_host_tests: bool,
+    #[command(flatten)]
+    options: vm::Options,
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     step("formatting", || {
-        process::run(
-            cargo::command("fmt")
-                .args(["--all", "--check"])
-                .current_dir(&workspace.root),
-        )
-        .context("`cargo fmt --all` puts it right")
+        process::run(cargo::command("fmt").args(["--all", "--check"]).current_dir(&workspace.root))
+            .context("`cargo fmt --all` puts it right")
     })?;
     let object = step("building the eBPF programs", || ebpf::build(workspace))?;
     let host = |subcommand| host_cargo(workspace, subcommand, &object);
-    step("lints", || {
-        process::run(host("clippy").args(["--workspace", "--all-targets", "--", "-Dwarnings"]))
-    })?;
-    step("lints of the eBPF programs", || {
-        process::run(&mut ebpf::clippy(workspace))
-    })?;
+    step("lints", || process::run(host("clippy").args(["--workspace", "--all-targets", "--", "-Dwarnings"])))?;
+    step("lints of the eBPF programs", || process::run(&mut ebpf::clippy(workspace)))?;
     step("documentation", || {
         process::run(
             host("doc")
@@ -44,12 +42,13 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     })?;
     let mut counts = Counts::default();
     if !args.skip_host_tests {
-        counts += step("tests on this kernel", || {
-            test::on_this_kernel(workspace, &[])
-        })?;
+        counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[]))?;
     }
-    println!("\n{} passed, {} failed", counts.passed, counts.failed);
-    Ok(counts.exit_code())
+    let machines = MACHINES.map(String::from);
+    counts += step("tests on other kernels", || {
+        vm::test(workspace, &machines, &vm::External::default(), &args.options, &[])
+    })?;
+    Ok(counts.conclude())
 }
 
 /// Runs one step, says so before and tells the time that it took.

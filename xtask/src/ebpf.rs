@@ -22,8 +22,7 @@ pub(crate) const OBJECT_VARIABLE: &str = "TRACER_EBPF_OBJECT";
 /// Builds the eBPF programs, with whatever that takes, and returns the object's path.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let toolchain = setup::find_or_install(workspace)?;
-    let executables = cargo::executables(&mut command(workspace, &toolchain))
-        .with_context(|| advice(&toolchain))?;
+    let executables = cargo::executables(&mut command(workspace, &toolchain)).with_context(|| advice(&toolchain))?;
     let object = executables.into_iter().find(|it| it.name == "tracer-ebpf");
     Ok(object.context("cargo built no tracer-ebpf")?.path)
 }
@@ -66,14 +65,7 @@ pub(crate) fn clippy(workspace: &Workspace) -> Command {
 
 fn ebpf_package<'a>(command: &'a mut Command, workspace: &Workspace) -> &'a mut Command {
     command
-        .args([
-            "--package",
-            "tracer-ebpf",
-            "--bin",
-            "tracer-ebpf",
-            "--features",
-            "ebpf",
-        ])
+        .args(["--package", "tracer-ebpf", "--bin", "tracer-ebpf", "--features", "ebpf"])
         // A directory of its own: build scripts depend on RUSTC_BOOTSTRAP, and would be run anew
         // by each call for the host after one for the programs.
         .arg("--target-dir")

@@ -4,6 +4,8 @@
 //! target and a linker that reads this compiler's bitcode. [`setup`] finds or installs the two,
 //! [`ebpf`] makes the object with them, and every other command hands that object to cargo
 //! through `TRACER_EBPF_OBJECT`, which tracer's build script embeds.
+//!
+//! Other kernels are tried in virtual machines, whose init is this program too: see [`vm`].
 
 mod apt;
 mod build;
@@ -15,6 +17,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -43,9 +46,14 @@ enum Command {
     Test(test::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
+    /// Run the tracer on other kernels, in virtual machines
+    Vm(vm::Args),
 }
 
 fn main() -> ExitCode {
+    if vm::guest::is_init() {
+        vm::guest::main();
+    }
     let cli = Cli::parse();
     let outcome = Workspace::locate().and_then(|workspace| match cli.command {
         Command::Setup(args) => setup::main(&workspace, &args),
@@ -53,6 +61,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::main(&workspace, &args),
         Command::Test(args) => test::main(&workspace, &args),
         Command::Ci(args) => ci::main(&workspace, &args),
+        Command::Vm(args) => vm::main(&workspace, args),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

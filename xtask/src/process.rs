@@ -6,9 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// Runs a command that talks to the user directly.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run `{}`", show(command)))?;
+    let status = command.status().with_context(|| format!("cannot run `{}`", show(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", show(command));
     }
@@ -17,20 +15,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command for its standard output; a failure carries what it said.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .output()
-        .with_context(|| format!("cannot run `{}`", show(command)))?;
+    let Output { status, stdout, stderr } =
+        command.output().with_context(|| format!("cannot run `{}`", show(command)))?;
     if !status.success() {
         let said = [stdout, stderr].concat();
         let said = String::from_utf8_lossy(&said);
         bail!("`{}` failed: {status}\n{}", show(command), said.trim_end());
     }
-    String::from_utf8(stdout)
-        .with_context(|| format!("`{}` printed something that is not text", show(command)))
+    String::from_utf8(stdout).with_context(|| format!("`{}` printed something that is not text", show(command)))
 }
 
 /// The command as a user would type it, without its environment.

@@ -1,8 +1,7 @@
-//! `test`: the workspace's tests on this kernel, those that need root included.
+//! `test`: the workspace's tests on this kernel, and the live ones on others.
 
 use std::{
     env,
-    ffi::OsString,
     io::{BufRead as _, BufReader},
     ops::AddAssign,
     process::{Command, ExitCode, Stdio},
@@ -10,13 +9,24 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, ebpf, privilege, process, workspace::Workspace};
+use crate::{build, ebpf, privilege, process, vm, workspace::Workspace};
+
+/// Means the kernel that runs already.
+const HOST: &str = "host";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Run the live tests on these kernels, not all tests on this one; `host` means this one and
+    /// `all` every supported one, this included (`cargo xtask vm list`)
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    vm: Vec<String>,
+    #[command(flatten)]
+    external: vm::External,
+    #[command(flatten)]
+    options: vm::Options,
     /// What to pass to the test binaries, such as a test's name
     #[arg(last = true)]
-    args: Vec<OsString>,
+    args: Vec<String>,
 }
 
 /// How many tests did what.
@@ -27,28 +37,31 @@ pub(crate) struct Counts {
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    let counts = on_this_kernel(workspace, &args.args)?;
-    println!("\n{} passed, {} failed", counts.passed, counts.failed);
-    Ok(counts.exit_code())
+    let named = |name| args.vm.iter().any(|it| it == name);
+    let machines: Vec<_> = args.vm.iter().filter(|it| *it != HOST).cloned().collect();
+    let in_machines = !machines.is_empty() || args.external.is_given();
+    let mut counts = Counts::default();
+    if named(HOST) || named(vm::ALL) || !in_machines {
+        counts += on_this_kernel(workspace, &args.args)?;
+    }
+    if in_machines {
+        counts += vm::test(workspace, &machines, &args.external, &args.options, &args.args)?;
+    }
+    Ok(counts.conclude())
 }
 
 /// Runs all tests of the workspace as root.
-pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[OsString]) -> Result<Counts> {
+pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[String]) -> Result<Counts> {
     let object = ebpf::build(workspace)?;
     let mut command = build::host_cargo(workspace, "test", &object);
     if !privilege::is_root() {
         privilege::require_sudo()?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
-    command
-        .args(["--workspace", "--no-fail-fast", "--", "--include-ignored"])
-        .args(args);
+    command.args(["--workspace", "--no-fail-fast", "--", "--include-ignored"]).args(args);
     let shown = process::show(&command);
     let failed = || format!("cannot run `{shown}`");
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(failed)?;
+    let mut child = command.stdout(Stdio::piped()).spawn().with_context(failed)?;
     let mut counts = Counts::default();
     if let Some(stdout) = child.stdout.take() {
         for line in BufReader::new(stdout).lines() {
@@ -69,10 +82,7 @@ pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[OsString]) -> Result
 fn runner_variable() -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let about = process::capture(Command::new(rustc).arg("-vV"))?;
-    let host = about
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("rustc does not tell its host")?;
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not tell its host")?;
     let host = host.to_uppercase().replace('-', "_");
     Ok(format!("CARGO_TARGET_{host}_RUNNER"))
 }
@@ -85,13 +95,12 @@ impl Counts {
             let mut fields = results.split("; ");
             fields.find_map(|field| field.strip_suffix(name)?.parse().ok())
         };
-        Some(Self {
-            passed: count(" passed")?,
-            failed: count(" failed")?,
-        })
+        Some(Self { passed: count(" passed")?, failed: count(" failed")? })
     }
 
-    pub(crate) fn exit_code(self) -> ExitCode {
+    /// Prints the closing line.
+    pub(crate) fn conclude(self) -> ExitCode {
+        println!("\n{} passed, {} failed", self.passed, self.failed);
         match self.failed {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::FAILURE,
@@ -114,10 +123,7 @@ mod tests {
     fn the_closing_line_of_a_test_binary_is_counted() {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; \
                     0 filtered out; finished in 0.51s";
-        let expected = Counts {
-            passed: 12,
-            failed: 3,
-        };
+        let expected = Counts { passed: 12, failed: 3 };
         assert_eq!(Counts::of_line(line), Some(expected));
         assert_eq!(Counts::of_line("test a::b ... ok"), None);
     }

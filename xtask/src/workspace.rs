@@ -21,18 +21,11 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn locate() -> Result<Self> {
         let exe = env::current_exe().context("cannot tell where this binary is")?;
-        let target = exe
-            .ancestors()
-            .nth(2)
-            .with_context(|| format!("{} is not in a cargo target directory", exe.display()))?;
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("the xtask package is not inside the workspace")?;
-        Ok(Self {
-            root: root.to_owned(),
-            target: target.to_owned(),
-            cache: cache_home()?.join("tracer"),
-        })
+        let target =
+            exe.ancestors().nth(2).with_context(|| format!("{} is not in a cargo target directory", exe.display()))?;
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the xtask package is not inside the workspace")?;
+        Ok(Self { root: root.to_owned(), target: target.to_owned(), cache: cache_home()?.join("tracer") })
     }
 }
 

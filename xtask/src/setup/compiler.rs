@@ -20,10 +20,7 @@ const OVERRIDE: &str = "TRACER_BPF_RUSTC";
 
 /// Debian's pairs of a compiler and its `core` for BPF: the first is for releases up to 13, whose
 /// own `rustc` is too old, the second for those after.
-const PACKAGES: [[&str; 2]; 2] = [
-    ["rustc-web", "libstd-rust-web-dev-bpf"],
-    ["rustc", "libstd-rust-dev-bpf"],
-];
+const PACKAGES: [[&str; 2]; 2] = [["rustc-web", "libstd-rust-web-dev-bpf"], ["rustc", "libstd-rust-dev-bpf"]];
 
 /// A compiler for the eBPF programs.
 pub(crate) struct Compiler {
@@ -115,30 +112,21 @@ pub(super) fn missing() -> Missing {
     } else {
         "install rustup (https://rustup.rs), then: rustup component add rust-src".to_owned()
     };
-    Missing {
-        what: "a compiler with core for BPF",
-        remedy,
-    }
+    Missing { what: "a compiler with core for BPF", remedy }
 }
 
 /// The first pair of packages that apt has, new enough for this workspace.
 fn installable() -> Result<Option<[&'static str; 2]>> {
     let oldest = Version::parse(env!("CARGO_PKG_RUST_VERSION"));
     let versions = apt::candidates(PACKAGES.as_flattened())?;
-    let fits = |package: &&str| {
-        versions
-            .get(*package)
-            .is_some_and(|version| Version::parse(version) >= oldest)
-    };
+    let fits = |package: &&str| versions.get(*package).is_some_and(|version| Version::parse(version) >= oldest);
     Ok(PACKAGES.into_iter().find(|pair| pair.iter().all(fits)))
 }
 
 /// Whether a compiler can build for BPF, and how.
 fn probe(rustc: &OsStr) -> Option<Compiler> {
     let paths = process::capture(
-        Command::new(rustc)
-            .args(["--print=sysroot", "--print=target-libdir"])
-            .args(["--target", ebpf::TARGET]),
+        Command::new(rustc).args(["--print=sysroot", "--print=target-libdir"]).args(["--target", ebpf::TARGET]),
     )
     .ok()?;
     let mut paths = paths.lines().map(Path::new);
@@ -171,18 +159,12 @@ fn has_core(libdir: &Path) -> bool {
     let Ok(entries) = fs::read_dir(libdir) else {
         return false;
     };
-    entries.flatten().any(|entry| {
-        entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(b"libcore-")
-    })
+    entries.flatten().any(|entry| entry.file_name().as_encoded_bytes().starts_with(b"libcore-"))
 }
 
 fn nightly() -> Option<OsString> {
     which::which("rustup").ok()?;
-    let path =
-        process::capture(rustup().args(["which", "--toolchain", "nightly", "rustc"])).ok()?;
+    let path = process::capture(rustup().args(["which", "--toolchain", "nightly", "rustc"])).ok()?;
     Some(path.trim_end().into())
 }
 

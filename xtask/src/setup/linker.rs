@@ -39,10 +39,7 @@ impl fmt::Display for Linker {
 pub(crate) fn find(workspace: &Workspace, compiler: &Compiler) -> Result<Option<Linker>> {
     if let Some(path) = env::var_os(OVERRIDE) {
         let linker = probe(path.as_ref()).with_context(|| {
-            format!(
-                "{OVERRIDE}={}: `--version` fails: name another bpf-linker or unset it",
-                path.display()
-            )
+            format!("{OVERRIDE}={}: `--version` fails: name another bpf-linker or unset it", path.display())
         })?;
         return Ok(Some(linker));
     }
@@ -66,29 +63,17 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
     let Some(llvm_directory) = library.path.parent() else {
         bail!("{} is in no directory", library.path.display());
     };
-    eprintln!(
-        "building bpf-linker {RELEASE} against {} (half a minute)",
-        library.path.display()
-    );
+    eprintln!("building bpf-linker {RELEASE} against {} (half a minute)", library.path.display());
 
     // Its build script wants a prefix with lib/libLLVM.so, as development packages have.
     let prefix = home.join("llvm");
-    fs::create_dir_all(prefix.join("lib"))
-        .with_context(|| format!("cannot create {}", prefix.display()))?;
+    fs::create_dir_all(prefix.join("lib")).with_context(|| format!("cannot create {}", prefix.display()))?;
     let link = prefix.join("lib/libLLVM.so");
-    replace_symlink(&library.path, &link)
-        .with_context(|| format!("cannot create {}", link.display()))?;
+    replace_symlink(&library.path, &link).with_context(|| format!("cannot create {}", link.display()))?;
 
     let mut command = cargo::command("install");
     command
-        .args([
-            "bpf-linker",
-            "--version",
-            RELEASE,
-            "--locked",
-            "--force",
-            "--debug",
-        ])
+        .args(["bpf-linker", "--version", RELEASE, "--locked", "--force", "--debug"])
         .args(["--no-default-features", "--features"])
         .arg(format!("llvm-{}", library.version.major))
         .arg("--root")
@@ -97,10 +82,7 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
         .env("LLVM_PREFIX", &prefix)
         // The work is done in LLVM: an optimized build takes twice as long and links no faster.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            format!("-Clink-arg=-Wl,-rpath,{}", llvm_directory.display()),
-        );
+        .env("CARGO_ENCODED_RUSTFLAGS", format!("-Clink-arg=-Wl,-rpath,{}", llvm_directory.display()));
     process::capture(&mut command)?;
     let path = home.join("bin/bpf-linker");
     probe(&path).with_context(|| format!("{} was built but does not run", path.display()))
@@ -108,10 +90,7 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
 
 /// What to tell a user who has no linker yet.
 pub(super) fn missing() -> Missing {
-    Missing {
-        what: "bpf-linker",
-        remedy: "cargo xtask setup".to_owned(),
-    }
+    Missing { what: "bpf-linker", remedy: "cargo xtask setup".to_owned() }
 }
 
 /// Where a linker for this compiler lives; none if it cannot be built.
@@ -129,10 +108,7 @@ fn home(workspace: &Workspace, compiler: &Compiler) -> Option<PathBuf> {
 fn probe(path: &Path) -> Option<Linker> {
     let said = process::capture(Command::new(path).arg("--version")).ok()?;
     let release = said.trim().strip_prefix("bpf-linker ")?;
-    Some(Linker {
-        path: path.to_owned(),
-        release: release.to_owned(),
-    })
+    Some(Linker { path: path.to_owned(), release: release.to_owned() })
 }
 
 impl Linker {

@@ -19,13 +19,8 @@ pub(crate) struct Version {
 impl Version {
     /// Reads `22.1.8`, `1.96.0+dfsg1-1`, `22.1-rust-1.95.0-stable` and the like.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text
-            .split(|c: char| !c.is_ascii_digit())
-            .map(str::parse::<u32>);
-        Some(Self {
-            major: numbers.next()?.ok()?,
-            minor: numbers.next().and_then(Result::ok).unwrap_or(0),
-        })
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        Some(Self { major: numbers.next()?.ok()?, minor: numbers.next().and_then(Result::ok).unwrap_or(0) })
     }
 }
 
@@ -53,9 +48,7 @@ pub(crate) fn loaded_by(program: &Path) -> Option<Library> {
 /// `libLLVM.so.22.1 => /usr/lib/libLLVM.so.22.1 (0x00007f7d97400000)`
 fn parse_ldd_line(line: &str) -> Option<Library> {
     let (name, target) = line.trim_start().split_once(" => ")?;
-    let version = name
-        .strip_prefix("libLLVM.so.")
-        .or_else(|| name.strip_prefix("libLLVM-"))?;
+    let version = name.strip_prefix("libLLVM.so.").or_else(|| name.strip_prefix("libLLVM-"))?;
     let (path, _address) = target.rsplit_once(" (")?;
     Some(Library {
         name: name.to_owned(),

@@ -50,11 +50,7 @@ struct Missing {
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    let toolchain = if args.check {
-        find(workspace)?
-    } else {
-        find_or_install(workspace)?
-    };
+    let toolchain = if args.check { find(workspace)? } else { find_or_install(workspace)? };
     println!("compiler  {}", toolchain.compiler);
     println!("linker    {}", toolchain.linker);
     Ok(ExitCode::SUCCESS)
@@ -62,8 +58,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
 /// What builds the eBPF programs, installed first if need be.
 pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Toolchain> {
-    let Some(compiler) = compiler::find()?.map_or_else(compiler::install, |it| Ok(Some(it)))?
-    else {
+    let Some(compiler) = compiler::find()?.map_or_else(compiler::install, |it| Ok(Some(it)))? else {
         return Err(lacking(&[compiler::missing(), linker::missing()]));
     };
     let linker = match linker::find(workspace, &compiler)? {

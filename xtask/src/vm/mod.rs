@@ -1,0 +1,135 @@
+//! `vm`: the tracer on other kernels, in virtual machines that have nothing else.
+//!
+//! A machine is a kernel of Debian's and an initramfs whose `/init` is this program.
+
+mod catalogue;
+mod fetch;
+pub(crate) mod guest;
+mod initramfs;
+mod kernel;
+mod mirror;
+mod modules;
+mod payload;
+mod protocol;
+mod qemu;
+mod tests;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+
+pub(crate) use self::{catalogue::ALL, qemu::Options, tests::run as test};
+use self::{kernel::Kernel, payload::Payload};
+use crate::workspace::Workspace;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the kernels: name, whether `all` means it, Debian suite, what is in the cache
+    List,
+    /// Fetch kernels into the cache
+    Fetch {
+        /// Kernels, or `all`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Fetch the newest build, though one is there
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Run the tracer on a kernel, as in `vm run 6.1 -- tracer doctor`
+    Run(RunArgs),
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    /// The kernel
+    #[arg(required_unless_present = "kernel", value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    external: External,
+    #[command(flatten)]
+    options: Options,
+    /// The command [default: tracer demo]
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// A kernel that is not Debian's.
+#[derive(clap::Args, Default)]
+pub(crate) struct External {
+    /// Boot this kernel image
+    #[arg(long, value_name = "PATH")]
+    kernel: Option<PathBuf>,
+    /// Where that kernel's modules are, as in /lib/modules/RELEASE
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    modules: Option<PathBuf>,
+}
+
+impl External {
+    pub(crate) fn is_given(&self) -> bool {
+        self.kernel.is_some()
+    }
+
+    fn kernel(&self) -> Result<Option<Kernel>> {
+        let Some(image) = &self.kernel else {
+            return Ok(None);
+        };
+        Kernel::external(image, self.modules.as_deref()).map(Some)
+    }
+}
+
+pub(crate) fn main(workspace: &Workspace, args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::List => list(workspace),
+        Command::Fetch { names, refresh } => {
+            for kernel in fetch_all(workspace, &names, refresh)? {
+                println!("{:<6} {}", kernel.name, kernel.image.display());
+            }
+        }
+        Command::Run(args) => return run(workspace, args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(workspace: &Workspace) {
+    for series in &catalogue::SERIES {
+        let all = if series.is_supported { ALL } else { "" };
+        let cached = fetch::cached(workspace, series).map_or_else(String::new, |it| it.release());
+        println!("{:<6} {all:<4} {:<18} {cached}", series.name, series.suite);
+    }
+}
+
+fn fetch_all(workspace: &Workspace, names: &[String], refresh: bool) -> Result<Vec<Kernel>> {
+    let mut kernels = Vec::new();
+    for name in names {
+        for series in catalogue::find(name)? {
+            kernels.push(fetch::kernel(workspace, series, refresh)?);
+        }
+    }
+    Ok(kernels)
+}
+
+fn run(workspace: &Workspace, args: RunArgs) -> Result<ExitCode> {
+    let kernels = match (args.external.kernel()?, args.name) {
+        (Some(kernel), None) => vec![kernel],
+        (None, Some(name)) => fetch_all(workspace, &[name], false)?,
+        _ => bail!("name one kernel, or give one by --kernel"),
+    };
+    let [kernel] = &kernels[..] else {
+        bail!("`run` takes one kernel");
+    };
+    qemu::provide()?;
+    let command = match args.command.is_empty() {
+        true => vec!["tracer".to_owned(), "demo".to_owned()],
+        false => args.command,
+    };
+    let initramfs = Payload::of_tracer(workspace)?.pack(kernel, vec![command])?;
+    let status = qemu::boot(kernel, &initramfs, &args.options, &mut |line| println!("{line}"))?;
+    Ok(ExitCode::from(status))
+}

@@ -1,0 +1,152 @@
+//! One virtual machine's life: started, watched line by line, ended in time.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::{prctl, signal::Signal};
+
+use super::{kernel::Kernel, protocol};
+use crate::apt;
+
+const QEMU: &str = "qemu-system-x86_64";
+
+/// What can be said about machines.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Options {
+    /// Give a machine up after this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    timeout: u64,
+    /// What runs the guest [default: kvm where its module is loaded, else tcg]
+    #[arg(long)]
+    accel: Option<Accelerator>,
+    /// Show what the kernel says while it starts
+    #[arg(long)]
+    kernel_log: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy)]
+enum Accelerator {
+    /// The processor itself
+    Kvm,
+    /// Emulation, which works everywhere
+    Tcg,
+}
+
+impl Accelerator {
+    /// That /dev/kvm opens says nothing: some hosts have the device and refuse to run a guest.
+    fn detect() -> Self {
+        let modules = ["/sys/module/kvm_intel", "/sys/module/kvm_amd"];
+        if modules.iter().any(|path| Path::new(path).exists()) && Path::new("/dev/kvm").exists() {
+            Self::Kvm
+        } else {
+            Self::Tcg
+        }
+    }
+
+    fn options(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+}
+
+/// Installs QEMU if it is not there.
+pub(crate) fn provide() -> Result<()> {
+    if which::which(QEMU).is_ok() {
+        return Ok(());
+    }
+    if !apt::is_here() {
+        bail!("{QEMU} is not on PATH: install it with your package manager");
+    }
+    apt::install(&["qemu-system-x86"])
+}
+
+/// Boots a kernel and hands on what the guest says. The result is the guest's verdict.
+pub(crate) fn boot(kernel: &Kernel, initramfs: &File, options: &Options, on_line: &mut dyn FnMut(&str)) -> Result<u8> {
+    let deadline = Instant::now() + Duration::from_secs(options.timeout);
+    let mut machine =
+        Machine(command(kernel, initramfs, options).spawn().with_context(|| format!("cannot start {QEMU}"))?);
+    let stdout = machine.0.stdout.take().context("QEMU has no output")?;
+    let lines = lines(stdout);
+    let mut verdict = None;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => match protocol::parse_verdict(&line) {
+                Some(status) => verdict = Some(status),
+                None => on_line(&line),
+            },
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("Linux {}: not done after {} s", kernel.name, options.timeout)
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    let status = machine.0.wait().context("cannot wait for QEMU")?;
+    match verdict {
+        Some(verdict) if status.code() == Some(protocol::EXIT_STATUS) => Ok(verdict),
+        _ => bail!("Linux {}: the machine ended without a verdict ({status}); --kernel-log shows more", kernel.name),
+    }
+}
+
+fn command(kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
+    let accelerator = options.accel.unwrap_or_else(Accelerator::detect);
+    let quiet = if options.kernel_log { "" } else { " quiet" };
+    let mut command = Command::new(QEMU);
+    command
+        .args(accelerator.options())
+        .args(["-smp", "2", "-m", "512M", "-nodefaults", "-no-reboot"])
+        .args(["-display", "none", "-serial", "stdio"])
+        .arg("-device")
+        .arg(format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::EXIT_PORT))
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(format!("/proc/self/fd/{}", initramfs.as_raw_fd()))
+        .arg("-append")
+        // A panic ends the machine at once; expedited grace periods make detaching probes fast.
+        .arg(format!("console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1{quiet}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?));
+    }
+    command
+}
+
+/// The guest's lines, read on the side so that waiting for one can end.
+fn lines(stdout: ChildStdout) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+            // The console is a terminal, and ends its lines as terminals do.
+            let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            if sender.send(String::from_utf8_lossy(line).into_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// A running QEMU, which does not outlive its owner: it is killed when that is dropped and, by the
+/// kernel, when that dies.
+struct Machine(Child);
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // Both fail only if it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

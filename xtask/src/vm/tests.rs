@@ -1,0 +1,73 @@
+//! The live tests on several kernels, two machines at a time.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Result, anyhow};
+
+use super::{External, Kernel, Options, Payload, fetch_all, qemu};
+use crate::{test::Counts, workspace::Workspace};
+
+/// More would only wait for each other: a machine has two processors.
+const AT_A_TIME: usize = 2;
+
+/// Runs the live tests on each of the kernels.
+pub(crate) fn run(
+    workspace: &Workspace,
+    names: &[String],
+    external: &External,
+    options: &Options,
+    args: &[String],
+) -> Result<Counts> {
+    let mut kernels = fetch_all(workspace, names, false)?;
+    kernels.extend(external.kernel()?);
+    qemu::provide()?;
+    let payload = Payload::of_tests(workspace)?;
+
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut counts = Counts::default();
+        while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
+            counts += run_one(kernel, &payload, options, args);
+        }
+        counts
+    };
+    thread::scope(|scope| {
+        let workers = [(); AT_A_TIME].map(|()| scope.spawn(work));
+        let mut total = Counts::default();
+        for worker in workers {
+            total += worker.join().map_err(|_| anyhow!("a machine's thread panicked"))?;
+        }
+        Ok(total)
+    })
+}
+
+/// Tests on one kernel. A machine that fails as a whole counts as one test that failed.
+fn run_one(kernel: &Kernel, payload: &Payload, options: &Options, args: &[String]) -> Counts {
+    let start = Instant::now();
+    let name = &kernel.name;
+    let mut counts = Counts::default();
+    let result = payload.pack(kernel, payload.test_commands(args)).and_then(|initramfs| {
+        qemu::boot(kernel, &initramfs, options, &mut |line| {
+            println!("{name:<5}| {line}");
+            counts += Counts::of_line(line).unwrap_or_default();
+        })
+    });
+    let problem = match result {
+        Ok(0) if counts.passed == 0 => Some("no test ran".to_owned()),
+        Ok(0) => None,
+        Ok(status) if counts.failed == 0 => Some(format!("the tests ended with status {status}")),
+        Ok(_) => None,
+        Err(error) => Some(format!("{error:#}")),
+    };
+    if let Some(problem) = problem {
+        println!("{name:<5}| {problem}");
+        counts.failed += 1;
+    }
+    let (Counts { passed, failed }, seconds) = (counts, start.elapsed().as_secs_f64());
+    println!("{name:<5}| {passed} passed, {failed} failed in {seconds:.1} s");
+    counts
+}
