@@ -17,7 +17,7 @@ use super::link;
 const DEVICE: &str = "/dev/net/tun";
 const NAME: &std::ffi::CStr = c"wire0";
 
-/// Makes a TUN device in the calling thread's namespace, with `address`, and sets it up.
+/// Makes a TUN device in the calling thread's namespace, up and with `address`.
 ///
 /// Each read of the file is one IP packet that the host has sent, each write one that it receives;
 /// reads do not block. The device goes away with the file.
@@ -31,8 +31,8 @@ pub fn open(address: IpAddr) -> anyhow::Result<File> {
     })?;
     attach(&file).context("cannot make a TUN device")?;
     let index = nix::net::if_::if_nametoindex(NAME).context("cannot find the TUN device")?;
-    link::add_address(index, address, if address.is_ipv4() { 24 } else { 64 })?;
     link::bring_up(index)?;
+    link::add_address(index, address, if address.is_ipv4() { 24 } else { 64 })?;
     set_nonblocking(&file).context("cannot make the TUN device non-blocking")?;
     Ok(file)
 }
