@@ -1,20 +1,30 @@
 //! Whether the current task is at work, or was merely interrupted.
 //!
-//! An interrupt, and the softirq run at its end or by `local_bh_enable()`, has a per-CPU stack of its
-//! own (x86: arch/x86/kernel/irq_64.c). So a program whose context lies within the task's stack runs on
-//! the task's behalf.
+//! An interrupt that finds the CPU in the kernel, and the softirq run at its end or by
+//! `local_bh_enable()`, has a per-CPU stack of its own (x86: arch/x86/kernel/irq_64.c). So a program whose
+//! context lies on another stack than the task's runs on an interrupt's behalf. One that found the CPU in
+//! user mode stays on the task's stack, which is empty then; but the registers that it saved there say
+//! "no system call" (arch/x86/entry/entry_64.S).
 
 use aya_ebpf::{
-    helpers::{bpf_get_current_task, bpf_probe_read_kernel},
+    Global,
+    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
     macros::map,
     maps::PerCpuArray,
 };
 use tracer_ebpf::{layout::MISSING, record};
 
-use crate::offset;
+use crate::{
+    offset,
+    sock::{Access, Typed},
+};
 
 /// `THREAD_SIZE` of x86-64 and of arm64 with 4 KiB pages.
 const THREAD_SIZE: u64 = 16 << 10;
+
+/// 1: `bpf_task_pt_regs` is there (5.15 and later, seen in BTF).
+#[unsafe(no_mangle)]
+static TASK_REGS_HELPER: Global<u8> = Global::new(0);
 
 /// Takes an address through memory, which makes it a number for the verifier: it allows no
 /// arithmetic between a context pointer and an unknown scalar.
@@ -41,8 +51,38 @@ pub(crate) fn of(ctx: *const core::ffi::c_void) -> u8 {
     let task = unsafe { bpf_get_current_task() };
     // SAFETY: the helper copies with fault handling.
     match unsafe { bpf_probe_read_kernel((task + u64::from(offset)) as *const u64) } {
-        Ok(stack) if here.wrapping_sub(stack) < THREAD_SIZE => record::CONTEXT_PROCESS,
+        Ok(stack) if here.wrapping_sub(stack) < THREAD_SIZE => {
+            if is_interrupted_in_user_mode(stack) {
+                record::CONTEXT_INTERRUPT
+            } else {
+                record::CONTEXT_PROCESS
+            }
+        }
         Ok(_) => record::CONTEXT_INTERRUPT,
         Err(_) => record::CONTEXT_UNKNOWN,
     }
+}
+
+/// The current task came to the kernel from user mode, but not by a system call.
+#[inline(always)]
+fn is_interrupted_in_user_mode(stack: u64) -> bool {
+    /// `orig_ax` of interrupts and exceptions: "no syscall to restart".
+    const NO_SYSCALL: u64 = u64::MAX;
+
+    let offset = offset::REGS_ORIG_AX.load();
+    if offset == MISSING {
+        return false;
+    }
+    let orig_ax = if TASK_REGS_HELPER.load() != 0 {
+        // SAFETY: the helpers have no preconditions but the type that the one hands to the other.
+        let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
+        // SAFETY: a member of the `struct pt_regs` that the verifier knows this pointer to be.
+        unsafe { Typed::read::<u64>(registers.wrapping_add(offset as usize)) }
+    } else {
+        // `task_pt_regs()` of kernels before FRED: the registers end where the stack does.
+        let registers = stack + THREAD_SIZE - size_of::<aya_ebpf::bindings::pt_regs>() as u64;
+        // SAFETY: the helper copies with fault handling.
+        unsafe { bpf_probe_read_kernel((registers + u64::from(offset)) as *const u64) }.unwrap_or(0)
+    };
+    orig_ax == NO_SYSCALL
 }

@@ -54,6 +54,7 @@ macro_rules! fields {
             RT_TYPE = "rtable.rt_type", "ruling out IPv4 RSTs to segments that were not for this host";
             RT6_FLAGS = "rt6_info.rt6i_flags", "ruling out IPv6 RSTs to segments that were not for this host";
             TASK_STACK = "task_struct.stack", "telling process from interrupt context without a stack";
+            REGS_ORIG_AX = "pt_regs.orig_ax", "telling system calls from interrupts that came in user mode";
             TP_SKADDR = "trace_event_raw_inet_sock_set_state.skaddr", "the classic tracepoint for state changes";
             TP_OLDSTATE = "trace_event_raw_inet_sock_set_state.oldstate", "the classic tracepoint for state changes";
             TP_NEWSTATE = "trace_event_raw_inet_sock_set_state.newstate", "the classic tracepoint for state changes";

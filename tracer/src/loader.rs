@@ -66,6 +66,7 @@ impl Probes {
         let flags = [
             ("NETNS_ONLY", u8::from(settings.netns_only)),
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
+            ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
             ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
             (aya_log::LEVEL, settings.log as u8),
         ];

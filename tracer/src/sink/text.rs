@@ -62,7 +62,11 @@ impl Text {
     }
 
     fn scenario(&self, out: &mut dyn Write, name: &str, title: &str) -> io::Result<()> {
-        writeln!(out, "\n{}", self.paint(Style::new().bold(), &format!("== {name}: {title}")))
+        writeln!(out)?;
+        for line in textwrap::wrap(&format!("== {name}: {title}"), WIDTH) {
+            writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;
+        }
+        Ok(())
     }
 
     fn event(&self, out: &mut dyn Write, event: &Event) -> io::Result<()> {

@@ -1,0 +1,268 @@
+//! The demo, held against what the wire, `/proc/net/snmp` and the sockets themselves say.
+
+use std::{collections::BTreeSet, process::Stdio};
+
+use serde_json::Value;
+
+use crate::{
+    report::{objects, of_kind, run, tracer},
+    wire::{self, Segment},
+};
+
+const SCENARIOS: [&str; 6] =
+    ["listener", "self-connect", "simultaneous-open", "raw-handshake", "raw-handshake-filtered", "closed-port"];
+
+/// Runs the demo in both families.
+fn in_both_families(args: &[&str], check: impl Fn(&[Value])) {
+    for family in ["-4", "-6"] {
+        check(&objects(&run(&[&["demo", "-j", family], args].concat()).stdout));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn every_scenario_is_ok() {
+    in_both_families(&[], |objects| {
+        let reports = of_kind(objects, "scenario");
+        let names: Vec<_> = reports.iter().map(|report| report["scenario"].as_str().unwrap()).collect();
+        assert_eq!(names, SCENARIOS);
+        for report in reports {
+            assert_eq!(report["ok"], true, "{report:#}");
+        }
+        let summary = objects.last().unwrap();
+        assert_eq!(summary["event"], "summary");
+        assert!(summary["answer"][0].as_str().unwrap().contains("Yes"), "{summary:#}");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn every_event_has_the_documented_fields() {
+    in_both_families(&[], |objects| {
+        let events = objects.iter().filter(|object| object.get("mono_ns").is_some()).collect::<Vec<_>>();
+        assert!(events.len() > 50, "{}", events.len());
+        for event in events {
+            let text = |field: &str| event[field].as_str().unwrap_or_else(|| panic!("{field} in {event:#}"));
+            let time = text("time");
+            assert!(time.len() == 30 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{time}");
+            assert!(event["netns"].as_u64().is_some_and(|inode| inode > 0), "{event:#}");
+            assert!(["ipv4", "ipv6"].contains(&text("family")));
+            for end in ["local", "remote"] {
+                text(end).parse::<std::net::SocketAddr>().unwrap_or_else(|_| panic!("{end} in {event:#}"));
+            }
+            assert!(event["cookie"].is_u64() || event["cookie"].is_null());
+            assert!(["process", "softirq", "timer"].contains(&text("context")), "{event:#}");
+            assert!(event["task"]["pid"].is_u64() && event["task"]["tid"].is_u64(), "{event:#}");
+            assert!(event["task"]["comm"].is_string());
+            assert!(SCENARIOS.contains(&text("scenario")));
+            match text("event") {
+                "state" => {
+                    assert!(event["old"].is_string() && event["new"].is_string());
+                    let ehash = &event["ehash"];
+                    assert!(ehash.is_null() || ehash["hashed"].is_boolean() && ehash["hash"].is_u64(), "{event:#}");
+                    // Membership and bucket come together, on every kernel tested so far.
+                    assert_eq!(ehash["hashed"] == true, ehash["bucket"].is_u64(), "{event:#}");
+                }
+                "lookup" => {
+                    assert!(["ehash", "listener"].contains(&text("table")));
+                    assert_eq!(event["hit"] == true, event["state"].is_string(), "{event:#}");
+                    assert!(["probe", "sock_diag"].contains(&text("observed")));
+                }
+                "rst" => {
+                    assert!(["sent", "received"].contains(&text("direction")));
+                    assert!(event["socket"].is_boolean());
+                    assert!(event["trigger"].is_null() || event["trigger"]["flags"].is_string());
+                    let stack = event["stack"].as_array().unwrap();
+                    assert!(!stack.is_empty(), "{event:#}");
+                    let innermost = stack[0].as_str().unwrap();
+                    assert!(innermost.contains("reset"), "the probe's own frames are cut off: {innermost}");
+                }
+                "raw_send" => {
+                    assert!(event["flags"].is_string() && event["seq"].is_u64() && event["ack"].is_u64());
+                }
+                other => panic!("unknown event {other}"),
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_wire_and_the_events_agree() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("wire.pcapng");
+    in_both_families(&["--pcap", file.to_str().unwrap()], |objects| {
+        let mut wire = wire::by_scenario(wire::read(&file));
+        for scenario in SCENARIOS {
+            let events: Vec<&Value> = objects.iter().filter(|object| object["scenario"] == scenario).collect();
+            compare(scenario, &wire.remove(scenario).expect("the scenario was captured"), &events);
+        }
+    });
+}
+
+/// Every SYN, SYN+ACK and RST on the wire has its events, and the other way round.
+fn compare(scenario: &str, wire: &[Segment], events: &[&Value]) {
+    let is = |event: &Value, kind: &str| event["event"] == kind;
+    let changes = |old: &str, new: &str| -> Vec<String> {
+        let all = events.iter().filter(|event| is(event, "state") && event["old"] == old && event["new"] == new);
+        sorted(all.map(|event| tuple(event)))
+    };
+    let segments = |wanted: fn(&Segment) -> bool| -> Vec<String> {
+        sorted(
+            wire.iter()
+                .filter(|segment| wanted(segment))
+                .map(|s| format!("{} {} {}", s.netns, s.source, s.destination)),
+        )
+    };
+
+    // SYN: a socket went to SYN_SENT, or a raw socket sent it.
+    let raw_syns = events.iter().filter(|event| is(event, "raw_send") && event["flags"] == "SYN");
+    let opened = sorted(changes("CLOSE", "SYN_SENT").into_iter().chain(raw_syns.map(|event| tuple(event))));
+    assert_eq!(segments(|s| s.syn && !s.ack), opened, "{scenario}: SYN");
+
+    // SYN+ACK: its sender went to SYN_RECV, or its receiver answered it with a RST.
+    let answered: BTreeSet<_> = events
+        .iter()
+        .filter(|event| is(event, "rst") && event["trigger"]["flags"] == "SYN|ACK")
+        .map(|event| event["trigger"]["seq"].as_u64().unwrap())
+        .collect();
+    let simultaneous = changes("SYN_SENT", "SYN_RECV");
+    let passive = changes("LISTEN", "SYN_RECV");
+    for syn_ack in wire.iter().filter(|segment| segment.syn && segment.ack) {
+        let sender = format!("{} {} {}", syn_ack.netns, syn_ack.source, syn_ack.destination);
+        let explained =
+            simultaneous.contains(&sender) || passive.contains(&sender) || answered.contains(&u64::from(syn_ack.seq));
+        assert!(explained, "{scenario}: nothing was reported for {syn_ack:?}");
+    }
+    let syn_acks = segments(|s| s.syn && s.ack);
+    for sender in simultaneous.iter().chain(&passive) {
+        assert!(syn_acks.contains(sender), "{scenario}: no SYN+ACK from {sender} on the wire");
+    }
+
+    // RST: each one that the kernel made, unless the filter took it away; and a raw one would be reported too.
+    let sent = sorted(
+        events.iter().filter(|event| is(event, "rst") && event["direction"] == "sent").map(|event| tuple(event)),
+    );
+    let on_wire = segments(|s| s.rst);
+    if scenario == "raw-handshake-filtered" {
+        assert_eq!((on_wire.len(), sent.len()), (0, 3), "{scenario}: the filter drops every RST");
+    } else {
+        assert_eq!(on_wire, sent, "{scenario}: RST");
+    }
+    let resets = events.iter().filter(|event| is(event, "rst") && event["direction"] == "received");
+    for reset in resets {
+        let arrived = wire
+            .iter()
+            .any(|s| s.rst && reset["local"] == s.destination.to_string() && reset["remote"] == s.source.to_string());
+        assert!(arrived, "{scenario}: no such RST on the wire: {reset:#}");
+    }
+}
+
+/// Namespace, local and remote end of an event.
+fn tuple(event: &Value) -> String {
+    format!("{} {} {}", event["netns"], event["local"].as_str().unwrap(), event["remote"].as_str().unwrap())
+}
+
+fn sorted(all: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all: Vec<_> = all.collect();
+    all.sort();
+    all
+}
+
+#[test]
+#[ignore = "needs root"]
+fn counters_and_sockets_agree_with_the_events() {
+    in_both_families(&[], |objects| {
+        for report in of_kind(objects, "scenario") {
+            let (name, facts) = (&report["scenario"], &report["facts"]);
+            let sent: Vec<&Value> = of_kind(objects, "rst")
+                .into_iter()
+                .filter(|rst| rst["scenario"] == *name && rst["direction"] == "sent")
+                .collect();
+            // OutRsts of /proc/net/snmp, in the namespace that sends RSTs if any does.
+            assert_eq!(facts["out_rsts"].as_u64().unwrap_or(0), sent.len() as u64, "{report:#}");
+            // TCP_INFO while the connection stood, against the states that the probes reported.
+            let says_established = facts["tcp_info"].to_string().contains("ESTABLISHED");
+            let seen = of_kind(objects, "state")
+                .iter()
+                .any(|event| event["scenario"] == *name && event["new"] == "ESTABLISHED");
+            assert_eq!(says_established, seen, "{report:#}");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_raw_sender_is_named() {
+    in_both_families(&["raw-handshake"], |objects| {
+        let syn = of_kind(objects, "raw_send")[0];
+        assert_eq!((&syn["flags"], &syn["task"]["comm"]), (&"SYN".into(), &"forger".into()), "{syn:#}");
+        let rst = of_kind(objects, "rst")[0];
+        assert_eq!(rst["socket"], false);
+        assert_eq!(rst["kind"], "passive");
+        assert_eq!(rst["trigger"]["flags"], "SYN|ACK");
+        assert_eq!(rst["context"], "softirq");
+        assert!(rst["reason"] == "NO_SOCKET" || rst["reason"].is_null(), "{rst:#}");
+        let misses = of_kind(objects, "lookup")
+            .into_iter()
+            .filter(|lookup| lookup["local"] == rst["local"] && lookup["hit"] == false)
+            .map(|lookup| lookup["table"].as_str().unwrap())
+            .collect::<BTreeSet<_>>();
+        assert_eq!(misses, BTreeSet::from(["ehash", "listener"]));
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_self_connected_socket_is_shown_as_netstat_does() {
+    let output = run(&["demo", "self-connect"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text.lines().find(|line| line.trim_start().starts_with("tcp")).expect("a line of netstat's");
+    let columns: Vec<_> = line.split_ascii_whitespace().collect();
+    assert_eq!(columns[3..6], ["10.115.20.30:1234", "10.115.20.30:1234", "ESTABLISHED"], "{text}");
+    assert!(columns[6].ends_with("/tracer"), "{line}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn text_fits_a_hundred_columns() {
+    for family in ["-4", "-6"] {
+        let output = run(&["demo", family]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+            assert!(!line.contains('\x1b'), "colours only on a terminal: {line:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_never_fails() {
+    for _ in 0..20 {
+        let objects = objects(&run(&["demo", "-j"]).stdout);
+        for report in of_kind(&objects, "scenario") {
+            assert_eq!(report["ok"], true, "{report:#}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn other_traffic_and_a_second_demo_do_not_show() {
+    let start = || tracer().args(["demo", "-j"]).stdout(Stdio::piped()).spawn().unwrap();
+    let both = [start(), start()];
+    for demo in both {
+        let pid = demo.id();
+        let output = demo.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let objects = objects(&output.stdout);
+        for report in of_kind(&objects, "scenario") {
+            assert_eq!(report["ok"], true, "{report:#}");
+        }
+        let own_doing = objects.iter().filter(|object| object["context"] == "process");
+        for event in own_doing {
+            assert_eq!(event["task"]["pid"], pid, "the other one's event: {event:#}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Running the tracer as its user would, and reading what it reports.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+/// The binary under test.
+pub(crate) fn tracer() -> Command {
+    let binary = std::env::var_os("TRACER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_tracer").into(), PathBuf::from);
+    Command::new(binary)
+}
+
+/// Runs the tracer to its end, and insists on its success.
+pub(crate) fn run(args: &[&str]) -> Output {
+    let output = tracer().args(args).output().expect("the tracer starts");
+    assert!(
+        output.status.success(),
+        "tracer {args:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// The objects of newline-delimited JSON.
+pub(crate) fn objects(output: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(output).expect("JSON is UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// The objects of one kind.
+pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["event"] == kind).collect()
+}
+
+/// A `tracer trace -j` that is attached and reports.
+pub(crate) struct Trace {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    /// Objects read so far.
+    pub(crate) seen: Vec<Value>,
+}
+
+impl Trace {
+    /// Starts it and waits until it says that it is attached.
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child =
+            tracer().args(["trace", "-j"]).args(args).stdout(Stdio::piped()).spawn().expect("the tracer starts");
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let mut trace = Self { child, lines, seen: Vec::new() };
+        assert_eq!(trace.next().expect("a first line")["event"], "start");
+        trace
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the first object, past or to come, that `wanted` accepts.
+    pub(crate) fn wait(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(found) = self.seen.iter().find(|object| wanted(object)) {
+            return found.clone();
+        }
+        loop {
+            match self.next() {
+                Some(object) if wanted(&object) => return object,
+                Some(_) => {}
+                None => panic!("the trace ended without {what}; it had: {:#?}", self.seen),
+            }
+        }
+    }
+
+    /// Asks it to end, as Ctrl-C does, and returns all that it reported.
+    pub(crate) fn stop(mut self) -> Vec<Value> {
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("the tracer runs");
+        while self.next().is_some() {}
+        let status = self.child.wait().expect("the tracer ends");
+        assert!(status.success(), "{status}");
+        std::mem::take(&mut self.seen)
+    }
+
+    fn next(&mut self) -> Option<Value> {
+        let line = self.lines.next()?.expect("output is readable");
+        let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        self.seen.push(object.clone());
+        Some(object)
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        // After a failed assertion; one that was stopped is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,274 @@
+//! `tracer trace`, of connections that this test makes on loopback.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+use tracer::demo::{host::Host, tun};
+
+use crate::report::{Trace, of_kind, run, tracer};
+
+/// A connection through loopback, client's end and server's end.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    (client, server)
+}
+
+fn of_local(objects: &[Value], local: SocketAddr) -> Vec<Value> {
+    objects.iter().filter(|object| object["local"] == local.to_string()).cloned().collect()
+}
+
+fn path(objects: &[Value], local: SocketAddr) -> Vec<String> {
+    let states = of_local(objects, local);
+    let states = of_kind(&states, "state");
+    let step = |event: &&Value| format!("{} {}", event["old"].as_str().unwrap(), event["new"].as_str().unwrap());
+    states.iter().map(step).collect()
+}
+
+fn state(local: SocketAddr, new: &str) -> impl Fn(&Value) -> bool {
+    let (local, new) = (local.to_string(), new.to_owned());
+    move |object| object["event"] == "state" && object["new"] == *new && object["local"] == local
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_ordinary_connection_is_followed_on_both_ends() {
+    let mut trace = Trace::start(&[]);
+    let (mut client, mut server) = connection();
+    let ends = (client.local_addr().unwrap(), server.local_addr().unwrap());
+    client.write_all(b"hello").unwrap();
+    let mut hello = [0; 5];
+    server.read_exact(&mut hello).unwrap();
+    drop(client);
+    assert_eq!(server.read(&mut hello).unwrap(), 0);
+    drop(server);
+    trace.wait("the server's end", state(ends.1, "CLOSE"));
+    trace.wait("the client's end", state(ends.0, "CLOSE"));
+    let objects = trace.stop();
+    let client = path(&objects, ends.0);
+    assert_eq!(
+        client,
+        ["SYN_SENT ESTABLISHED", "ESTABLISHED FIN_WAIT1", "FIN_WAIT1 FIN_WAIT2", "FIN_WAIT2 CLOSE"],
+        "the source port is not known before"
+    );
+    let server: Vec<_> = path(&objects, ends.1).into_iter().filter(|step| !step.contains("LISTEN CLOSE")).collect();
+    assert_eq!(
+        server,
+        [
+            "CLOSE LISTEN",
+            "LISTEN SYN_RECV",
+            "SYN_RECV ESTABLISHED",
+            "ESTABLISHED CLOSE_WAIT",
+            "CLOSE_WAIT LAST_ACK",
+            "LAST_ACK CLOSE"
+        ]
+    );
+    let cookies: std::collections::HashSet<_> =
+        of_local(&objects, ends.0).iter().map(|event| event["cookie"].as_u64()).collect();
+    assert_eq!(cookies.len(), 1, "one socket, one cookie");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_refused_connect_is_one_rst_at_each_end() {
+    let mut trace = Trace::start(&[]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert!(TcpStream::connect(closed).is_err());
+    let sent = trace.wait("the RST", |object| {
+        object["event"] == "rst" && object["direction"] == "sent" && object["local"] == closed.to_string()
+    });
+    assert_eq!(sent["kind"], "passive");
+    assert_eq!(sent["socket"], false);
+    assert_eq!(sent["trigger"]["flags"].as_str().unwrap().split('|').next(), Some("SYN"), "{sent:#}");
+    assert_eq!(sent["trigger"]["len"], 0);
+    assert_eq!(sent["trigger"]["ttl"], 64);
+    trace.wait("its arrival", |object| object["event"] == "rst" && object["remote"] == closed.to_string());
+    let objects = trace.stop();
+    let rsts = of_kind(&objects, "rst");
+    let count = |end: &str| rsts.iter().filter(|rst| rst[end] == closed.to_string()).count();
+    assert_eq!((count("local"), count("remote")), (1, 1), "each exactly once");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_abort_is_an_active_rst_of_the_process_that_closed() {
+    let mut trace = Trace::start(&[]);
+    let (client, server) = connection();
+    let local = client.local_addr().unwrap();
+    setsockopt(&client, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    drop(client);
+    let sent = trace.wait("the RST", |object| {
+        object["event"] == "rst"
+            && object["direction"] == "sent"
+            && object["remote"] == server.local_addr().unwrap().to_string()
+    });
+    let received = trace.wait("its arrival", |object| {
+        object["event"] == "rst" && object["direction"] == "received" && object["remote"] == local.to_string()
+    });
+    trace.stop();
+    assert_eq!(sent["kind"], "active");
+    assert_eq!(sent["closed_from"], "ESTABLISHED");
+    assert_eq!(sent["context"], "process");
+    assert_eq!(sent["task"]["pid"], std::process::id());
+    assert!(sent["trigger"].is_null());
+    assert_eq!(received["kind"], "peer");
+    assert_eq!(received["socket"], true);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_v4_mapped_connection_is_ipv4() {
+    let mut trace = Trace::start(&[]);
+    let listener = TcpListener::bind("[::]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let child = trace.wait("the child", |object| {
+        object["event"] == "state"
+            && object["new"] == "SYN_RECV"
+            && object["remote"] == client.local_addr().unwrap().to_string()
+    });
+    trace.stop();
+    assert_eq!(child["family"], "ipv4", "{child:#}");
+    assert_eq!(child["local"], format!("127.0.0.1:{port}"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_timeout_is_told_from_a_packet() {
+    let mut trace = Trace::start(&[]);
+    // A host whose segments nobody takes off its device: 192.0.2.0/24 is TEST-NET-1 (RFC 5737).
+    let host = Host::new("void").unwrap();
+    host.run(|| {
+        let _device = tun::open("192.0.2.2".parse()?)?;
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_tcp_user_timeout(Some(Duration::from_millis(300)))?;
+        let nobody: SocketAddr = "192.0.2.1:9".parse()?;
+        let error = socket.connect(&nobody.into()).expect_err("nobody answers");
+        assert_eq!(error.raw_os_error(), Some(nix::libc::ETIMEDOUT), "{error}");
+        Ok(())
+    })
+    .unwrap();
+    let closed = trace.wait("the timeout", |object| {
+        object["event"] == "state" && object["new"] == "CLOSE" && object["remote"] == "192.0.2.1:9"
+    });
+    trace.stop();
+    assert_eq!((&closed["old"], &closed["context"]), (&"SYN_SENT".into(), &"timer".into()), "{closed:#}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_ends_by_itself_after_a_time_or_a_count() {
+    let started = Instant::now();
+    run(&["trace", "-d", "0.3"]);
+    assert!(started.elapsed() >= Duration::from_millis(300));
+
+    let mut child = tracer().args(["trace", "-j", "-c", "3"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+    drop(connection());
+    drop(connection());
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
+    let objects = crate::report::objects(rest.as_bytes());
+    assert_eq!(objects.len(), 4, "three events and the summary");
+    assert_eq!(objects[3]["event"], "summary");
+    let counts = objects[3]["counts"].as_object().unwrap();
+    assert_eq!(counts.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_recording_replays_to_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("recording");
+    let mut child = tracer()
+        .args(["trace", "-j", "-e", "state,rst,lookup,raw", "-w", file.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut live = String::new();
+    std::io::BufRead::read_line(&mut reader, &mut live).unwrap();
+    drop(connection());
+    run(&["demo", "raw-handshake"]);
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    reader.read_to_string(&mut live).unwrap();
+    assert!(child.wait().unwrap().success());
+    let replayed = run(&["replay", "-j", file.to_str().unwrap()]).stdout;
+    assert!(live.lines().count() > 10, "{live}");
+    assert_eq!(String::from_utf8(replayed).unwrap(), live);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn nothing_is_lost_and_the_counts_agree() {
+    let trace = Trace::start(&[]);
+    for _ in 0..200 {
+        drop(connection());
+    }
+    let objects = trace.stop();
+    let summary = objects.last().unwrap().clone();
+    for kind in ["state", "rst"] {
+        assert_eq!(summary["lost"]["ring_buffer"][kind], 0);
+        let count = summary["counts"][kind].as_u64().unwrap_or(0);
+        assert_eq!(count, of_kind(&objects, kind).len() as u64, "{kind}");
+    }
+    assert_eq!(summary["lost"]["decode"], 0);
+    assert!(summary["counts"]["state"].as_u64().unwrap() >= 200 * 8);
+    assert!(summary["probes"]["state"].is_string());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_stays_small() {
+    let mut trace = Trace::start(&[]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // A RST makes it read the kernel's symbols.
+    assert!(TcpStream::connect(closed).is_err());
+    trace.wait("a RST", |object| object["event"] == "rst");
+    for _ in 0..1000 {
+        drop(connection());
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", trace.pid())).unwrap();
+    // What it allocated: the size of its code depends on how it was built.
+    let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
+    trace.stop();
+    assert!(kib < 12 << 10, "{kib} KiB allocated");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_hostile_process_name_cannot_touch_the_terminal() {
+    let name = "\x1b[31m\n\r\x07x";
+    let output = {
+        let mut child = tracer().args(["trace", "-c", "2"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut text = String::new();
+        while !text.contains("TIME") {
+            assert_ne!(std::io::BufRead::read_line(&mut reader, &mut text).unwrap(), 0, "it ended early: {text}");
+        }
+        let thread = std::thread::spawn(move || {
+            nix::sys::prctl::set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            assert!(listener.as_raw_fd() > 0);
+        });
+        thread.join().unwrap();
+        reader.read_to_string(&mut text).unwrap();
+        assert!(child.wait().unwrap().success());
+        text
+    };
+    assert!(output.contains("\\u{1b}[31~["), "shown escaped: {output}");
+    assert!(!output.contains(['\x1b', '\r', '\x07']), "{output:?}");
+}
