@@ -4,7 +4,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
 };
 
 use netlink_packet_core::{DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -170,17 +170,6 @@ fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-impl TcpSocket {
-    /// Nothing is at the other end: a listener, or not connected.
-    pub fn is_unconnected(&self) -> bool {
-        let unspecified = match self.remote.ip() {
-            IpAddr::V4(ip) => ip == Ipv4Addr::UNSPECIFIED,
-            IpAddr::V6(ip) => ip == Ipv6Addr::UNSPECIFIED,
-        };
-        unspecified && self.remote.port() == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
@@ -197,7 +186,6 @@ mod tests {
         let stranger = "127.0.0.1:9".parse().unwrap();
         let Some(found) = lookup(address, stranger).unwrap() else { panic!("no listener") };
         assert_eq!((found.state, found.local), (TcpState::LISTEN, address));
-        assert!(found.is_unconnected());
 
         let stream = TcpStream::connect(address).unwrap();
         let own = stream.local_addr().unwrap();

@@ -9,8 +9,6 @@ use crate::event::{Body, Direction, Event, Lookup, Observed, RawSend, Rst, RstKi
 /// All events that one socket went through, as far as the probes saw.
 #[derive(Debug)]
 pub struct Life<'a> {
-    /// Inode of its network namespace.
-    pub netns: Option<u32>,
     /// This end, as last reported with a port.
     pub local: SocketAddr,
     /// The other end, likewise.
@@ -56,8 +54,8 @@ pub fn lives(events: &[Event], netns: u32) -> Vec<Life<'_>> {
         let Body::State(change) = &event.body else { continue };
         let known = lives.iter().position(|life| life.sock == event.sock && !life.is_over());
         let index = known.unwrap_or_else(|| {
-            let (netns, local, remote) = (event.netns, event.local, event.remote);
-            lives.push(Life { netns, local, remote, changes: Vec::new(), sock: event.sock });
+            let Event { local, remote, sock, .. } = *event;
+            lives.push(Life { local, remote, changes: Vec::new(), sock });
             lives.len() - 1
         });
         let life = &mut lives[index];
@@ -114,9 +112,9 @@ pub fn first_lookup(events: &[Event], tuple: Tuple) -> FirstLookup<'_> {
 #[derive(Debug)]
 pub struct FirstLookup<'a> {
     /// In the established hash.
-    pub ehash: Option<&'a Lookup>,
+    ehash: Option<&'a Lookup>,
     /// Among the listeners.
-    pub listener: Option<&'a Lookup>,
+    listener: Option<&'a Lookup>,
 }
 
 impl FirstLookup<'_> {
@@ -130,8 +128,8 @@ impl FirstLookup<'_> {
         self.listener.map(|lookup| lookup.hit)
     }
 
-    /// `the kernel's own lookup` or how else it is known.
-    pub fn observed(&self) -> Option<Observed> {
+    /// How this is known.
+    fn observed(&self) -> Option<Observed> {
         self.ehash.or(self.listener).map(|lookup| lookup.observed)
     }
 
@@ -151,12 +149,12 @@ impl FirstLookup<'_> {
 }
 
 /// The RSTs that a namespace sent or received, oldest first.
-pub fn resets(events: &[Event], netns: u32, direction: Direction) -> Vec<(&Event, &Rst)> {
-    let of_direction = |event| match body(event) {
-        Body::Rst(rst) if rst.direction == direction => Some((event, rst)),
+pub fn resets(events: &[Event], netns: u32, direction: Direction) -> Vec<&Rst> {
+    let rsts = within(events, netns).filter_map(|event| match &event.body {
+        Body::Rst(rst) => Some(rst),
         _ => None,
-    };
-    within(events, netns).filter_map(of_direction).collect()
+    });
+    rsts.filter(|rst| rst.direction == direction).collect()
 }
 
 /// The answer that RFC 9293 section 3.5.2 demands to a segment without a connection, as the kernel
@@ -167,18 +165,45 @@ pub fn answers_no_socket(rst: &Rst) -> bool {
 }
 
 /// The segments that left this connection's end through a raw or packet socket, oldest first.
-pub fn raw_sends(events: &[Event], tuple: Tuple) -> Vec<(&Event, &RawSend)> {
-    let raw = |event| match body(event) {
+pub fn raw_sends<'a>(events: &'a [Event], tuple: Tuple) -> Vec<(&'a Event, &'a RawSend)> {
+    let raw = |event: &'a Event| match &event.body {
         Body::RawSend(raw) => Some((event, raw)),
         _ => None,
     };
     events.iter().filter(|event| tuple.is_of(event)).filter_map(raw).collect()
 }
 
-fn body(event: &Event) -> &Body {
-    &event.body
-}
-
 fn within(events: &[Event], netns: u32) -> impl Iterator<Item = &Event> {
     events.iter().filter(move |event| event.netns == Some(netns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::scenarios::tests::{CLIENT, SERVER, Seen};
+
+    #[test]
+    fn an_address_that_is_used_again_is_another_life() {
+        use TcpState as S;
+        let mut seen = Seen::default();
+        seen.states(CLIENT, 1, &[S::CLOSE, S::SYN_SENT, S::CLOSE]);
+        seen.states(SERVER, 1, &[S::CLOSE, S::LISTEN]);
+        seen.states(CLIENT, 1, &[S::CLOSE, S::SYN_SENT, S::ESTABLISHED]);
+        let lives = lives(&seen.events, CLIENT.netns);
+        let paths: Vec<String> = lives.iter().map(Life::path).collect();
+        assert_eq!(paths, ["CLOSE -> SYN_SENT -> CLOSE", "CLOSE -> SYN_SENT -> ESTABLISHED"]);
+        assert!(!lives[0].passed(&[S::SYN_SENT, S::ESTABLISHED]));
+        assert!(!any_listener(&lives));
+    }
+
+    #[test]
+    fn the_first_lookup_counts() {
+        let mut seen = Seen::default();
+        seen.lookup(SERVER, Table::Ehash, None);
+        seen.lookup(SERVER, Table::Ehash, Some(TcpState::ESTABLISHED));
+        let first = first_lookup(&seen.events, SERVER);
+        assert_eq!((first.ehash_hit(), first.listener_hit()), (Some(false), None));
+        assert_eq!(first.fact(), json!({ "ehash": "miss", "listener": null, "observed": "probe" }));
+        assert_eq!(first_lookup(&seen.events, CLIENT).ehash_hit(), None);
+    }
 }

@@ -6,16 +6,16 @@ use std::{ffi::CStr, io};
 
 use anyhow::{Context as _, anyhow};
 use netlink_bindings::{
-    builtin::Nlmsghdr,
     nftables::{
         BitwiseOps, Chained, CmpOps, ExprAttrs, ExprOps, MetaKeys, Nfgenmsg, OpGetruleDump, PayloadBase,
         PushExprListAttrs, Registers, Request, VerdictCode,
     },
-    traits::{NetlinkRequest, Protocol, Pusher},
+    traits::Pusher,
 };
-use netlink_packet_core::{NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer};
-use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
+use netlink_packet_core::NLMSG_DONE;
+use netlink_sys::protocols::NETLINK_NETFILTER;
 
+use super::netlink;
 use crate::event::Flags;
 
 const TABLE: &CStr = c"tracer";
@@ -32,18 +32,16 @@ const REGISTER: u32 = Registers::Reg1 as u32;
 /// # Errors
 /// The kernel has no nf_tables, or refuses the rule.
 pub fn drop_outgoing_rst() -> anyhow::Result<()> {
-    let batch = rule();
-    let last = batch.last;
-    let socket = send(&batch.bytes)?;
-    // One transaction: each of its requests is acknowledged once all are in force.
-    receive(&socket, |kind, seq, payload| {
-        if kind == NLMSG_ERROR {
-            check(payload)?;
-        }
-        Ok(kind == NLMSG_ERROR && seq == last)
-    })
-    .map_err(explain)
-    .context("cannot filter outgoing RSTs")
+    // One transaction: the kernel acknowledges each request once all are in force.
+    let Batch { bytes, last } = rule();
+    let put_in_force = || {
+        let socket = netlink::send(NETLINK_NETFILTER, &bytes)?;
+        netlink::receive(&socket, |message| {
+            message.outcome().transpose()?;
+            Ok((message.sequence == last).then_some(()))
+        })
+    };
+    put_in_force().map_err(explain).context("cannot filter outgoing RSTs")
 }
 
 /// How many segments the rule of [`drop_outgoing_rst`] has dropped in the calling thread's namespace.
@@ -53,15 +51,12 @@ pub fn drop_outgoing_rst() -> anyhow::Result<()> {
 pub fn dropped() -> anyhow::Result<u64> {
     let mut request = Request::new().op_getrule_dump(&header(0));
     drop(request.encode().push_table(TABLE).push_chain(CHAIN));
-    let socket = send(&dump_message(&request))?;
+    let (protocol, message) = netlink::message(&request, 0);
     let mut packets = None;
-    receive(&socket, |kind, _, payload| {
-        if kind == NLMSG_ERROR {
-            check(payload)?;
-        } else if kind != NLMSG_DONE {
-            packets = packets.or_else(|| counter(payload));
-        }
-        Ok(kind == NLMSG_DONE)
+    netlink::receive(&netlink::send(protocol, &message)?, |message| {
+        message.outcome().transpose()?;
+        packets = packets.or_else(|| counter(message.payload));
+        Ok((message.kind == NLMSG_DONE).then_some(()))
     })
     .context("cannot read the filter's counter")?;
     packets.context("the filter's rule has no counter")
@@ -151,55 +146,6 @@ fn header(res_id: u16) -> Nfgenmsg {
     header.nfgen_family = FAMILY;
     header.set_res_id(res_id);
     header
-}
-
-/// Wraps a dump's payload in the header of RFC 3549 section 2.2.
-fn dump_message(request: &OpGetruleDump<'_>) -> Vec<u8> {
-    let Protocol::Raw { request_type, .. } = request.protocol() else {
-        unreachable!("nf_tables is no generic netlink family");
-    };
-    let payload = request.payload();
-    let header = Nlmsghdr {
-        len: (size_of::<libc::nlmsghdr>() + payload.len()) as u32,
-        r#type: request_type,
-        flags: request.flags() | libc::NLM_F_REQUEST as u16,
-        seq: 1,
-        pid: 0,
-    };
-    [header.as_slice(), payload].concat()
-}
-
-fn send(bytes: &[u8]) -> anyhow::Result<Socket> {
-    let send = || {
-        let socket = Socket::new(NETLINK_NETFILTER)?;
-        socket.send_to(bytes, &netlink_sys::SocketAddr::new(0, 0), 0)?;
-        io::Result::Ok(socket)
-    };
-    send().map_err(|error| explain(error.into()))
-}
-
-/// Hands each answer's type, sequence number and payload to `each`, until that returns true.
-fn receive(socket: &Socket, mut each: impl FnMut(u16, u32, &[u8]) -> io::Result<bool>) -> anyhow::Result<()> {
-    loop {
-        let (datagram, _) = socket.recv_from_full()?;
-        let mut rest = datagram.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkBuffer::new_checked(rest)?;
-            if each(message.message_type(), message.sequence_number(), message.payload())? {
-                return Ok(());
-            }
-            rest = rest.get((message.length() as usize).next_multiple_of(4)..).unwrap_or_default();
-        }
-    }
-}
-
-/// An `NLMSG_ERROR`'s verdict: a negative errno, or zero for an acknowledgement.
-fn check(payload: &[u8]) -> io::Result<()> {
-    match payload.first_chunk().map(|code| i32::from_ne_bytes(*code)) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code)),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
 }
 
 fn explain(error: anyhow::Error) -> anyhow::Error {

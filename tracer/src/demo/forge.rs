@@ -189,7 +189,7 @@ mod tests {
         let sent = tap.read()?;
         assert_eq!(sent.dropped, 0);
         let on_wire = sent.frames.iter().filter(|frame| frame.packet.segment.flags.contains(Flags::RST)).count();
-        let out_rsts = forger.tcp_counters()?.out_rsts;
+        let out_rsts = forger.out_rsts()?;
         drop(accepted);
         Ok((out_rsts, dropped, on_wire))
     }

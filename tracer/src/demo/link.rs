@@ -1,25 +1,23 @@
-//! Links and addresses of the calling thread's network namespace, through rtnetlink (RFC 3549).
+//! Links and addresses of the calling thread's network namespace, through rtnetlink(7).
 
 use std::{
     io,
     net::{IpAddr, Ipv6Addr},
 };
 
-use anyhow::{Context as _, anyhow, bail};
-use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_route::{
-    AddressFamily, RouteNetlinkMessage,
-    address::{AddressAttribute, AddressFlags, AddressMessage},
-    link::{LinkFlags, LinkMessage},
-    route::{RouteAddress, RouteAttribute, RouteType},
+use anyhow::{Context as _, anyhow};
+use netlink_bindings::{
+    rt_addr::{self, IfaFlags, Ifaddrmsg},
+    rt_link::{self, Ifinfomsg},
+    rt_route::{OpNewrouteDo, RtmType},
 };
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 use nix::sys::{
     socket::{setsockopt, sockopt::ReceiveTimeout},
     time::{TimeVal, TimeValLike},
 };
+
+use super::netlink;
 
 /// Index of `lo`, the first device of every namespace.
 pub const LOOPBACK: u32 = 1;
@@ -31,11 +29,10 @@ const ROUTE_TIMEOUT_SECONDS: i64 = 2;
 /// # Errors
 /// The kernel's refusal.
 pub fn bring_up(index: u32) -> anyhow::Result<()> {
-    let mut link = LinkMessage::default();
-    link.header.index = index;
-    link.header.flags = LinkFlags::Up;
-    link.header.change_mask = LinkFlags::Up;
-    request(RouteNetlinkMessage::SetLink(link), 0).with_context(|| format!("cannot set link {index} up"))
+    let up = libc::IFF_UP as u32;
+    let header = Ifinfomsg { ifi_index: index.cast_signed(), ifi_flags: up, ifi_change: up, ..Ifinfomsg::default() };
+    let request = rt_link::Request::new().op_setlink_do(&header);
+    netlink::carry_out(&request).with_context(|| format!("cannot set link {index} up"))
 }
 
 /// Gives a link that is up an address, and returns once that can be used; the prefix is reached over
@@ -44,27 +41,26 @@ pub fn bring_up(index: u32) -> anyhow::Result<()> {
 /// # Errors
 /// The kernel's refusal; for IPv6, that this kernel runs without it.
 pub fn add_address(index: u32, address: IpAddr, prefix_len: u8) -> anyhow::Result<()> {
-    let mut message = AddressMessage::default();
-    message.header.index = index;
-    message.header.prefix_len = prefix_len;
-    message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-    let add = |message| {
-        request(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
+    let mut header = Ifaddrmsg { ifa_prefixlen: prefix_len, ifa_index: index, ..Ifaddrmsg::default() };
+    let add = |header: &Ifaddrmsg| {
+        let mut request = rt_addr::Request::new().set_create().set_excl().op_newaddr_do(header);
+        drop(request.encode().push_local(address).push_address(address));
+        netlink::carry_out(&request)
             .map_err(|error| explain(error, address))
             .with_context(|| format!("cannot give link {index} the address {address}/{prefix_len}"))
     };
     match address {
         IpAddr::V4(_) => {
-            message.header.family = AddressFamily::Inet;
-            add(message)
+            header.ifa_family = libc::AF_INET as u8;
+            add(&header)
         }
         IpAddr::V6(address) => {
-            message.header.family = AddressFamily::Inet6;
+            header.ifa_family = libc::AF_INET6 as u8;
             // Without the second of duplicate address detection (RFC 4862).
-            message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
-            let routes = RouteEvents::subscribe()?;
-            add(message)?;
-            routes.wait_for_local(address)
+            header.ifa_flags = IfaFlags::Nodad as u8;
+            let routes = RouteEvents::subscribe().context("cannot watch routes")?;
+            add(&header)?;
+            routes.wait_for_local(address).with_context(|| format!("no route came for the address {address}"))
         }
     }
 }
@@ -85,46 +81,23 @@ fn explain(error: anyhow::Error, address: IpAddr) -> anyhow::Error {
 struct RouteEvents(Socket);
 
 impl RouteEvents {
-    fn subscribe() -> anyhow::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE).context("cannot watch routes")?;
-        socket.bind_auto().context("cannot watch routes")?;
-        socket.add_membership(libc::RTNLGRP_IPV6_ROUTE).context("cannot watch routes")?;
-        setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ROUTE_TIMEOUT_SECONDS)).context("cannot watch routes")?;
+    fn subscribe() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.add_membership(libc::RTNLGRP_IPV6_ROUTE)?;
+        setsockopt(&socket, ReceiveTimeout, &TimeVal::seconds(ROUTE_TIMEOUT_SECONDS))?;
         Ok(Self(socket))
     }
 
     /// Returns when segments to this address are taken for this host's.
     fn wait_for_local(&self, address: Ipv6Addr) -> anyhow::Result<()> {
-        let wanted = RouteAttribute::Destination(RouteAddress::Inet6(address));
-        loop {
-            let (datagram, _) =
-                self.0.recv_from_full().with_context(|| format!("no route came for the address {address}"))?;
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&datagram)?;
-            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) = message.payload
-                && route.header.kind == RouteType::Local
-                && route.attributes.contains(&wanted)
-            {
-                return Ok(());
+        netlink::receive(&self.0, |message| {
+            if message.kind != libc::RTM_NEWROUTE {
+                return Ok(None);
             }
-        }
-    }
-}
-
-/// Sends one request and waits for its acknowledgement.
-fn request(message: RouteNetlinkMessage, flags: u16) -> anyhow::Result<()> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-    let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(message));
-    packet.finalize();
-    let mut bytes = vec![0; packet.buffer_len()];
-    packet.serialize(&mut bytes);
-
-    let socket = Socket::new(NETLINK_ROUTE)?;
-    socket.send_to(&bytes, &netlink_sys::SocketAddr::new(0, 0), 0)?;
-    let (reply, _) = socket.recv_from_full()?;
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply)?.payload {
-        NetlinkPayload::Error(answer) if answer.code.is_none() => Ok(()),
-        NetlinkPayload::Error(answer) => Err(answer.to_io().into()),
-        other => bail!("rtnetlink answered with {other:?} in place of an acknowledgement"),
+            let (header, route) = OpNewrouteDo::decode_request(message.payload);
+            let local = header.rtm_type == RtmType::Local as u8 && route.get_dst().is_ok_and(|to| to == address);
+            Ok(local.then_some(()))
+        })
     }
 }

@@ -12,6 +12,7 @@ pub mod findings;
 pub mod forge;
 pub mod host;
 pub mod link;
+pub mod netlink;
 pub mod netstat;
 mod run;
 pub mod scenario;

@@ -70,5 +70,5 @@ pub const ALL: [&dyn Scenario; 6] = [
 
 /// The names of [`ALL`].
 pub fn names() -> [&'static str; ALL.len()] {
-    ALL.map(|scenario| scenario.name())
+    ALL.map(Scenario::name)
 }

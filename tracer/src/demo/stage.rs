@@ -21,10 +21,8 @@ use crate::{
 
 /// The addresses of the two hosts; they exist in private namespaces only.
 const ADDRESSES_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 115, 20, 30), Ipv4Addr::new(10, 115, 20, 40)];
-const ADDRESSES_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x30),
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x40),
-];
+const ADDRESSES_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x30), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x40)];
 
 /// Makes the probes report on a network namespace, given by its inode.
 pub type Watch = Box<dyn Fn(u32) -> anyhow::Result<()> + Send + Sync>;

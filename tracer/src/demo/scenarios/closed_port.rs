@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     demo::{
-        evidence::{Tuple, answers_no_socket, first_lookup, lives, resets},
+        evidence::{Life, Tuple, answers_no_socket, first_lookup, lives, resets},
         findings::Findings,
         scenario::Script,
         segment::Packet,
@@ -55,7 +55,7 @@ impl Script for ClosedPort {
             client: Tuple { netns: client.netns(), local: from, remote: to },
             server: Tuple { netns: server.netns(), local: to, remote: from },
             error,
-            out_rsts: server.tcp_counters()?.out_rsts,
+            out_rsts: server.out_rsts()?,
         })
     }
 
@@ -70,7 +70,7 @@ impl Script for ClosedPort {
         let sent = resets(events, server.netns, Direction::Sent);
         let answers_syn =
             |trigger: crate::event::Segment| trigger.flags.contains(Flags::SYN) && !trigger.flags.contains(Flags::ACK);
-        let refusals = sent.iter().filter(|(_, rst)| answers_no_socket(rst) && rst.trigger.is_some_and(answers_syn));
+        let refusals = sent.iter().filter(|rst| answers_no_socket(rst) && rst.trigger.is_some_and(answers_syn));
         findings.expect(refusals.count() == 1, "no RST was seen to answer the SYN for want of a socket");
         findings.expect(
             sent.len() as u64 == *out_rsts,
@@ -90,8 +90,8 @@ impl Script for ClosedPort {
         findings.fact("syn_lookup", lookup.fact());
         findings.fact("rsts_seen", sent.len());
         findings.fact("out_rsts", *out_rsts);
-        findings.fact("rst_reason", sent.first().and_then(|(_, rst)| rst.reason.clone()));
-        findings.fact("client_states", life.map(|life| life.path()));
+        findings.fact("rst_reason", sent.first().and_then(|rst| rst.reason.clone()));
+        findings.fact("client_states", life.map(Life::path));
         findings.fact("connect_error", error.as_ref().map(ToString::to_string));
         findings.report(
             Self::NAME,

@@ -121,12 +121,12 @@ pub(super) fn judge(findings: &mut Findings, events: &[Event], forged: &Forged) 
     }
 
     let sent = resets(events, forger.netns, Direction::Sent);
-    let to_syn_ack = sent.iter().filter(|(_, rst)| {
-        rst.trigger.is_some_and(|trigger| trigger.flags.contains(SYN_ACK) && trigger.ack == ISN + 1)
-    });
+    let to_syn_ack = sent
+        .iter()
+        .filter(|rst| rst.trigger.is_some_and(|trigger| trigger.flags.contains(SYN_ACK) && trigger.ack == ISN + 1));
     findings.expect(to_syn_ack.count() == 1, "no RST was seen to answer the SYN+ACK");
     findings.expect(
-        sent.iter().all(|(_, rst)| answers_no_socket(rst)),
+        sent.iter().all(|rst| answers_no_socket(rst)),
         "the forger's kernel was seen to send a RST for another reason than that it has no socket",
     );
     findings.expect(
@@ -138,5 +138,5 @@ pub(super) fn judge(findings: &mut Findings, events: &[Event], forged: &Forged) 
     findings.fact("syn_ack_lookup", first_lookup(events, *forger).fact());
     findings.fact("rsts_seen", sent.len());
     findings.fact("out_rsts", *out_rsts);
-    findings.fact("rst_reason", sent.first().and_then(|(_, rst)| rst.reason.clone()));
+    findings.fact("rst_reason", sent.first().and_then(|rst| rst.reason.clone()));
 }

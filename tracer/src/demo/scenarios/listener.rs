@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use crate::{
     demo::{
-        evidence::{Tuple, any_listener, first_lookup, lives},
+        evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
         scenario::Script,
         segment::Packet,
@@ -91,8 +91,8 @@ impl Script for Listener {
         findings.expect(witness.states == [S::ESTABLISHED; 2], "the sockets do not say that they are ESTABLISHED");
         findings.expect(witness.heard == GREETING, "the server did not read what the client wrote");
 
-        findings.fact("client_states", active.map(|life| life.path()));
-        findings.fact("server_states", passive.map(|life| life.path()));
+        findings.fact("client_states", active.map(Life::path));
+        findings.fact("server_states", passive.map(Life::path));
         findings.fact("syn_lookup", lookup.fact());
         findings.fact("tcp_info", witness.states.map(|state| state.to_string()).to_vec());
         findings.fact("bytes_read", witness.heard.len());

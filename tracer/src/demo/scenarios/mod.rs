@@ -9,4 +9,4 @@ pub mod self_connect;
 pub mod simultaneous_open;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

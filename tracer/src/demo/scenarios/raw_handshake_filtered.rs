@@ -5,7 +5,7 @@
 use super::forged::{self, Forged, ISN, Opening};
 use crate::{
     demo::{
-        evidence::{lives, resets},
+        evidence::{Life, lives, resets},
         filter,
         findings::Findings,
         scenario::Script,
@@ -72,7 +72,7 @@ impl Script for RawHandshakeFiltered {
         let delivered = wire.delivered();
         let received = delivered.iter().filter(|packet| packet.destination == forged.forger.local).count();
         wait_resets(stage, forged.forger.netns, received)?;
-        forged.out_rsts = forger.tcp_counters()?.out_rsts;
+        forged.out_rsts = forger.out_rsts()?;
         Ok(Witness {
             forged,
             state,
@@ -104,7 +104,7 @@ impl Script for RawHandshakeFiltered {
         findings.fact("segments_to_forger", *received);
         findings.fact("rsts_dropped_by_filter", *dropped);
         findings.fact("rsts_delivered", witness.rsts_delivered);
-        findings.fact("server_states", child.map(|life| life.path()));
+        findings.fact("server_states", child.map(Life::path));
         findings.fact("tcp_info", witness.state.to_string());
         findings.fact("bytes_read", witness.heard.len());
         findings.report(

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use crate::{
     demo::{
-        evidence::{Tuple, any_listener, first_lookup, lives},
+        evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
         link,
         netstat::{self, Program},
@@ -81,7 +81,7 @@ impl Script for SelfConnect {
         let path = [S::CLOSE, S::SYN_SENT, S::SYN_RECV, S::ESTABLISHED];
         let life = lives.iter().find(|life| life.passed(&path));
         findings.expect(life.is_some(), "no socket was seen to go CLOSE -> SYN_SENT -> SYN_RECV -> ESTABLISHED");
-        let is_own_peer = |life: &crate::demo::evidence::Life<'_>| life.local == end && life.remote == end;
+        let is_own_peer = |life: &Life<'_>| life.local == end && life.remote == end;
         findings.expect(life.is_some_and(is_own_peer), "no socket was seen whose two ends are the same");
         findings.expect(!any_listener(&lives), "a socket was seen to listen");
         let hashed = life.and_then(|life| life.hashed_at(S::SYN_SENT, S::SYN_RECV));
@@ -96,7 +96,7 @@ impl Script for SelfConnect {
         let alone = witness.sockets.len() == 1 && witness.sockets.iter().all(|socket| is_connected(socket, end));
         findings.expect(alone, "sock_diag does not list just one ESTABLISHED socket with equal ends");
 
-        findings.fact("states", life.map(|life| life.path()));
+        findings.fact("states", life.map(Life::path));
         findings.fact("sockets", lives.len());
         findings.fact("listeners", lives.iter().filter(|life| life.states().contains(&S::LISTEN)).count());
         findings.fact("syn_lookup", lookup.fact());

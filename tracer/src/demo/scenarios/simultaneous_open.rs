@@ -5,7 +5,7 @@ use anyhow::Context as _;
 
 use crate::{
     demo::{
-        evidence::{Tuple, any_listener, first_lookup, lives},
+        evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
         host::Host,
         scenario::Script,
@@ -95,7 +95,7 @@ impl Script for SimultaneousOpen {
                 lookup.ehash_hit() == Some(true) && hashed != Some(false),
                 format!("the SYN was not seen to find the connecting socket on the {name}"),
             );
-            findings.fact(&format!("{name}_states"), life.map(|life| life.path()));
+            findings.fact(&format!("{name}_states"), life.map(Life::path));
             findings.fact(&format!("{name}_syn_lookup"), lookup.fact());
         }
         findings.expect(witness.states == [S::ESTABLISHED; 2], "the sockets do not say that they are ESTABLISHED");

@@ -15,19 +15,19 @@ const fn end(host: u8, port: u16) -> SocketAddr {
 }
 
 /// The connection as the first host sees it.
-pub(super) const CLIENT: Tuple = Tuple { netns: 1, local: end(30, 1234), remote: end(40, 80) };
+pub(in super::super) const CLIENT: Tuple = Tuple { netns: 1, local: end(30, 1234), remote: end(40, 80) };
 /// The same as the second host sees it.
-pub(super) const SERVER: Tuple = Tuple { netns: 2, local: end(40, 80), remote: end(30, 1234) };
+pub(in super::super) const SERVER: Tuple = Tuple { netns: 2, local: end(40, 80), remote: end(30, 1234) };
 
 /// A growing list of events.
 #[derive(Default)]
-pub(super) struct Seen {
-    pub(super) events: Vec<Event>,
+pub(in super::super) struct Seen {
+    pub(in super::super) events: Vec<Event>,
 }
 
 impl Seen {
     /// One socket goes from state to state.
-    pub(super) fn states(&mut self, tuple: Tuple, sock: u64, path: &[TcpState]) {
+    pub(in super::super) fn states(&mut self, tuple: Tuple, sock: u64, path: &[TcpState]) {
         for step in path.windows(2) {
             let body = Body::State(State { old: step[0], new: step[1], ehash: None });
             self.push(tuple, sock, body);
@@ -35,13 +35,13 @@ impl Seen {
     }
 
     /// A lookup that finds a socket in this state, or misses.
-    pub(super) fn lookup(&mut self, tuple: Tuple, table: Table, state: Option<TcpState>) {
+    pub(in super::super) fn lookup(&mut self, tuple: Tuple, table: Table, state: Option<TcpState>) {
         let body = Body::Lookup(Lookup { table, hit: state.is_some(), state, observed: Observed::Probe });
         self.push(tuple, 0, body);
     }
 
     /// A passive RST without a socket, or one that is received.
-    pub(super) fn rst(&mut self, tuple: Tuple, direction: Direction, trigger: Segment) {
+    pub(in super::super) fn rst(&mut self, tuple: Tuple, direction: Direction, trigger: Segment) {
         let sent = direction == Direction::Sent;
         let body = Body::Rst(Rst {
             direction,
@@ -57,12 +57,12 @@ impl Seen {
     }
 
     /// A segment that is sent through a raw socket.
-    pub(super) fn raw_send(&mut self, tuple: Tuple, segment: Segment) {
+    pub(in super::super) fn raw_send(&mut self, tuple: Tuple, segment: Segment) {
         self.push(tuple, 0, Body::RawSend(RawSend { via: RawKind::Raw, segment }));
     }
 
     /// All state changes say so about the established hash.
-    pub(super) fn hash_all(&mut self, hashed: bool) {
+    pub(in super::super) fn hash_all(&mut self, hashed: bool) {
         for event in &mut self.events {
             if let Body::State(state) = &mut event.body {
                 state.ehash = Some(EhashEntry { hashed, bucket: None, hash: 7 });
@@ -90,6 +90,6 @@ impl Seen {
 }
 
 /// A segment without data.
-pub(super) fn segment(flags: Flags, seq: u32, ack: u32) -> Segment {
+pub(in super::super) fn segment(flags: Flags, seq: u32, ack: u32) -> Segment {
     Segment { flags, seq, ack, len: 0, ttl: 64 }
 }
