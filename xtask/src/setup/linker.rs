@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Compiler, Missing,
+    Compiler, Missing, SETUP,
     llvm::{self, Version},
 };
 use crate::{cargo, process, workspace::Workspace};
@@ -90,7 +90,7 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
 
 /// What to tell a user who has no linker yet.
 pub(super) fn missing() -> Missing {
-    Missing { what: "bpf-linker", remedy: "cargo xtask setup".to_owned() }
+    Missing { what: "bpf-linker", remedy: SETUP.to_owned() }
 }
 
 /// Where a linker for this compiler lives; none if it cannot be built.

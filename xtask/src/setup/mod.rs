@@ -16,7 +16,7 @@ pub(crate) use self::{
     compiler::{Compiler, Core},
     linker::Linker,
 };
-use crate::workspace::Workspace;
+use crate::{apt, workspace::Workspace};
 
 const HELP: &str = "\
 Environment:
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     #[arg(long)]
     check: bool,
 }
+
+/// The remedy for whatever setup can do by itself.
+const SETUP: &str = "cargo xtask setup";
 
 /// What builds the eBPF programs.
 pub(crate) struct Toolchain {
@@ -70,7 +73,11 @@ pub(crate) fn find_or_install(workspace: &Workspace) -> Result<Toolchain> {
 
 fn find(workspace: &Workspace) -> Result<Toolchain> {
     let Some(compiler) = compiler::find()? else {
-        return Err(lacking(&[compiler::missing(), linker::missing()]));
+        let mut compiler = compiler::missing();
+        if apt::can_install() {
+            compiler.remedy = SETUP.to_owned();
+        }
+        return Err(lacking(&[compiler, linker::missing()]));
     };
     let Some(linker) = linker::find(workspace, &compiler)? else {
         return Err(lacking(&[linker::missing()]));

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod fetch;
+mod fleet;
 pub(crate) mod guest;
 mod initramfs;
 mod kernel;
@@ -12,14 +13,13 @@ mod modules;
 mod payload;
 mod protocol;
 mod qemu;
-mod tests;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-pub(crate) use self::{catalogue::ALL, qemu::Options, tests::run as test};
+pub(crate) use self::{catalogue::ALL, fleet::test, qemu::Options};
 use self::{kernel::Kernel, payload::Payload};
 use crate::workspace::Workspace;
 

@@ -15,7 +15,7 @@ use crate::{test::Counts, workspace::Workspace};
 const AT_A_TIME: usize = 2;
 
 /// Runs the live tests on each of the kernels.
-pub(crate) fn run(
+pub(crate) fn test(
     workspace: &Workspace,
     names: &[String],
     external: &External,
@@ -31,7 +31,7 @@ pub(crate) fn run(
     let work = || {
         let mut counts = Counts::default();
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
-            counts += run_one(kernel, &payload, options, args);
+            counts += test_one(kernel, &payload, options, args);
         }
         counts
     };
@@ -46,7 +46,7 @@ pub(crate) fn run(
 }
 
 /// Tests on one kernel. A machine that fails as a whole counts as one test that failed.
-fn run_one(kernel: &Kernel, payload: &Payload, options: &Options, args: &[String]) -> Counts {
+fn test_one(kernel: &Kernel, payload: &Payload, options: &Options, args: &[String]) -> Counts {
     let start = Instant::now();
     let name = &kernel.name;
     let mut counts = Counts::default();
