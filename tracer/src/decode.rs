@@ -95,3 +95,89 @@ impl Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer_ebpf::record::{RST_RECEIVED, TABLE_LISTENER, VIA_PACKET};
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn header<T>(kind: u16) -> Header {
+        let mut header = Header::new_zeroed();
+        header.kind = kind;
+        header.size = size_of::<T>() as u16;
+        header.mono_ns = 42;
+        header
+    }
+
+    /// One record of each kind and size.
+    fn records() -> Vec<Vec<u8>> {
+        let mut state = State::new_zeroed();
+        state.header = header::<State>(KIND_STATE);
+        let mut with_stack = StateWithStack::new_zeroed();
+        with_stack.state.header = header::<StateWithStack>(KIND_STATE);
+        with_stack.state.frames = 2;
+        with_stack.stack[..2].copy_from_slice(&[7, 8]);
+        let mut rst = Rst::new_zeroed();
+        rst.header = header::<Rst>(KIND_RST);
+        rst.direction = RST_RECEIVED;
+        rst.frames = RST_FRAMES as u32;
+        let mut lookup = Lookup::new_zeroed();
+        lookup.header = header::<Lookup>(KIND_LOOKUP);
+        lookup.table = TABLE_LISTENER;
+        let mut raw = RawSend::new_zeroed();
+        raw.header = header::<RawSend>(KIND_RAW_SEND);
+        raw.via = VIA_PACKET;
+        vec![
+            state.as_bytes().to_vec(),
+            with_stack.as_bytes().to_vec(),
+            rst.as_bytes().to_vec(),
+            lookup.as_bytes().to_vec(),
+            raw.as_bytes().to_vec(),
+        ]
+    }
+
+    #[test]
+    fn each_kind_is_decoded() {
+        let decoded: Vec<Record> = records().iter().map(|bytes| decode(bytes).unwrap()).collect();
+        assert!(decoded.iter().all(|record| record.header().mono_ns == 42));
+        assert!(matches!(decoded[0].body, Body::State(_)) && decoded[0].stack.is_empty());
+        assert!(matches!(decoded[1].body, Body::State(_)));
+        assert_eq!(decoded[1].stack, [7, 8]);
+        assert!(matches!(&decoded[2].body, Body::Rst(rst) if rst.direction == RST_RECEIVED));
+        assert_eq!(decoded[2].stack.len(), RST_FRAMES);
+        assert!(matches!(&decoded[3].body, Body::Lookup(lookup) if lookup.table == TABLE_LISTENER));
+        assert!(matches!(&decoded[4].body, Body::RawSend(raw) if raw.via == VIA_PACKET));
+    }
+
+    #[test]
+    fn bytes_that_are_too_few_are_an_error_and_those_after_the_record_do_not_matter() {
+        for bytes in records() {
+            for length in 0..bytes.len() {
+                assert!(matches!(decode(&bytes[..length]), Err(Error::Truncated { got, .. }) if got == length));
+            }
+            assert!(decode(&[bytes, vec![0xff; 9]].concat()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_size_that_does_not_fit_the_kind_is_an_error() {
+        let mut state = State::new_zeroed();
+        state.header = header::<Header>(KIND_RST);
+        assert!(matches!(decode(state.as_bytes()), Err(Error::Truncated { kind: Some(KIND_RST), .. })));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named() {
+        assert_eq!(decode(header::<Header>(9).as_bytes()).unwrap_err(), Error::UnknownKind(9));
+    }
+
+    #[test]
+    fn more_frames_than_there_is_room_for_are_not_believed() {
+        let mut rst = Rst::new_zeroed();
+        rst.header = header::<Rst>(KIND_RST);
+        rst.frames = u32::MAX;
+        assert_eq!(decode(rst.as_bytes()).unwrap().stack.len(), RST_FRAMES);
+    }
+}

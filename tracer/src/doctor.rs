@@ -1,6 +1,7 @@
 //! `tracer doctor`: what this kernel lets us see, how, and why not otherwise.
 
 use std::{
+    collections::BTreeSet,
     io::{self, Write},
     path::Path,
     process::ExitCode,
@@ -124,7 +125,8 @@ fn finding(outcome: &Outcome) -> Finding {
     Finding {
         event: outcome.probe.name(),
         chosen,
-        hooks: hooks.unwrap_or_default().iter().map(ToString::to_string).collect(),
+        // A function with a kprobe and a kretprobe is one place.
+        hooks: hooks.iter().flatten().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect(),
         refused: outcome
             .refused
             .iter()
@@ -164,8 +166,7 @@ fn table(findings: &[Finding]) -> Table {
     let lines = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join("\n") };
     for finding in findings {
         let chosen = match finding.chosen {
-            Some(mechanism) if finding.hooks.is_empty() => mechanism.to_string(),
-            Some(mechanism) => format!("{mechanism} {}", finding.hooks.join(", ")),
+            Some(mechanism) => format!("{mechanism}\n{}", finding.hooks.join("\n")),
             None => "nothing".to_owned(),
         };
         let refused = finding.refused.iter().map(|r| format!("{}: {}", r.mechanism, r.reason)).collect::<Vec<_>>();

@@ -217,10 +217,10 @@ impl Attacher {
         for candidate in candidates {
             match candidate.attachments.and_then(|all| self.attach_all(&all).map(|()| all)) {
                 Ok(attachments) => {
-                    let hooks = attachments.iter().map(|attachment| attachment.hook).collect::<BTreeSet<_>>();
+                    let hooks = attachments.iter().map(|attachment| attachment.hook).collect();
                     return Outcome {
                         probe,
-                        chosen: Some((candidate.mechanism, hooks.into_iter().collect())),
+                        chosen: Some((candidate.mechanism, hooks)),
                         refused,
                         degraded: candidate.degraded,
                     };

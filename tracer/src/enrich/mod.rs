@@ -154,3 +154,111 @@ fn ends(header: &Header) -> (Family, SocketAddr, SocketAddr) {
     let family = if remote.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 };
     (family, SocketAddr::new(local, header.local_port), SocketAddr::new(remote, header.remote_port))
 }
+
+#[cfg(test)]
+mod tests {
+    use tracer_ebpf::record::{AF_INET, CONTEXT_INTERRUPT, CONTEXT_PROCESS, KIND_RST, KIND_STATE, NO_REASON, Rst};
+    use zerocopy::FromZeros;
+
+    use super::*;
+    use crate::event::TcpState as S;
+
+    const V4_MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
+
+    fn enricher() -> Enricher {
+        let symbols = symbols::Symbols::Recorded([(1, "bpf_prog_1_x".into()), (2, "tcp_v4_send_reset".into())].into());
+        Enricher::new(clock::Clock::since(jiff::Timestamp::UNIX_EPOCH), symbols, [(1, "NO_SOCKET".into())].into())
+    }
+
+    fn header(kind: u16, family: u16, local: [u8; 16], remote: [u8; 16]) -> Header {
+        let mut header = Header::new_zeroed();
+        header.kind = kind;
+        header.family = family;
+        header.local_addr = local;
+        header.remote_addr = remote;
+        header.local_port = 80;
+        header.remote_port = 1234;
+        header
+    }
+
+    fn state(old: S, new: S, context: u8, comm: &[u8]) -> Record {
+        let mut state = record::State::new_zeroed();
+        state.header = header(KIND_STATE, AF_INET, [127; 16], [127; 16]);
+        state.header.sock = 0xffff_8880_0000_0000;
+        state.header.context = context;
+        state.header.comm[..comm.len()].copy_from_slice(comm);
+        state.old = old.0;
+        state.new = new.0;
+        Record { body: Raw::State(state), stack: vec![] }
+    }
+
+    fn rst(direction: u8, reason: u32, sock: u64) -> Record {
+        let mut rst = Rst::new_zeroed();
+        rst.header = header(KIND_RST, AF_INET, [127; 16], [127; 16]);
+        rst.header.sock = sock;
+        rst.direction = direction;
+        rst.reason = reason;
+        Record { body: Raw::Rst(Box::new(rst)), stack: vec![1, 2, 3] }
+    }
+
+    #[test]
+    fn v4_mapped_ends_are_ipv4() {
+        let shown = |local, remote| {
+            let (family, local, remote) = ends(&header(KIND_STATE, AF_INET6, local, remote));
+            (family, local.to_string(), remote.to_string())
+        };
+        assert_eq!(shown(V4_MAPPED, V4_MAPPED), (Family::Ipv4, "127.0.0.1:80".into(), "127.0.0.1:1234".into()));
+        assert_eq!(shown([0; 16], V4_MAPPED), (Family::Ipv4, "0.0.0.0:80".into(), "127.0.0.1:1234".into()));
+        assert_eq!(shown([0; 16], [0; 16]), (Family::Ipv6, "[::]:80".into(), "[::]:1234".into()));
+    }
+
+    #[test]
+    fn the_owner_is_the_one_that_acted_not_the_one_that_was_interrupted() {
+        let mut enricher = enricher();
+        let connects = enricher.event(state(S::CLOSE, S::SYN_SENT, CONTEXT_PROCESS, b"curl"));
+        assert_eq!(connects.owner.as_ref(), Some(&connects.task));
+        let answered = enricher.event(state(S::SYN_SENT, S::ESTABLISHED, CONTEXT_INTERRUPT, b"bystander"));
+        assert_eq!((answered.task.comm.as_str(), answered.owner.unwrap().comm.as_str()), ("bystander", "curl"));
+    }
+
+    #[test]
+    fn a_child_that_nobody_accepted_has_no_owner_even_at_an_address_used_before() {
+        let mut enricher = enricher();
+        enricher.event(state(S::CLOSE, S::SYN_SENT, CONTEXT_PROCESS, b"curl"));
+        let child = enricher.event(state(S::LISTEN, S::SYN_RECV, CONTEXT_INTERRUPT, b"bystander"));
+        assert_eq!(child.owner, None);
+    }
+
+    #[test]
+    fn an_abort_remembers_the_state_that_it_closed() {
+        let mut enricher = enricher();
+        let closed = enricher.event(state(S::ESTABLISHED, S::CLOSE, CONTEXT_PROCESS, b"curl"));
+        let aborted = enricher.event(rst(record::RST_SENT_ACTIVE, NO_REASON, closed.sock));
+        let Body::Rst(aborted) = aborted.body else { panic!("{aborted:?}") };
+        assert_eq!((aborted.closed_from, aborted.reason), (Some(S::ESTABLISHED), None));
+    }
+
+    #[test]
+    fn reasons_and_stacks_are_named_without_the_probe_itself() {
+        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 1, 0));
+        let Body::Rst(named) = event.body else { panic!("{event:?}") };
+        assert_eq!(named.reason.as_deref(), Some("NO_SOCKET"));
+        assert_eq!(named.stack, ["tcp_v4_send_reset", "0x3"]);
+        assert!(!named.socket);
+        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 77, 0));
+        assert!(matches!(event.body, Body::Rst(rst) if rst.reason.as_deref() == Some("REASON_77")));
+    }
+
+    #[test]
+    fn hash_membership_of_a_listener_says_nothing_of_the_ehash() {
+        let mut record = record::State::new_zeroed();
+        (record.old, record.new, record.hashed, record.hash, record.mask) = (S::LISTEN.0, S::CLOSE.0, 1, 5, 3);
+        assert_eq!(ehash(&record), None);
+        record.old = S::ESTABLISHED.0;
+        assert_eq!(ehash(&record), Some(EhashEntry { hashed: true, bucket: Some(1), hash: 5 }));
+        record.hashed = 0;
+        assert_eq!(ehash(&record).unwrap().bucket, None);
+        record.hashed = 2;
+        assert_eq!(ehash(&record), None, "the field could not be read");
+    }
+}

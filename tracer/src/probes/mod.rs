@@ -108,7 +108,7 @@ impl fmt::Display for Mechanism {
 }
 
 /// Where a program is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hook {
     /// BTF-typed tracepoint of that name.
     TpBtf(&'static str),

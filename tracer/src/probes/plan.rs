@@ -190,8 +190,7 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
             mechanism: Mechanism::SockDiag,
             attachments: Ok(vec![]),
             degraded: vec![
-                "the kernel's own lookup is not seen: the demo runs it again through sock_diag, apart from the segment's"
-                    .into(),
+                "the kernel's own lookups are not seen; the demo asks for one again through sock_diag".into(),
             ],
         },
     ]

@@ -103,7 +103,7 @@ fn an_abort_is_an_active_rst_of_the_process_that_closed() {
     let mut trace = Trace::start(&[]);
     let (client, server) = connection();
     let local = client.local_addr().unwrap();
-    setsockopt(&client, sockopt::Linger, &nix::libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
     drop(client);
     let sent = trace.wait("the RST", |object| {
         object["event"] == "rst"
@@ -152,7 +152,7 @@ fn a_timeout_is_told_from_a_packet() {
         socket.set_tcp_user_timeout(Some(Duration::from_millis(300)))?;
         let nobody: SocketAddr = "192.0.2.1:9".parse()?;
         let error = socket.connect(&nobody.into()).expect_err("nobody answers");
-        assert_eq!(error.raw_os_error(), Some(nix::libc::ETIMEDOUT), "{error}");
+        assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT), "{error}");
         Ok(())
     })
     .unwrap();
