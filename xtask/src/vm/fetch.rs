@@ -133,6 +133,7 @@ fn newest_release<'a>(packages: &[&'a str]) -> Option<&'a str> {
 
 /// The numbers in a release, which order releases as text does not: 6.12.100 comes after 6.12.95.
 fn numbers(release: &str) -> Vec<u64> {
+    let release = release.trim_end_matches(FLAVOUR);
     let words = release.split(|c: char| !c.is_ascii_digit());
     words.filter_map(|word| word.parse().ok()).collect()
 }
