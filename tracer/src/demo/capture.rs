@@ -263,3 +263,69 @@ impl<W: Write> Recorder<W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use etherparse::PacketBuilder;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    use super::*;
+
+    fn frame(nanos: u64, seq: u32) -> Frame {
+        let mut bytes = Vec::new();
+        let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64).tcp(1, 2, seq, 100).syn();
+        builder.write(&mut bytes, &[]).unwrap();
+        Frame { time: Duration::from_nanos(nanos), packet: Packet::parse(&bytes).unwrap() }
+    }
+
+    #[test]
+    fn hosts_are_interfaces_and_frames_are_in_order() {
+        let left = Capture { host: "left", netns: 7, frames: vec![frame(1, 10), frame(5, 30)], dropped: 0 };
+        let right = Capture { host: "right", netns: 8, frames: vec![frame(3, 20)], dropped: 2 };
+        let mut bytes = Vec::new();
+        let mut recorder = Recorder::new(&mut bytes).unwrap();
+        recorder.write("play", &[left, right]).unwrap();
+        recorder.finish().unwrap();
+
+        let mut reader = PcapNgReader::new(bytes.as_slice()).unwrap();
+        let (mut names, mut seen, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(block) = reader.next_block() {
+            match block.unwrap() {
+                Block::InterfaceDescription(interface) => {
+                    assert_eq!(interface.linktype, DataLink::RAW);
+                    names.push(format!("{:?}", &interface.options[..2]));
+                }
+                Block::EnhancedPacket(packet) => {
+                    let seq = Packet::parse(&packet.data).unwrap().segment.seq;
+                    seen.push((packet.interface_id, packet.timestamp.as_nanos(), seq));
+                }
+                Block::InterfaceStatistics(statistics) => {
+                    dropped.push(format!("{:?}", statistics.options));
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(names[0], r#"[IfName("play/left"), IfDescription("netns 7")]"#);
+        assert_eq!(names[1], r#"[IfName("play/right"), IfDescription("netns 8")]"#);
+        assert_eq!(seen, [(0, 1, 10), (1, 3, 20), (0, 5, 30)]);
+        assert_eq!(dropped, ["[IsbOsDrop(0)]", "[IsbOsDrop(2)]"]);
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn what_a_host_sends_to_itself_is_seen_once() {
+        let host = Host::new("host").unwrap();
+        let tap = Tap::open(&host).unwrap();
+        host.run(|| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+            std::net::TcpStream::connect(listener.local_addr()?)?;
+            Ok(())
+        })
+        .unwrap();
+        let capture = tap.read().unwrap();
+        let syns = capture.frames.iter().filter(|frame| frame.packet.is_syn()).count();
+        assert_eq!((syns, capture.dropped), (1, 0));
+        assert!(capture.frames.is_sorted_by_key(|frame| frame.time));
+        assert!(tap.read().unwrap().frames.is_empty());
+    }
+}

@@ -44,6 +44,12 @@ impl Packet {
         Some(Self { source, destination, segment, bytes: bytes.to_vec() })
     }
 
+    /// Carries what `earlier` carried; control bits and options may differ.
+    pub fn repeats(&self, earlier: &Self) -> bool {
+        let content = |packet: &Self| (packet.source, packet.destination, packet.segment.seq, packet.segment.len);
+        content(self) == content(earlier)
+    }
+
     /// Opens a connection: SYN without ACK.
     pub fn is_syn(&self) -> bool {
         self.segment.flags.contains(Flags::SYN) && !self.segment.flags.contains(Flags::ACK)
@@ -89,6 +95,17 @@ mod tests {
         assert_eq!(packet.source, "10.0.0.1:1000".parse().unwrap());
         assert_eq!(packet.destination, "10.0.0.2:80".parse().unwrap());
         assert_eq!(packet.segment, Segment { flags: Flags(0x18), seq: 7, ack: 9, len: 4, ttl: 61 });
+    }
+
+    #[test]
+    fn a_retransmission_repeats_whatever_its_flags() {
+        let syn = |seq, flags| {
+            let (source, destination) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
+            let segment = Segment { flags, seq, ack: 0, len: 0, ttl: 64 };
+            Packet { source, destination, segment, bytes: Vec::new() }
+        };
+        assert!(syn(7, Flags::SYN).repeats(&syn(7, Flags(0xc2))));
+        assert!(!syn(8, Flags::SYN).repeats(&syn(7, Flags::SYN)));
     }
 
     #[test]

@@ -202,8 +202,11 @@ impl Carrier {
     fn accept(&mut self, segment: InFlight) -> anyhow::Result<()> {
         let mut state = self.shared.lock();
         if state.hold.is_some_and(|wanted| wanted(&segment.packet)) {
-            state.held.push(segment);
-            self.shared.changed.notify_all();
+            // A SYN that waits long is sent again (RFC 6298): one of them is enough.
+            if !state.held.iter().any(|held| segment.packet.repeats(&held.packet)) {
+                state.held.push(segment);
+                self.shared.changed.notify_all();
+            }
             return Ok(());
         }
         drop(state);

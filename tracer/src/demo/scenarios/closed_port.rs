@@ -71,7 +71,7 @@ impl Script for ClosedPort {
         let answers_syn =
             |trigger: crate::event::Segment| trigger.flags.contains(Flags::SYN) && !trigger.flags.contains(Flags::ACK);
         let refusals = sent.iter().filter(|rst| answers_no_socket(rst) && rst.trigger.is_some_and(answers_syn));
-        findings.expect(refusals.count() == 1, "no RST was seen to answer the SYN for want of a socket");
+        findings.expect(refusals.count() > 0, "no RST was seen to answer the SYN for want of a socket");
         findings.expect(
             sent.len() as u64 == *out_rsts,
             format!("{} RSTs were seen, but the kernel counted {out_rsts}", sent.len()),
