@@ -1,7 +1,7 @@
 //! What was on the wire, by the capture that `tracer demo --pcap` takes with packet sockets: a witness
 //! apart from the probes.
 
-use std::{collections::HashMap, fs::File, net::SocketAddr, path::Path};
+use std::{fs::File, net::SocketAddr, path::Path};
 
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pcap_file::pcapng::{Block, PcapNgReader, blocks::interface_description::InterfaceDescriptionOption};
@@ -39,15 +39,6 @@ pub(crate) fn read(path: &Path) -> Vec<Segment> {
         }
     }
     segments
-}
-
-/// Segments by scenario.
-pub(crate) fn by_scenario(segments: Vec<Segment>) -> HashMap<String, Vec<Segment>> {
-    let mut all: HashMap<_, Vec<_>> = HashMap::new();
-    for segment in segments {
-        all.entry(segment.scenario.clone()).or_default().push(segment);
-    }
-    all
 }
 
 /// Scenario and namespace inode: the interface is `SCENARIO/HOST`, described as `netns INODE`.
