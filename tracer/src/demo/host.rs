@@ -4,8 +4,7 @@
 //! it ends with the process, whatever ends that: there is nothing to clean up.
 
 use std::{
-    fs::File,
-    io::BufReader,
+    fs,
     os::unix::fs::MetadataExt,
     sync::mpsc::{self, Sender},
     thread::{Builder, JoinHandle},
@@ -16,9 +15,8 @@ use nix::{
     errno::Errno,
     sched::{CloneFlags, unshare},
 };
-use procfs::{FromBufRead, net::Snmp};
 
-use super::link;
+use super::{link, snmp};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -93,9 +91,8 @@ impl Host {
         self.run(|| {
             // Not /proc/net: that is the namespace of the process's main thread.
             const PATH: &str = "/proc/thread-self/net/snmp";
-            let file = File::open(PATH).with_context(|| format!("cannot open {PATH}"))?;
-            let snmp = Snmp::from_buf_read(BufReader::new(file)).with_context(|| format!("cannot read {PATH}"))?;
-            Ok(snmp.tcp_out_rsts)
+            let snmp = fs::read_to_string(PATH).with_context(|| format!("cannot read {PATH}"))?;
+            snmp::counter(&snmp, "Tcp", "OutRsts").with_context(|| format!("{PATH} has no OutRsts of TCP"))
         })
     }
 
