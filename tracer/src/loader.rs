@@ -62,7 +62,7 @@ impl Probes {
         if PROGRAMS.is_empty() {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
         }
-        let (offsets, missing_fields) = offsets(kernel)?;
+        let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
         let flags = [
             ("NETNS_ONLY", u8::from(settings.netns_only)),
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
@@ -74,7 +74,7 @@ impl Probes {
         let btf = Btf::from_sys_fs().context("cannot parse the kernel's BTF")?;
         let mut loader = EbpfLoader::new();
         loader.btf(Some(&btf)).map_max_entries("EVENTS", settings.ring_bytes);
-        for (name, offset) in &offsets {
+        for (name, offset) in &globals {
             loader.override_global(name, offset, true);
         }
         for (name, flag) in &flags {
@@ -185,10 +185,17 @@ struct PodDelivery(Delivery);
 // SAFETY: two integers without padding (asserted by `IntoBytes` where it is defined).
 unsafe impl aya::Pod for PodDelivery {}
 
-/// The offset for each global, and a sentence for each feature that is lost with a missing field.
-fn offsets(kernel: &KernelBtf) -> anyhow::Result<(Vec<(&'static str, u32)>, Vec<String>)> {
+/// What the programs need to know of this kernel's structs.
+struct Offsets {
+    /// The value for each global.
+    globals: Vec<(&'static str, u32)>,
+    /// A sentence for each feature that is lost with a missing field.
+    missing: Vec<String>,
+}
+
+fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
     let mut missing = Vec::new();
-    let mut all = Vec::new();
+    let mut globals = Vec::new();
     for field in FIELDS {
         let offset = match (kernel.offset(field.path), field.without) {
             (Ok(offset), _) => offset,
@@ -198,9 +205,9 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<(Vec<(&'static str, u32)>, Vec<
             }
             (Err(error), None) => return Err(error).context("the tracer does not know this kernel's sockets"),
         };
-        all.push((field.global, offset));
+        globals.push((field.global, offset));
     }
-    Ok((all, missing))
+    Ok(Offsets { globals, missing })
 }
 
 struct Attacher {

@@ -100,8 +100,8 @@ impl Session {
     ///
     /// # Errors
     /// If it cannot be recorded.
-    pub fn next(&mut self) -> anyhow::Result<Option<Event>> {
-        while let Some(bytes) = self.source.next() {
+    pub fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        while let Some(bytes) = self.source.next_record() {
             match decode::decode(&bytes) {
                 Ok(record) => {
                     if let Some(recorder) = &mut self.recorder {

@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// The next record's bytes, if there is one.
-    pub fn next(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
+    pub fn next_record(&mut self) -> Option<impl std::ops::Deref<Target = [u8]> + '_> {
         self.ring.get_mut().next()
     }
 }

@@ -68,7 +68,7 @@ async fn trace(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
 fn show(session: &mut Session, output: &mut Output, left: &mut u64, batch: u64) -> anyhow::Result<bool> {
     let mut shown = 0;
     while shown < batch.min(*left)
-        && let Some(event) = session.next()?
+        && let Some(event) = session.next_event()?
     {
         output.write(Item::Event(&event))?;
         shown += 1;

@@ -120,7 +120,7 @@ fn enter_new_netns() -> anyhow::Result<u32> {
         other => anyhow!("cannot make a network namespace: {other}"),
     })?;
     link::bring_up(link::LOOPBACK)?;
-    let inode = std::fs::metadata("/proc/thread-self/ns/net").context("cannot identify the network namespace")?.ino();
+    let inode = fs::metadata("/proc/thread-self/ns/net").context("cannot identify the network namespace")?.ino();
     u32::try_from(inode).context("the inode of a network namespace is out of range")
 }
 

@@ -158,7 +158,7 @@ fn show(
     output: &mut Output,
 ) -> anyhow::Result<()> {
     let mut events = Vec::new();
-    while let Some(event) = session.next()? {
+    while let Some(event) = session.next_event()? {
         events.push(event);
     }
     for event in published {
