@@ -5,6 +5,7 @@
 //! its verdict is a pure function of the events that the probes reported and of those witnesses.
 
 pub mod capture;
+mod carrier;
 pub mod evidence;
 pub mod feed;
 pub mod filter;
@@ -14,6 +15,7 @@ pub mod host;
 pub mod link;
 pub mod netlink;
 pub mod netstat;
+pub mod recorder;
 mod run;
 pub mod scenario;
 pub mod scenarios;

@@ -12,8 +12,9 @@ use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    capture::{Capture, Recorder},
+    capture::Capture,
     feed::Feed,
+    recorder::Recorder,
     scenario::{self, Scenario},
     stage::{Settings, Stage},
     summary,

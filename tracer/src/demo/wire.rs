@@ -4,23 +4,21 @@
 //! SYNs of a simultaneous open are under way before either arrives.
 
 use std::{
-    fs::File,
-    io::{self, Read, Write},
     net::IpAddr,
-    os::fd::AsFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{Builder, JoinHandle},
     time::Instant,
 };
 
 use anyhow::{Context as _, bail};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::eventfd::{EfdFlags, EventFd},
-};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::{host::Host, segment::Packet, tun};
+use super::{
+    carrier::{Carrier, Shared, State},
+    host::Host,
+    segment::Packet,
+    tun,
+};
 
 /// Which segments to hold.
 pub type Wanted = fn(&Packet) -> bool;
@@ -30,29 +28,6 @@ pub type Wanted = fn(&Packet) -> bool;
 pub struct Wire {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-    kick: EventFd,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    hold: Option<Wanted>,
-    held: Vec<InFlight>,
-    delivered: Vec<Packet>,
-    stop: bool,
-    failed: Option<String>,
-}
-
-/// A segment and the end that it is going to.
-#[derive(Debug, Clone)]
-struct InFlight {
-    to: usize,
-    packet: Packet,
 }
 
 impl Wire {
@@ -144,107 +119,6 @@ impl Drop for Wire {
         let _ = self.shared.kick.write(1);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The thread's side.
-struct Carrier {
-    ends: [File; 2],
-    shared: Arc<Shared>,
-}
-
-impl Carrier {
-    fn run(mut self) {
-        if let Err(error) = self.carry() {
-            self.shared.lock().failed = Some(format!("{error:#}"));
-            self.shared.changed.notify_all();
-        }
-    }
-
-    fn carry(&mut self) -> anyhow::Result<()> {
-        let mut buffer = vec![0; 65_536];
-        loop {
-            self.wait_for_work()?;
-            if self.shared.lock().stop {
-                return Ok(());
-            }
-            self.deliver_released()?;
-            for from in 0..2 {
-                while let Some(packet) = receive(&mut self.ends[from], &mut buffer)? {
-                    self.accept(InFlight { to: 1 - from, packet })?;
-                }
-            }
-        }
-    }
-
-    fn wait_for_work(&self) -> anyhow::Result<()> {
-        let [a, b] = &self.ends;
-        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
-        let mut fds = [readable(a.as_fd()), readable(b.as_fd()), readable(self.shared.kick.as_fd())];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("cannot wait for packets"),
-        }
-        match self.shared.kick.read() {
-            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
-            Err(error) => Err(error).context("cannot read the wire's wake-up"),
-        }
-    }
-
-    /// Holds the segment back or delivers it.
-    fn accept(&mut self, segment: InFlight) -> anyhow::Result<()> {
-        let mut state = self.shared.lock();
-        if state.hold.is_some_and(|wanted| wanted(&segment.packet)) {
-            // A SYN that waits long is sent again (RFC 6298): one of them is enough.
-            if !state.held.iter().any(|held| segment.packet.repeats(&held.packet)) {
-                state.held.push(segment);
-                self.shared.changed.notify_all();
-            }
-            return Ok(());
-        }
-        drop(state);
-        // What was released a moment ago was sent earlier.
-        self.deliver_released()?;
-        self.deliver(segment)
-    }
-
-    fn deliver_released(&mut self) -> anyhow::Result<()> {
-        let released = {
-            let mut state = self.shared.lock();
-            if state.hold.is_some() { Vec::new() } else { std::mem::take(&mut state.held) }
-        };
-        released.into_iter().try_for_each(|segment| self.deliver(segment))
-    }
-
-    fn deliver(&mut self, segment: InFlight) -> anyhow::Result<()> {
-        self.ends[segment.to].write_all(&segment.packet.bytes).context("cannot deliver a packet")?;
-        self.shared.lock().delivered.push(segment.packet);
-        self.shared.changed.notify_all();
-        Ok(())
-    }
-}
-
-/// The next TCP segment that a host has sent, if there is one now.
-///
-/// What else a host sends of its own accord (IPv6 multicast listener reports and the like) ends here.
-fn receive(end: &mut File, buffer: &mut [u8]) -> anyhow::Result<Option<Packet>> {
-    loop {
-        match end.read(buffer) {
-            Ok(len) => {
-                if let Some(packet) = Packet::parse(&buffer[..len]) {
-                    return Ok(Some(packet));
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).context("cannot read a packet"),
         }
     }
 }
