@@ -3,6 +3,7 @@
 //! A machine is a kernel of Debian's and an initramfs whose `/init` is this program.
 
 mod catalogue;
+mod console;
 mod fetch;
 mod fleet;
 pub(crate) mod guest;

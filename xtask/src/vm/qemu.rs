@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::Read as _,
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sys::{prctl, signal::Signal};
 
-use super::{kernel::Kernel, protocol};
+use super::{console::Console, kernel::Kernel, protocol};
 use crate::apt;
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -23,7 +23,7 @@ const QEMU: &str = "qemu-system-x86_64";
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
     /// Give a machine up after this time
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
     /// What runs the guest [default: kvm where its module is loaded, else tcg]
     #[arg(long)]
@@ -77,20 +77,23 @@ pub(crate) fn boot(kernel: &Kernel, initramfs: &File, options: &Options, on_line
     let mut machine =
         Machine(command(kernel, initramfs, options).spawn().with_context(|| format!("cannot start {QEMU}"))?);
     let stdout = machine.0.stdout.take().context("QEMU has no output")?;
-    let lines = lines(stdout);
+    let output = chunks(stdout);
+    let mut console = Console::default();
     let mut verdict = None;
     loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => match protocol::parse_verdict(&line) {
+        match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(chunk) => console.add(&chunk, |line| match protocol::parse_verdict(line) {
                 Some(status) => verdict = Some(status),
-                None => on_line(&line),
-            },
+                None => on_line(line),
+            }),
             Err(RecvTimeoutError::Timeout) => {
+                console.flush(on_line);
                 bail!("Linux {}: not done after {} s", kernel.name, options.timeout)
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
+    console.flush(on_line);
     let status = machine.0.wait().context("cannot wait for QEMU")?;
     match verdict {
         Some(verdict) if status.code() == Some(protocol::EXIT_STATUS) => Ok(verdict),
@@ -124,14 +127,13 @@ fn command(kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
     command
 }
 
-/// The guest's lines, read on the side so that waiting for one can end.
-fn lines(stdout: ChildStdout) -> mpsc::Receiver<String> {
+/// The guest's output, read on the side so that waiting for it can end.
+fn chunks(mut stdout: ChildStdout) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
-            // The console is a terminal, and ends its lines as terminals do.
-            let line = line.strip_suffix(b"\r").unwrap_or(&line);
-            if sender.send(String::from_utf8_lossy(line).into_owned()).is_err() {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..length].to_vec()).is_err() {
                 break;
             }
         }
