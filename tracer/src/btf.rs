@@ -18,10 +18,10 @@ pub struct KernelBtf {
 pub enum Error {
     /// There is none.
     #[error(
-        "{} is missing: this kernel was built without CONFIG_DEBUG_INFO_BTF; use a distribution kernel (5.10 or later) that has it",
-        .0.display()
+        "{VMLINUX} is missing: this kernel was built without CONFIG_DEBUG_INFO_BTF; \
+         use a distribution kernel (5.10 or later) that has it"
     )]
-    Missing(PathBuf),
+    Missing,
     /// It could not be read or parsed.
     #[error("cannot read the kernel's BTF at {}: {reason}", path.display())]
     Unreadable {
@@ -64,8 +64,8 @@ impl KernelBtf {
     /// # Errors
     /// If the file is missing, cannot be read, or is not BTF.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        if !path.exists() {
-            return Err(Error::Missing(path.to_owned()));
+        if path == Path::new(VMLINUX) && !path.exists() {
+            return Err(Error::Missing);
         }
         // The kernel's file can be mapped from 6.16 on, which is faster and takes no memory of ours.
         Btf::from_file_with_backend(path, Backend::Mmap)

@@ -4,7 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
-use crate::{demo::scenario, probes::Probe};
+use crate::{
+    btf,
+    demo::scenario,
+    probes::{Column, Probe},
+};
 
 /// Says why a TCP connection was reset, and how it opened.
 #[derive(Debug, Parser)]
@@ -21,6 +25,14 @@ pub struct Cli {
     /// Size of the ring buffer in KiB, a power of two
     #[arg(long, global = true, value_name = "KIB", default_value = "1024", value_parser = ring_size)]
     pub ring_size: u32,
+
+    /// Use only these ways to observe, for comparison
+    #[arg(long, global = true, value_enum, default_value_t = Column::Auto)]
+    pub probes: Column,
+
+    /// Take field offsets and prototypes from another BTF file than the kernel's own
+    #[arg(long, global = true, value_name = "PATH", default_value = btf::VMLINUX)]
+    pub btf: PathBuf,
 
     /// What to do
     #[command(subcommand)]

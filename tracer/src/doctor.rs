@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write},
-    path::Path,
     process::ExitCode,
 };
 
@@ -11,7 +10,8 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::{
-    btf::{self, KernelBtf},
+    btf::KernelBtf,
+    cli::{Cli, DoctorArgs},
     loader::{Probes, Settings},
     preflight::{self, Purpose, Unmet},
     probes::{Mechanism, Outcome, Probe},
@@ -52,6 +52,8 @@ pub struct Finding {
     pub refused: Vec<Refusal>,
     /// What cannot be seen this way.
     pub degraded: Vec<String>,
+    /// The same as fields of the event that may be null, or differ, for it.
+    pub blind_fields: Vec<&'static str>,
 }
 
 /// A mechanism that does not work here.
@@ -67,9 +69,9 @@ pub struct Refusal {
 ///
 /// # Errors
 /// If the output fails, or the requirement that is not met, after all is printed.
-pub fn run(args: &crate::cli::DoctorArgs) -> anyhow::Result<ExitCode> {
+pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let unmet = preflight::check(Purpose::Trace);
-    let (findings, failure) = examine(unmet);
+    let (findings, failure) = examine(cli, unmet);
     let mut out = io::stdout().lock();
     if args.json {
         serde_json::to_writer(&mut out, &findings)?;
@@ -86,19 +88,19 @@ pub fn run(args: &crate::cli::DoctorArgs) -> anyhow::Result<ExitCode> {
     Ok(if essential.iter().all(observed) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn examine(unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
+fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
     let named = |purpose| preflight::lacking(purpose).iter().map(ToString::to_string).collect();
     let mut findings = Findings {
         kernel: session::kernel_release(),
         arch: std::env::consts::ARCH,
-        btf: btf::VMLINUX.to_owned(),
+        btf: cli.btf.display().to_string(),
         lockdown: preflight::lockdown(),
         missing_capabilities: named(Purpose::Trace),
         missing_for_demo: named(Purpose::Demo),
         probes: Vec::new(),
         missing_fields: Vec::new(),
     };
-    let kernel = match KernelBtf::load(Path::new(btf::VMLINUX)) {
+    let kernel = match KernelBtf::load(&cli.btf) {
         Ok(kernel) => kernel,
         Err(error) => {
             findings.btf = error.to_string();
@@ -108,8 +110,13 @@ fn examine(unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
     if let Err(unmet) = unmet {
         return (findings, Some(unmet.into()));
     }
-    let settings =
-        Settings { probes: Probe::ALL.into(), netns_only: true, ring_bytes: 64 << 10, log: log::LevelFilter::Off };
+    let settings = Settings {
+        probes: Probe::ALL.into(),
+        column: cli.probes,
+        netns_only: true,
+        ring_bytes: 64 << 10,
+        log: log::LevelFilter::Off,
+    };
     match Probes::attach(&settings, &kernel) {
         Ok(probes) => {
             findings.probes = probes.outcomes.iter().map(finding).collect();
@@ -132,7 +139,8 @@ fn finding(outcome: &Outcome) -> Finding {
             .iter()
             .map(|(mechanism, reason)| Refusal { mechanism: *mechanism, reason: reason.clone() })
             .collect(),
-        degraded: outcome.degraded.clone(),
+        degraded: outcome.degraded(),
+        blind_fields: outcome.blind.iter().filter_map(|blind| blind.field()).collect(),
     }
 }
 

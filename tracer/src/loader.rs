@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf},
-    programs::{Program, ProgramError},
+    programs::{KProbeError, Program, ProgramError},
 };
 use tracer_ebpf::{
     layout::{FIELDS, MISSING},
@@ -19,7 +19,8 @@ use tracer_ebpf::{
 
 use crate::{
     btf::KernelBtf,
-    probes::{Attachment, Candidate, Hook, Outcome, Probe, plan},
+    preflight::Unmet,
+    probes::{Attachment, Candidate, Column, Hook, Outcome, Probe, plan},
 };
 
 /// The eBPF programs, or nothing if the build had none (see build.rs).
@@ -30,6 +31,8 @@ static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 pub struct Settings {
     /// The events wanted; nothing is attached for the others.
     pub probes: BTreeSet<Probe>,
+    /// The mechanisms that may be used.
+    pub column: Column,
     /// Report only network namespaces that were given to [`Probes::watch`].
     pub netns_only: bool,
     /// Size of the ring buffer in bytes: a power of two, at least a page.
@@ -87,7 +90,7 @@ impl Probes {
         let outcomes = settings
             .probes
             .iter()
-            .map(|&probe| attacher.first_that_works(probe, plan::candidates(probe, kernel)))
+            .map(|&probe| attacher.first_that_works(probe, plan::candidates(probe, kernel), settings.column))
             .collect();
         let Attacher { ebpf, links, .. } = attacher;
         let reasons = kernel
@@ -203,7 +206,7 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
                 missing.push(format!("{lost}: not available, {error}"));
                 MISSING
             }
-            (Err(error), None) => return Err(error).context("the tracer does not know this kernel's sockets"),
+            (Err(error), None) => return Err(Unmet::UnknownSockets(error).into()),
         };
         globals.push((field.global, offset));
     }
@@ -219,9 +222,9 @@ struct Attacher {
 }
 
 impl Attacher {
-    fn first_that_works(&mut self, probe: Probe, candidates: Vec<Candidate>) -> Outcome {
+    fn first_that_works(&mut self, probe: Probe, candidates: Vec<Candidate>, column: Column) -> Outcome {
         let mut refused = Vec::new();
-        for candidate in candidates {
+        for candidate in candidates.into_iter().filter(|candidate| column.admits(candidate.mechanism)) {
             match candidate.attachments.and_then(|all| self.attach_all(&all).map(|()| all)) {
                 Ok(attachments) => {
                     let hooks = attachments.iter().map(|attachment| attachment.hook).collect();
@@ -229,13 +232,13 @@ impl Attacher {
                         probe,
                         chosen: Some((candidate.mechanism, hooks)),
                         refused,
-                        degraded: candidate.degraded,
+                        blind: candidate.blind,
                     };
                 }
                 Err(reason) => refused.push((candidate.mechanism, reason)),
             }
         }
-        Outcome { probe, chosen: None, refused, degraded: vec![format!("{} is not reported", probe.title())] }
+        Outcome { probe, chosen: None, refused, blind: Vec::new() }
     }
 
     /// All of them or none.
@@ -289,6 +292,7 @@ impl Attacher {
 /// How the kernel refused, in one line: the errno and, if the verifier spoke, its last word.
 fn in_words(error: &ProgramError) -> String {
     let verdict = match error {
+        ProgramError::KProbeError(KProbeError::FileError { filename, .. }) => format!(" ({})", filename.display()),
         ProgramError::LoadError { verifier_log, .. } => {
             let log = verifier_log.to_string();
             let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Command::Trace(args) => trace::run(&cli, args),
         Command::Demo(args) => demo::run(&cli, args),
         Command::Replay(args) => replay::run(args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(&cli, args),
     };
     match outcome {
         Ok(code) => code,

@@ -24,6 +24,14 @@ pub enum Unmet {
         "this kernel is locked down for confidentiality, which forbids eBPF programs to read its memory: boot it with lockdown=integrity or without lockdown"
     )]
     LockedDown,
+    /// A field that everything rests on is missing.
+    #[error("this kernel's sockets are not as the tracer knows them ({0}), so it cannot read them: a newer tracer may")]
+    UnknownSockets(btf::FieldError),
+    /// No probe at all could be attached.
+    #[error(
+        "this kernel lets us observe nothing of what was asked for: {0}; try without --probes, and see `tracer doctor`"
+    )]
+    NothingObserved(String),
 }
 
 /// What a run will do, and so what it needs.
@@ -55,7 +63,9 @@ pub fn check(purpose: Purpose) -> Result<(), Unmet> {
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = match (error.downcast_ref::<Unmet>(), error.downcast_ref::<btf::Error>()) {
         (Some(Unmet::Capabilities(_)), _) => NO_PERMISSION,
-        (Some(Unmet::LockedDown), _) | (None, Some(_)) => UNAVAILABLE,
+        (Some(Unmet::LockedDown | Unmet::UnknownSockets(_) | Unmet::NothingObserved(_)), _) | (None, Some(_)) => {
+            UNAVAILABLE
+        }
         (None, None) => 1,
     };
     ExitCode::from(code)

@@ -13,13 +13,14 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tracer_ebpf::record::{KIND_LOOKUP, KIND_RAW_SEND, KIND_RST, KIND_STATE};
 
 use crate::{
-    btf::{self, KernelBtf},
+    btf::KernelBtf,
     cli::Cli,
     decode::{self, Record},
     enrich::{Enricher, clock::Clock, symbols::Symbols},
     event::{Body, Event},
     loader::{Probes, Settings, Watch},
     memory,
+    preflight::Unmet,
     probes::{Mechanism, Outcome, Probe},
     recording::{self, Preamble, Writer},
     report::{Lost, RunInfo, Summary},
@@ -47,11 +48,15 @@ impl Session {
     pub fn start(cli: &Cli, wanted: BTreeSet<Probe>, netns_only: bool, latency: Duration) -> anyhow::Result<Self> {
         let settings = Settings {
             probes: wanted,
+            column: cli.probes,
             netns_only,
             ring_bytes: cli.ring_bytes(),
             log: if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
         };
-        let mut probes = Probes::attach(&settings, &KernelBtf::load(Path::new(btf::VMLINUX))?)?;
+        let mut probes = Probes::attach(&settings, &KernelBtf::load(&cli.btf)?)?;
+        if !probes.outcomes.iter().any(Outcome::is_observed) {
+            return Err(Unmet::NothingObserved(refusals(&probes.outcomes)).into());
+        }
         let source = Source::new(probes.take_ring()?, latency)?;
         if cli.verbose {
             forward_log(&mut probes)?;
@@ -137,12 +142,7 @@ impl Session {
 
     /// Whether the probes see the kernel's own lookups.
     pub fn observes_lookups(&self) -> bool {
-        let observed = |wanted| {
-            self.probes.outcomes.iter().any(|outcome| {
-                let by_probe = outcome.chosen.as_ref().is_some_and(|(how, _)| *how != Mechanism::SockDiag);
-                outcome.probe == wanted && by_probe
-            })
-        };
+        let observed = |wanted| self.probes.outcomes.iter().any(|one| one.probe == wanted && one.is_observed());
         observed(Probe::LookupEhash) && observed(Probe::LookupListener)
     }
 
@@ -217,6 +217,16 @@ pub fn kernel_release() -> String {
         .unwrap_or_else(|_| "unknown".into())
 }
 
+/// What was tried in vain, for a run that sees nothing at all.
+fn refusals(outcomes: &[Outcome]) -> String {
+    let of_one = |outcome: &Outcome| {
+        let tried = outcome.refused.iter().map(|(mechanism, reason)| format!("{mechanism}: {reason}"));
+        let tried = tried.collect::<Vec<_>>().join(", ");
+        format!("{} ({})", outcome.probe.title(), if tried.is_empty() { "no way known" } else { &tried })
+    };
+    outcomes.iter().map(of_one).collect::<Vec<_>>().join("; ")
+}
+
 fn mechanisms(outcomes: &[Outcome]) -> BTreeMap<String, Option<Mechanism>> {
     let mechanism = |outcome: &Outcome| outcome.chosen.as_ref().map(|(mechanism, _)| *mechanism);
     outcomes.iter().map(|outcome| (outcome.probe.name().to_owned(), mechanism(outcome))).collect()
@@ -226,7 +236,7 @@ fn degraded(probes: &Probes) -> Vec<String> {
     let by_outcome = probes
         .outcomes
         .iter()
-        .flat_map(|outcome| outcome.degraded.iter().map(|what| format!("{}: {what}", outcome.probe.title())));
+        .flat_map(|outcome| outcome.degraded().into_iter().map(|what| format!("{}: {what}", outcome.probe.title())));
     by_outcome.chain(probes.missing_fields.iter().cloned()).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use aya_ebpf::{
     EbpfContext,
-    macros::{btf_tracepoint, raw_tracepoint, tracepoint},
-    programs::{BtfTracePointContext, RawTracePointContext, TracePointContext},
+    macros::{btf_tracepoint, fentry, kprobe, raw_tracepoint, tracepoint},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{CONTEXT_PROCESS, CONTEXT_UNKNOWN, Header, KIND_STATE, STATE_FRAMES, State, StateWithStack};
@@ -46,6 +46,35 @@ pub(crate) fn state_tracepoint(ctx: TracePointContext) -> u32 {
     };
     // The record lies in a per-CPU buffer, not on the stack: the context shows in the stack only.
     report(&ctx, CONTEXT_UNKNOWN, Object::<Probed>::new(sk as *const u8), old as u8, new as u8);
+    0
+}
+
+/// `fentry inet_sk_state_store(struct sock *sk, int newstate)` and `inet_sk_set_state(struct sock *sk, int state)`:
+/// the two functions that the tracepoint fires in, before they change the state (net/ipv4/af_inet.c)
+macro_rules! state_fentry {
+    ($name:ident) => {
+        #[fentry]
+        pub(crate) fn $name(ctx: FEntryContext) -> i32 {
+            let sk = Object::<Typed>::new(ctx.arg(0));
+            if let Some(old) = sk.get::<u8>(&offset::SK_STATE) {
+                report(&ctx, context::of(ctx.as_ptr()), sk, old, ctx.arg::<i32>(1) as u8);
+            }
+            0
+        }
+    };
+}
+state_fentry!(state_store_fentry);
+state_fentry!(state_set_fentry);
+
+/// `kprobe` on the same two
+#[kprobe]
+pub(crate) fn state_kprobe(ctx: ProbeContext) -> u32 {
+    if let (Some(sk), Some(new)) = (ctx.arg(0), ctx.arg::<i32>(1)) {
+        let sk = Object::<Probed>::new(sk);
+        if let Some(old) = sk.get::<u8>(&offset::SK_STATE) {
+            report(&ctx, context::of(ctx.as_ptr()), sk, old, new as u8);
+        }
+    }
     0
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 pub mod plan;
@@ -107,6 +108,32 @@ impl fmt::Display for Mechanism {
     }
 }
 
+/// Which mechanisms may be used: all, or one family of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    /// Whatever works, best first
+    Auto,
+    /// Tracepoints of all kinds
+    Tp,
+    /// Entry and exit of functions, by trampoline
+    Fentry,
+    /// Entry and return of functions, by kprobe
+    Kprobe,
+}
+
+impl Column {
+    /// A mechanism belongs to this column. sock_diag is no probe, and open to all.
+    pub fn admits(self, mechanism: Mechanism) -> bool {
+        use Mechanism as M;
+        match self {
+            Self::Auto => true,
+            Self::Tp => matches!(mechanism, M::TpBtf | M::RawTp | M::Tracepoint | M::SockDiag),
+            Self::Fentry => matches!(mechanism, M::Fentry | M::Fexit | M::SockDiag),
+            Self::Kprobe => matches!(mechanism, M::Kprobe | M::KprobeKretprobe | M::SockDiag),
+        }
+    }
+}
+
 /// Where a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Hook {
@@ -157,7 +184,57 @@ pub struct Candidate {
     /// Its programs, or why this kernel's BTF rules it out.
     pub attachments: Result<Vec<Attachment>, String>,
     /// What cannot be seen this way.
-    pub degraded: Vec<String>,
+    pub blind: Vec<Blind>,
+}
+
+/// Something that a mechanism does not see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blind {
+    /// Cookies of sockets that nobody has asked for theirs yet.
+    Cookie,
+    /// The reset reason.
+    Reason,
+    /// The segment that a received RST is.
+    Segment,
+    /// The kernel's own lookups.
+    Lookup,
+    /// The IPv6 twin of the function.
+    Ipv6,
+    /// Whether the kernel sends the RST after all.
+    Unsent,
+    /// Packet sockets that go around the queueing discipline.
+    Bypass,
+    /// The context, unless each event pays for a kernel stack.
+    CheapContext,
+}
+
+impl Blind {
+    /// The field of an event in JSON that may differ for it from what other mechanisms report.
+    pub fn field(self) -> Option<&'static str> {
+        match self {
+            Self::Cookie => Some("cookie"),
+            Self::Reason => Some("reason"),
+            Self::Segment => Some("trigger"),
+            Self::Lookup | Self::Ipv6 | Self::Unsent | Self::Bypass | Self::CheapContext => None,
+        }
+    }
+
+    /// One sentence for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookies only of sockets that already have one",
+            Self::Reason => "no reset reason (the kernel's functions name one from 6.10 on)",
+            Self::Segment => "the RST's own flags, numbers and TTL are not seen",
+            Self::Lookup => "the kernel's own lookups are not seen; the demo asks for one again through sock_diag",
+            Self::Ipv6 => "no IPv6: this kernel has no such function for it",
+            Self::Unsent => {
+                "a RST is reported although its MD5 or AO check, or a shortage of memory, keeps it from being sent"
+            }
+            Self::Bypass => "packet sockets with PACKET_QDISC_BYPASS",
+            Self::CheapContext => "each event pays for a kernel stack",
+        }
+    }
 }
 
 /// How an event came to be observed, or not.
@@ -169,6 +246,21 @@ pub struct Outcome {
     pub chosen: Option<(Mechanism, Vec<Hook>)>,
     /// What was tried before, and how the kernel refused.
     pub refused: Vec<(Mechanism, String)>,
-    /// What cannot be seen the chosen way; without one, what is lost altogether.
-    pub degraded: Vec<String>,
+    /// What cannot be seen the chosen way.
+    pub blind: Vec<Blind>,
+}
+
+impl Outcome {
+    /// One sentence for each thing that is not seen; if no way was found, that nothing is.
+    pub fn degraded(&self) -> Vec<String> {
+        match &self.chosen {
+            Some(_) => self.blind.iter().map(|blind| blind.text().to_owned()).collect(),
+            None => vec!["not observed, and so not reported".to_owned()],
+        }
+    }
+
+    /// A probe sees the event itself.
+    pub fn is_observed(&self) -> bool {
+        self.chosen.as_ref().is_some_and(|(mechanism, _)| *mechanism != Mechanism::SockDiag)
+    }
 }

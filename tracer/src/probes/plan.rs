@@ -1,7 +1,7 @@
 //! The probe plan: for each event a ranked list of ways to attach, with programs picked by the
 //! prototypes in this kernel's BTF. Whether they work is for the kernel to say, see [`crate::loader`].
 
-use super::{Attachment, Candidate, Hook, Mechanism, Probe};
+use super::{Attachment, Blind, Candidate, Hook, Mechanism, Probe};
 use crate::btf::{KernelBtf, Parameter};
 
 /// The ways to observe `probe`, best first.
@@ -24,23 +24,23 @@ pub fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
 }
 
 const SET_STATE: &str = "inet_sock_set_state";
+const STATE_STORE: &str = "inet_sk_state_store";
+const STATE_SET: &str = "inet_sk_set_state";
 const SEND_RESET: &str = "tcp_send_reset";
 const RECEIVE_RESET: &str = "tcp_receive_reset";
 const ACTIVE_RESET: &str = "tcp_send_active_reset";
-const NO_REASON: &str = "no reset reason (sk_rst_reason is from 6.10)";
-const NO_COOKIE: &str = "cookies only of sockets that already have one";
 
 fn state(btf: &KernelBtf) -> Vec<Candidate> {
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoint(btf, "state_tp_btf", SET_STATE),
-            degraded: vec![],
+            blind: vec![],
         },
         Candidate {
             mechanism: Mechanism::RawTp,
             attachments: Ok(vec![Attachment { program: "state_raw_tp", hook: Hook::RawTp(SET_STATE) }]),
-            degraded: vec![NO_COOKIE.into()],
+            blind: vec![Blind::Cookie],
         },
         Candidate {
             mechanism: Mechanism::Tracepoint,
@@ -48,7 +48,21 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
                 program: "state_tracepoint",
                 hook: Hook::Tracepoint("sock", SET_STATE),
             }]),
-            degraded: vec![NO_COOKIE.into(), "each event pays for a kernel stack".into()],
+            blind: vec![Blind::Cookie, Blind::CheapContext],
+        },
+        Candidate {
+            mechanism: Mechanism::Fentry,
+            attachments: functions(
+                btf,
+                [("state_store_fentry", STATE_STORE), ("state_set_fentry", STATE_SET)],
+                Hook::Fentry,
+            ),
+            blind: vec![],
+        },
+        Candidate {
+            mechanism: Mechanism::Kprobe,
+            attachments: functions(btf, [("state_kprobe", STATE_STORE), ("state_kprobe", STATE_SET)], Hook::Kprobe),
+            blind: vec![Blind::Cookie],
         },
     ]
 }
@@ -60,23 +74,22 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
         Err("it fires only for full sockets before 6.10 and would miss closed ports".into())
     };
     let reason = || btf.function("tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
-    let lost_reason = || if reason() { vec![] } else { vec![NO_REASON.into()] };
+    let lost_reason = || if reason() { vec![] } else { vec![Blind::Reason] };
     let programs = |plain: [&'static str; 2], with_reason: [&'static str; 2]| {
         let [v4, v6] = if reason() { with_reason } else { plain };
         [(v4, "tcp_v4_send_reset"), (v6, "tcp_v6_send_reset")]
     };
     let fentry = programs(["passive4_fentry", "passive6_fentry"], ["passive4_fentry_reason", "passive6_fentry_reason"]);
     let kprobe = programs(["passive4_kprobe", "passive6_kprobe"], ["passive4_kprobe_reason", "passive6_kprobe_reason"]);
-    let unsent = "a RST that fails its MD5 or AO check is reported although it is not sent";
     vec![
-        Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, degraded: vec![] },
-        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![unsent.into()]].concat()),
+        Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, blind: vec![] },
+        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![Blind::Unsent]].concat()),
         both_families(
             btf,
             Mechanism::Kprobe,
             kprobe,
             Hook::Kprobe,
-            [lost_reason(), vec![unsent.into(), NO_COOKIE.into()]].concat(),
+            [lost_reason(), vec![Blind::Unsent, Blind::Cookie]].concat(),
         ),
     ]
 }
@@ -90,24 +103,23 @@ fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
         Some(2) => ("active_fentry_reason2", "active_kprobe_reason2"),
         _ => ("active_fentry", "active_kprobe"),
     };
-    let lost_reason = |named: bool| if named { vec![] } else { vec![NO_REASON.to_owned()] };
+    let lost_reason = |named: bool| if named { vec![] } else { vec![Blind::Reason] };
     let named = position.flatten().is_some();
-    let unsent = vec!["a RST is reported although memory for it is short and it is not sent".to_owned()];
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoint(btf, program, SEND_RESET),
-            degraded: lost_reason(complete),
+            blind: lost_reason(complete),
         },
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, fentry, ACTIVE_RESET, Hook::Fentry),
-            degraded: [lost_reason(named), unsent.clone()].concat(),
+            blind: [lost_reason(named), vec![Blind::Unsent]].concat(),
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, kprobe, ACTIVE_RESET, Hook::Kprobe),
-            degraded: [lost_reason(named), unsent, vec![NO_COOKIE.into()]].concat(),
+            blind: [lost_reason(named), vec![Blind::Unsent, Blind::Cookie]].concat(),
         },
     ]
 }
@@ -116,23 +128,22 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
     let segment = btf.function("tcp_reset").is_some_and(|args| args.get(1).is_some_and(|p| p.type_name == "sk_buff"));
     let (fentry, kprobe) =
         if segment { ("received_fentry_skb", "received_kprobe_skb") } else { ("received_fentry", "received_kprobe") };
-    let no_segment = "the RST's own flags, numbers and TTL are not seen";
-    let lost_segment = || if segment { vec![] } else { vec![no_segment.to_owned()] };
+    let lost_segment = || if segment { vec![] } else { vec![Blind::Segment] };
     vec![
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, fentry, "tcp_reset", Hook::Fentry),
-            degraded: lost_segment(),
+            blind: lost_segment(),
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, kprobe, "tcp_reset", Hook::Kprobe),
-            degraded: [lost_segment(), vec![NO_COOKIE.into()]].concat(),
+            blind: [lost_segment(), vec![Blind::Cookie]].concat(),
         },
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoint(btf, "received_tp_btf", RECEIVE_RESET),
-            degraded: vec![no_segment.into()],
+            blind: vec![Blind::Segment],
         },
     ]
 }
@@ -174,7 +185,7 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
             attachments: attach(&table.fexit, &|program, function| {
                 vec![Attachment { program, hook: Hook::Fexit(function) }]
             }),
-            degraded: vec![],
+            blind: vec![],
         },
         Candidate {
             mechanism: Mechanism::KprobeKretprobe,
@@ -184,36 +195,29 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
                     Attachment { program, hook: Hook::Kprobe(function) },
                 ]
             }),
-            degraded: vec![],
+            blind: vec![],
         },
-        Candidate {
-            mechanism: Mechanism::SockDiag,
-            attachments: Ok(vec![]),
-            degraded: vec![
-                "the kernel's own lookups are not seen; the demo asks for one again through sock_diag".into(),
-            ],
-        },
+        Candidate { mechanism: Mechanism::SockDiag, attachments: Ok(vec![]), blind: vec![Blind::Lookup] },
     ]
 }
 
 fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
     const TRANSMIT: &str = "__dev_queue_xmit";
-    let bypass = || vec!["packet sockets with PACKET_QDISC_BYPASS".to_owned()];
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoint(btf, "raw_send_tp_btf", "net_dev_queue"),
-            degraded: bypass(),
+            blind: vec![Blind::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, "raw_send_fentry", TRANSMIT, Hook::Fentry),
-            degraded: bypass(),
+            blind: vec![Blind::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, "raw_send_kprobe", TRANSMIT, Hook::Kprobe),
-            degraded: bypass(),
+            blind: vec![Blind::Bypass],
         },
     ]
 }
@@ -246,20 +250,30 @@ fn function(
     }
 }
 
+/// Both functions, or neither.
+fn functions(
+    btf: &KernelBtf,
+    all: [(&'static str, &'static str); 2],
+    hook: fn(&'static str) -> Hook,
+) -> Result<Vec<Attachment>, String> {
+    let [first, second] = all.map(|(program, name)| function(btf, program, name, hook));
+    Ok([first?, second?].concat())
+}
+
 /// A candidate on a function and its IPv6 twin; a kernel without the twin (no IPv6) works without it.
 fn both_families(
     btf: &KernelBtf,
     mechanism: Mechanism,
     [v4, v6]: [(&'static str, &'static str); 2],
     hook: fn(&'static str) -> Hook,
-    mut degraded: Vec<String>,
+    mut blind: Vec<Blind>,
 ) -> Candidate {
     let attachments = function(btf, v4.0, v4.1, hook).map(|mut attachments| {
         match function(btf, v6.0, v6.1, hook) {
             Ok(twin) => attachments.extend(twin),
-            Err(reason) => degraded.push(format!("no IPv6: {reason}")),
+            Err(_) => blind.push(Blind::Ipv6),
         }
         attachments
     });
-    Candidate { mechanism, attachments, degraded }
+    Candidate { mechanism, attachments, blind }
 }

@@ -3,7 +3,9 @@
 //!
 //! `TRACER_BIN` names another binary to test, such as a static one in a virtual machine.
 
+mod columns;
 mod demo;
+mod other_btf;
 mod report;
 mod trace;
 mod unhappy;

@@ -2,10 +2,12 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 
 /// The binary under test.
@@ -100,4 +102,21 @@ impl Drop for Trace {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A connection through loopback, client's end and server's end.
+pub(crate) fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    (client, server)
+}
+
+/// Aborts a connection (SO_LINGER with no time) and returns the ends of who did it and of its peer.
+pub(crate) fn abort() -> (SocketAddr, SocketAddr) {
+    let (client, server) = connection();
+    let ends = (client.local_addr().unwrap(), server.local_addr().unwrap());
+    setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
+    drop(client);
+    ends
 }

@@ -7,20 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tracer::demo::{host::Host, tun};
 
-use crate::report::{Trace, of_kind, run, tracer};
-
-/// A connection through loopback, client's end and server's end.
-fn connection() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (server, _) = listener.accept().unwrap();
-    (client, server)
-}
+use crate::report::{Trace, abort, connection, of_kind, run, tracer};
 
 fn of_local(objects: &[Value], local: SocketAddr) -> Vec<Value> {
     objects.iter().filter(|object| object["local"] == local.to_string()).cloned().collect()
@@ -101,14 +92,9 @@ fn a_refused_connect_is_one_rst_at_each_end() {
 #[ignore = "needs root"]
 fn an_abort_is_an_active_rst_of_the_process_that_closed() {
     let mut trace = Trace::start(&[]);
-    let (client, server) = connection();
-    let local = client.local_addr().unwrap();
-    setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
-    drop(client);
+    let (local, server) = abort();
     let sent = trace.wait("the RST", |object| {
-        object["event"] == "rst"
-            && object["direction"] == "sent"
-            && object["remote"] == server.local_addr().unwrap().to_string()
+        object["event"] == "rst" && object["direction"] == "sent" && object["remote"] == server.to_string()
     });
     let received = trace.wait("its arrival", |object| {
         object["event"] == "rst" && object["direction"] == "received" && object["remote"] == local.to_string()

@@ -1,0 +1,153 @@
+//! The same by every mechanism: what one reports, the others report too, but for what they are declared
+//! not to see.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{TcpListener, TcpStream},
+};
+
+use serde_json::{Map, Value};
+
+use crate::report::{Trace, abort, objects, of_kind, run, tracer};
+
+/// A column of the probe plan, and the fields that it may leave out or see otherwise.
+struct Column {
+    name: &'static str,
+    blind: BTreeSet<String>,
+}
+
+/// The columns that can observe all that the comparison needs on this kernel, the automatic one first.
+fn columns() -> Vec<Column> {
+    ["auto", "tp", "fentry", "kprobe"].into_iter().filter_map(column).collect()
+}
+
+fn column(name: &'static str) -> Option<Column> {
+    let output = tracer().args(["doctor", "-j", "--probes", name]).output().expect("the tracer starts");
+    let findings: Value = serde_json::from_slice(&output.stdout).expect("doctor prints JSON");
+    let mut blind = BTreeSet::new();
+    for probe in findings["probes"].as_array().expect("probes") {
+        if probe["chosen"].is_null() {
+            println!("{name} is left out: it cannot see {} here", probe["event"]);
+            return None;
+        }
+        blind.extend(probe["blind_fields"].as_array().unwrap().iter().map(|field| field.as_str().unwrap().to_owned()));
+    }
+    println!("{name} takes part; it is blind for {blind:?}");
+    Some(Column { name, blind })
+}
+
+/// What must be the same in each run: per scenario, pair of ends and kind, the events in their order,
+/// without what differs from run to run.
+fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap<String, Vec<Value>> {
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for event in
+        objects.iter().filter(|object| ["state", "rst", "raw_send"].iter().any(|kind| object["event"] == *kind))
+    {
+        let kept = [
+            "event",
+            "family",
+            "old",
+            "new",
+            "direction",
+            "kind",
+            "reason",
+            "socket",
+            "socket_state",
+            "closed_from",
+            "flags",
+            "len",
+            "trigger",
+            "cookie",
+        ];
+        let mut essence = Map::new();
+        for field in kept.into_iter().filter(|field| !without.contains(*field)) {
+            let value = match (field, &event[field]) {
+                // A number of its own in each run.
+                ("cookie", cookie) => Value::from(cookie.is_null()),
+                ("trigger", Value::Object(segment)) => {
+                    serde_json::json!({ "flags": segment["flags"], "len": segment["len"], "ttl": segment["ttl"] })
+                }
+                (_, value) => value.clone(),
+            };
+            essence.insert(field.to_owned(), value);
+        }
+        let hashed = &event["ehash"]["hashed"];
+        essence.insert("hashed".to_owned(), hashed.clone());
+        // Kinds apart: a process that sends and the wire that answers it race.
+        let ends = format!("{} {} {} {}", event["scenario"], event["local"], event["remote"], event["event"]);
+        all.entry(ends).or_default().push(essence.into());
+    }
+    all
+}
+
+#[test]
+#[ignore = "needs root"]
+fn all_mechanisms_report_the_same() {
+    let columns = columns();
+    assert!(columns.len() > 1, "the automatic choice is made of one column at least");
+    let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
+    for family in ["-4", "-6"] {
+        let demos: Vec<Vec<Value>> = columns
+            .iter()
+            .map(|column| objects(&run(&["demo", "-j", family, "--probes", column.name]).stdout))
+            .collect();
+        for (column, demo) in columns.iter().zip(&demos) {
+            for report in of_kind(demo, "scenario") {
+                assert_eq!(report["ok"], true, "{}: {report:#}", column.name);
+            }
+            let (first, this) = (essence(&demos[0], &without), essence(demo, &without));
+            for (ends, events) in &first {
+                assert_eq!(Some(events), this.get(ends), "{} {family} {ends}", column.name);
+            }
+            assert_eq!(first.len(), this.len(), "{}", column.name);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_abort_and_a_refusal_are_the_same_by_all_mechanisms() {
+    let columns = columns();
+    let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
+    let seen: Vec<_> = columns
+        .iter()
+        .map(|column| {
+            let mut trace = Trace::start(&["--probes", column.name]);
+            let (aborted, peer) = abort();
+            let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            assert!(TcpStream::connect(closed).is_err());
+            trace.wait("the last RST", |event| {
+                event["event"] == "rst" && event["direction"] == "received" && event["remote"] == closed.to_string()
+            });
+            let objects = trace.stop();
+            // By role: the ports differ from run to run.
+            let of = |local: String| -> Vec<Value> {
+                let rsts = of_kind(&objects, "rst");
+                let rsts = rsts.into_iter().filter(|rst| rst["local"] == local).cloned().collect::<Vec<_>>();
+                essence(&rsts, &without).into_values().flatten().collect()
+            };
+            [of(aborted.to_string()), of(peer.to_string()), of(closed.to_string())]
+        })
+        .collect();
+    for (column, this) in columns.iter().zip(&seen) {
+        assert_eq!(this.each_ref().map(Vec::len), [1, 1, 1], "{}: each RST once", column.name);
+        assert_eq!(this, &seen[0], "{}", column.name);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_column_that_this_kernel_lacks_is_refused_with_what_would_be_lost() {
+    for name in ["tp", "fentry", "kprobe"] {
+        let output = tracer().args(["trace", "-d", "0.05", "--probes", name]).output().unwrap();
+        let message = String::from_utf8(output.stderr).unwrap();
+        match output.status.code() {
+            Some(0) => {}
+            Some(69) => {
+                assert_eq!(message.lines().count(), 1, "{message}");
+                assert!(message.contains("state change") && message.contains("RST received"), "{message}");
+            }
+            other => panic!("{name}: {other:?} {message}"),
+        }
+    }
+}

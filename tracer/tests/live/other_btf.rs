@@ -1,0 +1,77 @@
+//! A kernel that lacks a field or a function: simulated by the kernel's own BTF with the name changed.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+
+use crate::report::{Trace, abort, tracer};
+
+/// Writes this kernel's BTF without `name`: another name of the same length takes its place.
+fn without(name: &str, to: &Path) {
+    let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+    let found: Vec<usize> =
+        btf.windows(wanted.len()).enumerate().filter(|(_, window)| *window == wanted).map(|(at, _)| at).collect();
+    assert!(!found.is_empty(), "this kernel has {name}");
+    for at in found {
+        btf[at + 1..at + 1 + name.len()].fill(b'?');
+    }
+    fs::write(to, btf).unwrap();
+}
+
+fn doctor(btf: &Path) -> Value {
+    let output = tracer().args(["doctor", "-j", "--btf"]).arg(btf).output().unwrap();
+    serde_json::from_slice(&output.stdout).expect("doctor prints JSON")
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_missing_field_costs_one_feature_with_one_sentence() {
+    let directory = tempfile::tempdir().unwrap();
+    let btf = directory.path().join("btf");
+    without("skc_nulls_node", &btf);
+    let mut trace = Trace::start(&["--btf", btf.to_str().unwrap()]);
+    let degraded = trace.seen[0]["degraded"].as_array().unwrap().clone();
+    let about_it = degraded.iter().filter(|sentence| sentence.as_str().unwrap().contains("skc_nulls_node"));
+    assert_eq!(about_it.count(), 1, "{degraded:#?}");
+    let (aborted, _) = abort();
+    let rst = trace.wait("the RST", |event| event["event"] == "rst" && event["local"] == aborted.to_string());
+    assert_eq!(rst["direction"], "sent");
+    let states = trace.stop();
+    let mut states = states.iter().filter(|event| event["event"] == "state");
+    assert!(states.all(|event| event["ehash"].is_null()), "membership is unknown, not false");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_missing_hook_leaves_the_next_way_or_nothing_but_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let btf = directory.path().join("btf");
+    without("btf_trace_tcp_send_reset", &btf);
+    let findings = doctor(&btf);
+    for probe in findings["probes"].as_array().unwrap() {
+        let event = probe["event"].as_str().unwrap();
+        if event.starts_with("rst_sent") {
+            let refused = probe["refused"].to_string();
+            assert!(refused.contains("tp_btf"), "{event}: {refused}");
+            assert_ne!(probe["chosen"], "tp_btf");
+        } else {
+            assert!(probe["chosen"].is_string(), "{event} does not need it");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn without_sockets_nothing_works_and_that_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let btf = directory.path().join("btf");
+    without("skc_family", &btf);
+    let output = tracer().args(["trace", "-d", "1", "--btf"]).arg(&btf).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("skc_family") && message.lines().count() == 1, "{message}");
+
+    let output = tracer().args(["trace", "-d", "1", "--btf", "/dev/null"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69));
+}
