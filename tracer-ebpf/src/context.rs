@@ -8,7 +8,7 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_task_pt_regs},
+    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
     macros::map,
     maps::PerCpuArray,
 };
@@ -16,7 +16,7 @@ use tracer_ebpf::{layout::MISSING, record};
 
 use crate::{
     offset,
-    sock::{Access, Typed},
+    sock::{Access, Typed, probe_read},
 };
 
 /// `THREAD_SIZE` of x86-64 and of arm64 with 4 KiB pages.
@@ -49,17 +49,11 @@ pub(crate) fn of(ctx: *const core::ffi::c_void) -> u8 {
     };
     // SAFETY: a helper without preconditions.
     let task = unsafe { bpf_get_current_task() };
-    // SAFETY: the helper copies with fault handling.
-    match unsafe { bpf_probe_read_kernel((task + u64::from(offset)) as *const u64) } {
-        Ok(stack) if here.wrapping_sub(stack) < THREAD_SIZE => {
-            if is_interrupted_in_user_mode(stack) {
-                record::CONTEXT_INTERRUPT
-            } else {
-                record::CONTEXT_PROCESS
-            }
-        }
-        Ok(_) => record::CONTEXT_INTERRUPT,
-        Err(_) => record::CONTEXT_UNKNOWN,
+    let stack: u64 = probe_read((task + u64::from(offset)) as *const u8);
+    if here.wrapping_sub(stack) >= THREAD_SIZE || is_interrupted_in_user_mode(stack) {
+        record::CONTEXT_INTERRUPT
+    } else {
+        record::CONTEXT_PROCESS
     }
 }
 
@@ -81,8 +75,7 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
     } else {
         // `task_pt_regs()` of kernels before FRED: the registers end where the stack does.
         let registers = stack + THREAD_SIZE - size_of::<aya_ebpf::bindings::pt_regs>() as u64;
-        // SAFETY: the helper copies with fault handling.
-        unsafe { bpf_probe_read_kernel((registers + u64::from(offset)) as *const u64) }.unwrap_or(0)
+        probe_read((registers + u64::from(offset)) as *const u8)
     };
     orig_ax == NO_SYSCALL
 }

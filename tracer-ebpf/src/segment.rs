@@ -1,11 +1,10 @@
 //! The TCP segment in an `sk_buff`.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use tracer_ebpf::record::{AF_INET, AF_INET6, Segment};
 
 use crate::{
     offset,
-    sock::{Access, Address, Object},
+    sock::{Access, Address, Object, probe_read},
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -49,25 +48,22 @@ fn parse<A: Access>(skb: Object<A>, transport: Option<u16>) -> Option<Packet> {
     let head = skb.get::<u64>(&offset::SKB_HEAD)?;
     let network = skb.get::<u16>(&offset::SKB_NETWORK)?;
     let ip = head + u64::from(network);
-    // SAFETY: here and below, the helper copies with fault handling.
-    let version = unsafe { bpf_probe_read_kernel(ip as *const u8) }.ok()?;
+    let version: u8 = probe_read(ip as *const u8);
     if version >> 4 == 4 {
-        // SAFETY: as above.
-        let header: Ipv4Header = unsafe { bpf_probe_read_kernel(ip as *const Ipv4Header) }.ok()?;
+        let header: Ipv4Header = probe_read(ip as *const u8);
         let time_to_live_and_protocol = u32::from_be(header[2]);
         if (time_to_live_and_protocol >> 16) as u8 != IPPROTO_TCP {
             return None;
         }
         let transport = transport.unwrap_or(network.wrapping_add(u16::from(version & 15) * 4));
         let total = u32::from_be(header[0]) & 0xffff;
-        let mut packet = tcp(head, network, transport, total, (time_to_live_and_protocol >> 24) as u8)?;
+        let mut packet = tcp(head, network, transport, total, (time_to_live_and_protocol >> 24) as u8);
         packet.family = AF_INET;
         packet.source = [u64::from(header[3]), 0];
         packet.destination = [u64::from(header[4]), 0];
         Some(packet)
     } else if version >> 4 == 6 {
-        // SAFETY: as above.
-        let header: Ipv6Header = unsafe { bpf_probe_read_kernel(ip as *const Ipv6Header) }.ok()?;
+        let header: Ipv6Header = probe_read(ip as *const u8);
         let length_next_hops = u32::from_be(header[1]);
         // A received segment may have extension headers; TCP has already found its own.
         if transport.is_none() && (length_next_hops >> 8) as u8 != IPPROTO_TCP {
@@ -75,7 +71,7 @@ fn parse<A: Access>(skb: Object<A>, transport: Option<u16>) -> Option<Packet> {
         }
         let transport = transport.unwrap_or(network.wrapping_add(IPV6_HEADER));
         let total = (length_next_hops >> 16) + u32::from(IPV6_HEADER);
-        let mut packet = tcp(head, network, transport, total, length_next_hops as u8)?;
+        let mut packet = tcp(head, network, transport, total, length_next_hops as u8);
         packet.family = AF_INET6;
         packet.source = pair(header[2], header[3], header[4], header[5]);
         packet.destination = pair(header[6], header[7], header[8], header[9]);
@@ -93,14 +89,12 @@ fn pair(a: u32, b: u32, c: u32, d: u32) -> Address {
 
 /// Reads the TCP header; `total` is the packet's length from the network header on.
 #[inline(always)]
-fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Option<Packet> {
-    let address = (head + u64::from(transport)) as *const TcpHeader;
-    // SAFETY: as above.
-    let header: TcpHeader = unsafe { bpf_probe_read_kernel(address) }.ok()?;
+fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Packet {
+    let header: TcpHeader = probe_read((head + u64::from(transport)) as *const u8);
     let ports = u32::from_be(header[0]);
     let control = u32::from_be(header[3]);
     let headers = u32::from(transport.wrapping_sub(network)) + (control >> 28) * 4;
-    Some(Packet {
+    Packet {
         family: 0,
         source: [0; 2],
         destination: [0; 2],
@@ -116,7 +110,7 @@ fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Option<P
             present: 1,
             reserved: [0; 2],
         },
-    })
+    }
 }
 
 impl Packet {

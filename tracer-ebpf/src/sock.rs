@@ -1,8 +1,8 @@
 //! The only file that follows kernel pointers.
 
-use core::{marker::PhantomData, ptr};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 
-use aya_ebpf::helpers::{bpf_get_socket_cookie, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_probe_read_kernel};
 use tracer_ebpf::layout::MISSING;
 
 use crate::offset::{self, Offset};
@@ -45,8 +45,19 @@ impl Access for Probed {
 
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
-        // SAFETY: the helper copies with fault handling, whatever the address.
-        unsafe { bpf_probe_read_kernel(address.cast::<T>()) }.unwrap_or_default()
+        probe_read(address)
+    }
+}
+
+/// Reads a `T`, zero if the address faults: the helper clears what it cannot read. Its result is not
+/// looked at, because each branch here doubles what older verifiers (5.10) have to walk through.
+#[inline(always)]
+pub(crate) fn probe_read<T: Copy + Default>(address: *const u8) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the helper writes all of `value`, whatever the address is.
+    unsafe {
+        bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, address.cast());
+        value.assume_init()
     }
 }
 

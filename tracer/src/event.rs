@@ -120,6 +120,8 @@ pub struct Rst {
     pub kind: RstKind,
     /// `sk_rst_reason` without its prefix, where this kernel names one.
     pub reason: Option<String>,
+    /// The same, derived from the evidence where the kernel names none; null where that does not decide.
+    pub derived_reason: Option<&'static str>,
     /// The kernel had a socket for it.
     pub socket: bool,
     /// State of that socket when the RST was made.
@@ -236,10 +238,20 @@ impl TcpState {
     pub const SYN_SENT: Self = Self(2);
     /// `TCP_SYN_RECV`.
     pub const SYN_RECV: Self = Self(3);
+    /// `TCP_FIN_WAIT1`.
+    pub const FIN_WAIT1: Self = Self(4);
+    /// `TCP_FIN_WAIT2`.
+    pub const FIN_WAIT2: Self = Self(5);
+    /// `TCP_TIME_WAIT`.
+    pub const TIME_WAIT: Self = Self(6);
     /// `TCP_CLOSE`.
     pub const CLOSE: Self = Self(7);
+    /// `TCP_LAST_ACK`.
+    pub const LAST_ACK: Self = Self(9);
     /// `TCP_LISTEN`.
     pub const LISTEN: Self = Self(10);
+    /// `TCP_CLOSING`.
+    pub const CLOSING: Self = Self(11);
 
     /// The kernel's name (include/net/tcp_states.h), or `STATE_n` for one that it did not have in 7.3.
     pub fn name(self) -> std::borrow::Cow<'static, str> {

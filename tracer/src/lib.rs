@@ -1,7 +1,7 @@
 //! An eBPF-instrumented TCP tracer: why was this connection reset, and how did it open?
 //!
 //! Data goes one way: kernel hook -> record (crate `tracer-ebpf`) -> ring buffer -> [`source`] ->
-//! [`decode`] -> [`enrich`] (with [`flow`]) -> [`sink`]. Start-up is a line of its own:
+//! [`decode`] -> [`enrich`] (with [`flow`] and [`diagnose`]) -> [`sink`]. Start-up is a line of its own:
 //! [`cli`] -> [`preflight`] -> [`btf`] -> [`probes`] -> [`loader`]; [`session`] joins the two.
 //!
 //! The commands are [`trace`], [`demo`], [`replay`] and [`doctor`].
@@ -10,6 +10,7 @@ pub mod btf;
 pub mod cli;
 pub mod decode;
 pub mod demo;
+pub mod diagnose;
 pub mod doctor;
 pub mod enrich;
 pub mod event;

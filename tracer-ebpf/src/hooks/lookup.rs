@@ -15,7 +15,7 @@ use tracer_ebpf::record::{AF_INET, AF_INET6, KIND_LOOKUP, Lookup, TABLE_EHASH, T
 
 use crate::{
     context, emit, filter, offset,
-    sock::{self, Access, Address, Identity, Object, Probed},
+    sock::{self, Address, Identity, Object, Probed},
 };
 
 /// What a lookup was for.
@@ -133,8 +133,7 @@ fn argument(ctx: &ProbeContext, n: usize) -> Option<u64> {
     if n >= 6 {
         // SAFETY: the context of a kprobe is a valid `pt_regs`.
         let stack = unsafe { (*ctx.regs).rsp } + 8 * (n as u64 - 5);
-        // SAFETY: the helper copies with fault handling.
-        return unsafe { aya_ebpf::helpers::bpf_probe_read_kernel(stack as *const u64) }.ok();
+        return Some(sock::probe_read(stack as *const u8));
     }
     ctx.arg(n)
 }
@@ -162,8 +161,7 @@ fn question(netns: u32, table: u8, family: u16, arg: impl Fn(usize) -> Option<u6
 /// Reads the `struct in6_addr` at an address.
 #[inline(always)]
 fn in6(address: u64) -> Address {
-    // SAFETY: the function's own argument; the read is fault-tolerant.
-    unsafe { Probed::read(address as *const u8) }
+    sock::probe_read(address as *const u8)
 }
 
 #[inline(always)]

@@ -9,6 +9,7 @@ use tracer_ebpf::record::{self, AF_INET6, Header};
 
 use crate::{
     decode::{Body as Raw, Record},
+    diagnose,
     event::{
         Body, Direction, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, Rst, RstKind, Segment,
         State, Table, Task, TcpState,
@@ -64,6 +65,11 @@ impl Enricher {
             sock: header.sock,
         };
         self.flows.follow(&mut event);
+        if let Body::Rst(rst) = &mut event.body
+            && rst.reason.is_none()
+        {
+            rst.derived_reason = diagnose::reason::derive(rst);
+        }
         event
     }
 
@@ -92,6 +98,7 @@ impl Enricher {
                     self.reasons.get(&record.reason).cloned().unwrap_or_else(|| format!("REASON_{}", record.reason))
                 }),
                 socket: record.header.sock != 0,
+                derived_reason: None,
                 closed_from: None,
                 socket_state: (record.socket_state != 0).then_some(TcpState(record.socket_state)),
                 trigger: (record.segment.present != 0).then(|| segment(&record.segment)),

@@ -214,6 +214,8 @@ fn rst_details(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
     let mut details = Vec::new();
     if let Some(reason) = &rst.reason {
         details.push(format!("reason {reason}"));
+    } else if let Some(reason) = rst.derived_reason {
+        details.push(format!("reason {reason} (derived)"));
     }
     match (rst.kind, &rst.trigger) {
         (RstKind::Passive, Some(segment)) => {

@@ -49,6 +49,7 @@ impl Seen {
             reason: sent.then(|| "NO_SOCKET".to_owned()),
             socket: !sent,
             socket_state: None,
+            derived_reason: None,
             closed_from: None,
             trigger: Some(trigger),
             stack: Vec::new(),

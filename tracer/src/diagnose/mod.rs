@@ -1,0 +1,3 @@
+//! From what was observed to what it means. Pure functions.
+
+pub mod reason;

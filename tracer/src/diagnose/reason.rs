@@ -1,0 +1,138 @@
+//! The reset reason on kernels that do not name one (before 6.10 passive, before 6.12 active), derived
+//! from the functions that led to the RST, the socket's state and the segment's flags.
+//!
+//! The mapping is that of the call sites in 6.12: net/ipv4/tcp_ipv4.c, tcp_minisocks.c, tcp_input.c,
+//! tcp.c and tcp_timer.c. Where two reasons share a call site and nothing here tells them apart, none is
+//! derived.
+
+use crate::event::{Flags, Rst, RstKind, TcpState};
+
+/// A name of `enum sk_rst_reason` without its prefix, `None` where the evidence does not decide.
+pub fn derive(rst: &Rst) -> Option<&'static str> {
+    match rst.kind {
+        RstKind::Passive => passive(rst),
+        RstKind::Active => active(rst),
+        RstKind::Peer => None,
+    }
+}
+
+fn passive(rst: &Rst) -> Option<&'static str> {
+    if !rst.socket {
+        return Some("NO_SOCKET");
+    }
+    if is_from(rst, &["tcp_check_req"]) {
+        return Some("INVALID_SYN");
+    }
+    let acks = rst.trigger.is_some_and(|segment| segment.flags.contains(Flags::ACK));
+    match rst.socket_state? {
+        TcpState::TIME_WAIT => Some("TCP_TIMEWAIT_SOCKET"),
+        TcpState::LISTEN if acks => Some("TCP_FLAGS"),
+        TcpState::FIN_WAIT1 | TcpState::FIN_WAIT2 => Some("TCP_ABORT_ON_DATA"),
+        // SYN_SENT: TCP_INVALID_ACK_SEQUENCE or TCP_RFC7323_PAWS; SYN_RECV: one of three bad ACKs.
+        _ => None,
+    }
+}
+
+fn active(rst: &Rst) -> Option<&'static str> {
+    let state = rst.closed_from.or(rst.socket_state);
+    if is_from(rst, &["mptcp_", "__mptcp_"]) {
+        return None;
+    }
+    if is_from(rst, &["tcp_disconnect"]) {
+        // Unsent data matters in these two states only, and is not known here.
+        let closing = matches!(state, Some(TcpState::CLOSING | TcpState::LAST_ACK));
+        return Some(if closing { "TCP_DISCONNECT_WITH_DATA" } else { "TCP_STATE" });
+    }
+    if is_from(rst, &["tcp_abort"]) {
+        return Some("TCP_STATE");
+    }
+    if is_from(rst, &["tcp_out_of_resources", "tcp_write_timer", "tcp_retransmit_timer"]) {
+        return Some("TCP_ABORT_ON_MEMORY");
+    }
+    if is_from(rst, &["tcp_keepalive_timer"]) {
+        return Some(if state == Some(TcpState::FIN_WAIT2) { "TCP_STATE" } else { "TCP_KEEPALIVE_TIMEOUT" });
+    }
+    if is_from(rst, &["__tcp_close", "tcp_close"]) {
+        return Some(if state == Some(TcpState::FIN_WAIT2) { "TCP_ABORT_ON_LINGER" } else { "TCP_ABORT_ON_CLOSE" });
+    }
+    None
+}
+
+/// One of the functions, named whole or (with a trailing underscore) by its beginning, is on the stack.
+/// The compiler's clones of a function (`.part.0`, `.isra.0`, `.constprop.0`) count as it.
+fn is_from(rst: &Rst, functions: &[&str]) -> bool {
+    rst.stack.iter().any(|frame| {
+        let name = frame.split('.').next().unwrap_or_default();
+        functions.iter().any(|wanted| name == *wanted || wanted.ends_with('_') && name.starts_with(wanted))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Direction, Segment};
+
+    fn rst(kind: RstKind, state: Option<TcpState>, flags: Option<Flags>, stack: &[&str]) -> Rst {
+        Rst {
+            direction: Direction::Sent,
+            kind,
+            reason: None,
+            derived_reason: None,
+            socket: state.is_some(),
+            socket_state: state,
+            closed_from: None,
+            trigger: flags.map(|flags| Segment { flags, seq: 0, ack: 0, len: 0, ttl: 64 }),
+            stack: stack.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    fn passive(state: Option<TcpState>, flags: Flags, stack: &[&str]) -> Option<&'static str> {
+        derive(&rst(RstKind::Passive, state, Some(flags), stack))
+    }
+
+    fn aborted(from: TcpState, stack: &[&str]) -> Option<&'static str> {
+        let mut rst = rst(RstKind::Active, Some(TcpState::CLOSE), None, stack);
+        rst.closed_from = Some(from);
+        derive(&rst)
+    }
+
+    #[test]
+    fn answers() {
+        let rcv = ["tcp_v4_send_reset", "tcp_v4_rcv"];
+        assert_eq!(passive(None, Flags::SYN, &rcv), Some("NO_SOCKET"));
+        assert_eq!(passive(Some(TcpState::TIME_WAIT), Flags::ACK, &rcv), Some("TCP_TIMEWAIT_SOCKET"));
+        assert_eq!(passive(Some(TcpState::LISTEN), Flags::ACK, &rcv), Some("TCP_FLAGS"));
+        assert_eq!(passive(Some(TcpState::FIN_WAIT2), Flags::ACK, &rcv), Some("TCP_ABORT_ON_DATA"));
+        let check = ["tcp_v4_send_reset", "tcp_check_req", "tcp_v4_rcv"];
+        assert_eq!(passive(Some(TcpState::LISTEN), Flags::SYN, &check), Some("INVALID_SYN"));
+        assert_eq!(passive(Some(TcpState::SYN_SENT), Flags::ACK, &rcv), None, "two reasons share this one");
+    }
+
+    #[test]
+    fn aborts() {
+        use TcpState as S;
+        let disconnect = ["tcp_send_active_reset", "tcp_disconnect", "__tcp_close"];
+        assert_eq!(aborted(S::ESTABLISHED, &disconnect), Some("TCP_STATE"), "SO_LINGER goes through close, too");
+        assert_eq!(aborted(S::LAST_ACK, &disconnect), Some("TCP_DISCONNECT_WITH_DATA"));
+        let close = ["tcp_send_active_reset", "__tcp_close", "tcp_close"];
+        assert_eq!(aborted(S::ESTABLISHED, &close), Some("TCP_ABORT_ON_CLOSE"));
+        assert_eq!(aborted(S::FIN_WAIT2, &close), Some("TCP_ABORT_ON_LINGER"));
+        assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "tcp_abort"]), Some("TCP_STATE"));
+        let timer = ["tcp_send_active_reset", "tcp_keepalive_timer", "call_timer_fn"];
+        let dead = rst(RstKind::Active, Some(S::FIN_WAIT2), None, &timer);
+        assert_eq!(derive(&dead), Some("TCP_STATE"));
+        let silent = rst(RstKind::Active, Some(S::ESTABLISHED), None, &timer);
+        assert_eq!(derive(&silent), Some("TCP_KEEPALIVE_TIMEOUT"));
+        assert_eq!(
+            aborted(S::FIN_WAIT1, &["tcp_out_of_resources.part.0", "tcp_write_timer"]),
+            Some("TCP_ABORT_ON_MEMORY")
+        );
+        assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "mptcp_subflow_reset"]), None);
+        assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "0xffffffff81234567"]), None);
+    }
+
+    #[test]
+    fn a_peers_reason_is_its_own() {
+        assert_eq!(derive(&rst(RstKind::Peer, Some(TcpState::ESTABLISHED), Some(Flags::RST), &["tcp_reset"])), None);
+    }
+}
