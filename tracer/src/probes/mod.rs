@@ -210,6 +210,18 @@ pub enum Blind {
 }
 
 impl Blind {
+    /// All of them, in the README's order.
+    pub const ALL: [Self; 8] = [
+        Self::Cookie,
+        Self::Reason,
+        Self::Segment,
+        Self::Lookup,
+        Self::Ipv6,
+        Self::Unsent,
+        Self::Bypass,
+        Self::CheapContext,
+    ];
+
     /// The field of an event in JSON that may differ for it from what other mechanisms report.
     pub fn field(self) -> Option<&'static str> {
         match self {
