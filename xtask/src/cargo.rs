@@ -87,7 +87,7 @@ pub(crate) fn executables(command: &mut Command) -> Result<Vec<Executable>> {
     Ok(executables)
 }
 
-/// "Finished `release` profile [optimized] target(s) in 0.05s", perhaps in colour.
+/// ``    Finished `release` profile [optimized] target(s) in 0.05s``, perhaps in colour.
 fn is_closing(line: &[u8]) -> bool {
     let mut words = line.split(|byte| !byte.is_ascii_alphabetic());
     words.find(|word| word.len() > 1) == Some(b"Finished")
