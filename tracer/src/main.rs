@@ -10,7 +10,13 @@ use tracer::{
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::new().filter_level(cli.log_level()).format_target(false).init();
+    env_logger::Builder::new()
+        .filter_level(cli.log_level())
+        // How a library loads programs is of no interest here.
+        .filter_module("aya", log::LevelFilter::Warn)
+        .filter_module("aya_obj", log::LevelFilter::Warn)
+        .format_target(false)
+        .init();
     let outcome = match &cli.command {
         Command::Trace(args) => trace::run(&cli, args),
         Command::Demo(args) => demo::run(&cli, args),

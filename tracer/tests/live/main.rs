@@ -5,6 +5,7 @@
 
 mod columns;
 mod demo;
+mod doctor;
 mod other_btf;
 mod report;
 mod trace;

@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use etherparse::PacketBuilder;
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use tracer::demo::{host::Host, tun};
 
 use crate::report::{Trace, abort, connection, of_kind, run, tracer};
@@ -257,4 +258,73 @@ fn a_hostile_process_name_cannot_touch_the_terminal() {
     };
     assert!(output.contains("\\u{1b}[3"), "shown escaped: {output}");
     assert!(!output.contains(['\x1b', '\r', '\x07']), "{output:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_segment_from_a_packet_socket_is_reported_with_its_sender() {
+    let mut trace = Trace::start(&["-e", "raw"]);
+    let host = Host::new("injector").unwrap();
+    host.run(|| {
+        // Addresses of TEST-NET-1 (RFC 5737), on the loopback device of a namespace of our own.
+        let mut packet = Vec::new();
+        PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+            .tcp(4321, 80, 99, 1024)
+            .rst()
+            .write(&mut packet, &[])?;
+        let protocol = Protocol::from(i32::from((libc::ETH_P_IP as u16).to_be()));
+        let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
+        let lo = LinkAddress { protocol: (libc::ETH_P_IP as u16).to_be(), interface: 1 };
+        lo.send(&socket, &packet)
+    })
+    .unwrap();
+    let sent = trace.wait("the segment", |event| event["event"] == "raw_send" && event["local"] == "192.0.2.1:4321");
+    trace.stop();
+    assert_eq!((&sent["via"], &sent["flags"], &sent["seq"]), (&"packet".into(), &"RST".into(), &99.into()), "{sent:#}");
+    assert_eq!(sent["task"]["comm"], "injector");
+    assert_eq!(sent["netns"], host.netns());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_programs_log_what_they_do_if_asked() {
+    let output = run(&["-v", "demo", "-j", "self-connect"]);
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.lines().any(|line| line.contains("state 7 -> 2")), "{log}");
+    assert!(log.lines().count() < 100, "only what the programs do: {log}");
+    assert!(run(&["demo", "-j", "self-connect"]).stderr.is_empty());
+}
+
+/// Where a packet socket sends to, see packet(7).
+struct LinkAddress {
+    /// Network byte order.
+    protocol: u16,
+    interface: i32,
+}
+
+impl LinkAddress {
+    fn send(&self, socket: &Socket, packet: &[u8]) -> anyhow::Result<()> {
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: self.protocol,
+            sll_ifindex: self.interface,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        // SAFETY: both pointers and lengths are those of live values of these types.
+        let sent = unsafe {
+            libc::sendto(
+                socket.as_raw_fd(),
+                packet.as_ptr().cast(),
+                packet.len(),
+                0,
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        anyhow::ensure!(sent == packet.len() as isize, std::io::Error::last_os_error());
+        Ok(())
+    }
 }
