@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// A column of the probe plan, and the fields that it may leave out or see otherwise.
-struct Column {
-    name: &'static str,
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
     blind: BTreeSet<String>,
 }
 
 /// The columns that can observe all that the comparison needs on this kernel, the automatic one first.
-fn columns() -> &'static [Column] {
+pub(crate) fn columns() -> &'static [Column] {
     static COLUMNS: OnceLock<Vec<Column>> = OnceLock::new();
     COLUMNS.get_or_init(|| ["auto", "tp", "fentry", "kprobe"].into_iter().filter_map(column).collect())
 }

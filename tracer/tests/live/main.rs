@@ -10,4 +10,5 @@ mod other_btf;
 mod report;
 mod trace;
 mod unhappy;
+mod unsent;
 mod wire;

@@ -115,3 +115,18 @@ fn doctor_names_a_mechanism_for_each_event() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_low_limit_of_locked_memory_is_raised() {
+    use nix::sys::resource::{Resource, setrlimit};
+    let mut command = tracer();
+    command.args(["trace", "-d", "0.1"]);
+    // SAFETY: setrlimit is async-signal-safe and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_MEMLOCK, 64 << 10, 64 << 10)?));
+    }
+    let output = command.output().unwrap();
+    // Before 5.11 the maps would not fit.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,60 @@
+//! A RST that the kernel considers but does not send is not reported: at the entry of
+//! `tcp_v{4,6}_send_reset` that is not decided yet.
+
+use std::{fs::File, io::Write, net::IpAddr};
+
+use etherparse::PacketBuilder;
+use tracer::demo::{host::Host, tun};
+
+use crate::{
+    columns::columns,
+    report::{Trace, of_kind},
+};
+
+/// Our host and its peer, in documentation ranges (RFC 5737, RFC 3849), and an address for all hosts.
+const V4: [[u8; 4]; 3] = [[192, 0, 2, 2], [192, 0, 2, 1], [192, 0, 2, 255]];
+const V6: [[u8; 16]; 3] = [
+    [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+    [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+];
+
+/// A segment from the peer to the host or to all hosts, as it comes from the wire.
+fn inject(device: &mut File, family: &str, to_all: bool, rst: bool, port: u16) -> anyhow::Result<()> {
+    let to = if to_all { 2 } else { 0 };
+    let builder = match family {
+        "ipv4" => PacketBuilder::ipv4(V4[1], V4[to], 64),
+        _ => PacketBuilder::ipv6(V6[1], V6[to], 64),
+    };
+    let segment = builder.tcp(4321, port, 99, 1024);
+    let segment = if rst { segment.rst() } else { segment.syn() };
+    let mut packet = Vec::new();
+    segment.write(&mut packet, &[])?;
+    device.write_all(&packet)?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root"]
+fn neither_a_rst_nor_a_segment_for_all_hosts_is_answered() {
+    for column in columns() {
+        for (family, address) in [("ipv4", IpAddr::from(V4[0])), ("ipv6", IpAddr::from(V6[0]))] {
+            let mut trace = Trace::start(&["--probes", column.name]);
+            let host = Host::new("host").unwrap();
+            host.run(move || {
+                let mut device = tun::open(address)?;
+                inject(&mut device, family, false, true, 81)?;
+                inject(&mut device, family, true, false, 82)?;
+                inject(&mut device, family, false, false, 83)
+            })
+            .unwrap();
+            trace.wait("the one RST", |event| {
+                event["event"] == "rst" && event["local"].as_str().is_some_and(|local| local.ends_with(":83"))
+            });
+            let objects = trace.stop();
+            let here = of_kind(&objects, "rst").into_iter().filter(|rst| rst["netns"] == host.netns()).count();
+            assert_eq!(here, 1, "{} {family}", column.name);
+            assert_eq!(host.out_rsts().unwrap(), 1, "{family}: the kernel's own count");
+        }
+    }
+}
