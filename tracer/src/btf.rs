@@ -1,9 +1,17 @@
 //! What this kernel looks like inside, from its own BTF: where fields are, which arguments functions
 //! have, what enumerators are called. Nothing here depends on a kernel's version.
 
-use std::path::{Path, PathBuf};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs::File,
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
 
 use btf_rs::{Backend, Btf, BtfType, Type};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// Where the running kernel publishes its BTF (`CONFIG_DEBUG_INFO_BTF`).
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -11,6 +19,8 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// A kernel's types.
 pub struct KernelBtf {
     btf: Btf,
+    /// Types by name: finding one takes a walk through all of some hundred thousand.
+    found: RefCell<HashMap<String, Vec<Type>>>,
 }
 
 /// The BTF could not be used at all.
@@ -58,6 +68,13 @@ pub struct Parameter {
     pub type_name: String,
 }
 
+/// A mapping of a copy in memory: it is much cheaper than to parse all types to find a few.
+fn mapped_copy(path: &Path) -> anyhow::Result<Btf> {
+    let mut copy = File::from(memfd_create("btf", MFdFlags::MFD_CLOEXEC)?);
+    io::copy(&mut File::open(path)?, &mut copy)?;
+    Ok(Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)?)
+}
+
 impl KernelBtf {
     /// Reads a BTF file.
     ///
@@ -67,10 +84,10 @@ impl KernelBtf {
         if path == Path::new(VMLINUX) && !path.exists() {
             return Err(Error::Missing);
         }
-        // The kernel's file can be mapped from 6.16 on, which is faster and takes no memory of ours.
-        Btf::from_file_with_backend(path, Backend::Mmap)
-            .or_else(|_| Btf::from_file(path))
-            .map(|btf| Self { btf })
+        // The kernel's own file can be mapped from 6.16 on.
+        let mapped = Btf::from_file_with_backend(path, Backend::Mmap).or_else(|_| mapped_copy(path));
+        mapped
+            .map(|btf| Self { btf, found: RefCell::default() })
             .map_err(|error| Error::Unreadable { path: path.to_owned(), reason: error.to_string() })
     }
 
@@ -141,7 +158,9 @@ impl KernelBtf {
     }
 
     fn types(&self, name: &str) -> impl Iterator<Item = Type> {
-        self.btf.resolve_types_by_name(name).unwrap_or_default().into_iter()
+        let mut found = self.found.borrow_mut();
+        let resolve = || self.btf.resolve_types_by_name(name).unwrap_or_default();
+        found.entry(name.to_owned()).or_insert_with(resolve).clone().into_iter()
     }
 
     /// The offset in bits and the type of a member, looked for in anonymous members too.
