@@ -139,6 +139,8 @@ pub const RST_SENT_PASSIVE: u8 = 0;
 pub const RST_SENT_ACTIVE: u8 = 1;
 /// [`Rst::direction`]: it reset a socket of this host.
 pub const RST_RECEIVED: u8 = 2;
+/// [`Rst::direction`]: a packet filter of this host made it.
+pub const RST_SENT_FIREWALL: u8 = 3;
 
 /// A RST sent or received.
 #[repr(C)]

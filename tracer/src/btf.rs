@@ -133,6 +133,15 @@ impl KernelBtf {
         self.parameters(self.btf.resolve_chained_type(&function).ok()?)
     }
 
+    /// The same for a function that may be in a module: `None` if that is not loaded.
+    pub fn function_of(&self, name: &str, module: &str) -> Option<Vec<Parameter>> {
+        self.function(name).or_else(|| {
+            let path = Path::new(VMLINUX).with_file_name(module);
+            let btf = Btf::from_split_file(path, &self.btf).ok()?;
+            Self { btf, found: RefCell::default() }.function(name)
+        })
+    }
+
     /// The parameters of a tracepoint as a raw or BTF-typed program gets them.
     pub fn tracepoint(&self, name: &str) -> Option<Vec<Parameter>> {
         // typedef void (*btf_trace_NAME)(void *, ARGS): the first is the tracepoint's own data.

@@ -137,7 +137,7 @@ impl Kind {
     pub fn probes(self) -> &'static [Probe] {
         match self {
             Self::State => &[Probe::State],
-            Self::Rst => &[Probe::RstSentPassive, Probe::RstSentActive, Probe::RstReceived],
+            Self::Rst => &[Probe::RstSentPassive, Probe::RstSentActive, Probe::RstFirewall, Probe::RstReceived],
             Self::Lookup => &[Probe::LookupEhash, Probe::LookupListener],
             Self::Raw => &[Probe::RawSend],
         }

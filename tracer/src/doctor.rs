@@ -83,9 +83,12 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let essential = Probe::of_trace();
     let observed = |probe: &Probe| findings.probes.iter().any(|f| f.event == probe.name() && f.chosen.is_some());
-    Ok(if essential.iter().all(observed) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if Probe::ALL.iter().filter(|probe| probe.is_essential()).all(observed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
 }
 
 fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {

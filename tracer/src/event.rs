@@ -153,6 +153,8 @@ pub enum RstKind {
     Passive,
     /// This side aborted its own connection (`tcp_send_active_reset`).
     Active,
+    /// A packet filter refused a segment (`nf_send_reset`, `nf_send_reset6`).
+    Firewall,
     /// Received: the peer's doing (`tcp_reset`).
     Peer,
 }

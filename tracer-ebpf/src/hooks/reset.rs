@@ -174,8 +174,9 @@ fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Pac
     report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::full_identity(sk), segment, NO_REASON);
 }
 
+/// Puts a RST into the ring buffer.
 #[inline(always)]
-fn report<A: Access>(
+pub(super) fn report<A: Access>(
     ctx: &impl EbpfContext,
     direction: u8,
     netns: u32,

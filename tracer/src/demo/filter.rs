@@ -1,4 +1,6 @@
-//! Drops the RSTs that a host sends, as `iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP` would.
+//! Packet filters of a host: one drops the RSTs that it sends, as
+//! `iptables -A OUTPUT -p tcp --tcp-flags RST RST -j DROP` would; one refuses what comes in, as
+//! `iptables -A INPUT -p tcp ! --tcp-flags RST RST -j REJECT --reject-with tcp-reset` would.
 //!
 //! One nf_tables table, set by netlink in the calling thread's namespace; it goes away with that.
 
@@ -8,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use netlink_bindings::{
     nftables::{
         BitwiseOps, Chained, CmpOps, ExprAttrs, ExprOps, MetaKeys, Nfgenmsg, OpGetruleDump, PayloadBase,
-        PushExprListAttrs, Registers, Request, VerdictCode,
+        PushExprListAttrs, Registers, RejectTypes, Request, VerdictCode,
     },
     traits::Pusher,
 };
@@ -19,7 +21,7 @@ use super::netlink;
 use crate::event::Flags;
 
 const TABLE: &CStr = c"tracer";
-const CHAIN: &CStr = c"no-rst";
+const CHAIN: &CStr = c"filter";
 /// `NFPROTO_INET`: IPv4 and IPv6.
 const FAMILY: u8 = libc::NFPROTO_INET as u8;
 /// Offset of the control bits in the TCP header (RFC 9293 section 3.1).
@@ -27,13 +29,34 @@ const CONTROL_BITS_OFFSET: u32 = 13;
 /// Where one expression leaves its value for the next.
 const REGISTER: u32 = Registers::Reg1 as u32;
 
+/// What to do with which segments.
+#[derive(Clone, Copy)]
+enum Filter {
+    /// Those with RST that go out are counted and dropped.
+    DropOutgoingRst,
+    /// Those without RST that come in are answered with one.
+    RejectIncoming,
+}
+
 /// Drops from now on every TCP segment with RST that the calling thread's namespace sends.
 ///
 /// # Errors
 /// The kernel has no nf_tables, or refuses the rule.
 pub fn drop_outgoing_rst() -> anyhow::Result<()> {
+    put_in_force(Filter::DropOutgoingRst).context("cannot filter outgoing RSTs")
+}
+
+/// Answers from now on every TCP segment that comes to the calling thread's namespace with a RST.
+///
+/// # Errors
+/// The kernel has no nf_tables or nft_reject, or refuses the rule.
+pub fn reject_incoming() -> anyhow::Result<()> {
+    put_in_force(Filter::RejectIncoming).context("cannot reject incoming segments")
+}
+
+fn put_in_force(filter: Filter) -> anyhow::Result<()> {
     // One transaction: the kernel acknowledges each request once all are in force.
-    let Batch { bytes, last } = rule();
+    let Batch { bytes, last } = rule(filter);
     let put_in_force = || {
         let socket = netlink::send(NETLINK_NETFILTER, &bytes)?;
         netlink::receive(&socket, |message| {
@@ -41,7 +64,7 @@ pub fn drop_outgoing_rst() -> anyhow::Result<()> {
             Ok((message.sequence == last).then_some(()))
         })
     };
-    put_in_force().map_err(explain).context("cannot filter outgoing RSTs")
+    put_in_force().map_err(explain)
 }
 
 /// How many segments the rule of [`drop_outgoing_rst`] has dropped in the calling thread's namespace.
@@ -68,8 +91,12 @@ struct Batch {
     last: u32,
 }
 
-/// `add table`, `add chain` at the output hook, `add rule`: TCP with RST set, count, drop.
-fn rule() -> Batch {
+/// `add table`, `add chain` at the filter's hook, `add rule`: TCP, RST set or not, what to do.
+fn rule(filter: Filter) -> Batch {
+    let (hook, rst_is_set) = match filter {
+        Filter::DropOutgoingRst => (libc::NF_INET_LOCAL_OUT, CmpOps::Neq),
+        Filter::RejectIncoming => (libc::NF_INET_LOCAL_IN, CmpOps::Eq),
+    };
     const FIRST: u32 = 1;
     let subsystem = header(libc::NFNL_SUBSYS_NFTABLES as u16);
     let mut chained = Chained::new(FIRST);
@@ -84,7 +111,7 @@ fn rule() -> Batch {
         .push_name(CHAIN)
         .push_type(c"filter")
         .nested_hook()
-        .push_num(libc::NF_INET_LOCAL_OUT as u32)
+        .push_num(hook as u32)
         .push_priority(libc::NF_IP_PRI_FILTER);
     {
         let mut rule = chained.request().set_create().op_newrule_do(&header(0));
@@ -92,8 +119,13 @@ fn rule() -> Batch {
         let protocol = load_protocol(expressions);
         let tcp = compare(protocol, CmpOps::Eq, libc::IPPROTO_TCP as u8);
         let rst = load_control_bit(tcp, Flags::RST.0 as u8);
-        let set = compare(rst, CmpOps::Neq, 0);
-        count_and_drop(set);
+        let matched = compare(rst, rst_is_set, 0);
+        match filter {
+            Filter::DropOutgoingRst => count_and_drop(matched),
+            Filter::RejectIncoming => {
+                drop(matched.nested_elem().nested_data_reject().push_type(RejectTypes::TcpRst as u32));
+            }
+        }
     }
     drop(chained.request().op_batch_end_do(&subsystem));
     // Begin, table, chain, rule, end: kernels before 6.10 acknowledge neither begin nor end.

@@ -12,7 +12,8 @@ pub fn derive(rst: &Rst) -> Option<&'static str> {
     match rst.kind {
         RstKind::Passive => passive(rst),
         RstKind::Active => active(rst),
-        RstKind::Peer => None,
+        // No part of TCP, which the reasons are about.
+        RstKind::Firewall | RstKind::Peer => None,
     }
 }
 

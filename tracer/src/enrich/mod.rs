@@ -92,6 +92,7 @@ impl Enricher {
                 kind: match record.direction {
                     record::RST_RECEIVED => RstKind::Peer,
                     record::RST_SENT_ACTIVE => RstKind::Active,
+                    record::RST_SENT_FIREWALL => RstKind::Firewall,
                     _ => RstKind::Passive,
                 },
                 reason: (record.reason != record::NO_REASON).then(|| {

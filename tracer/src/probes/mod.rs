@@ -16,6 +16,8 @@ pub enum Probe {
     RstSentPassive,
     /// A RST is sent to abort a connection.
     RstSentActive,
+    /// A RST is sent by a packet filter.
+    RstFirewall,
     /// A RST resets a socket.
     RstReceived,
     /// The established hash is searched.
@@ -28,10 +30,11 @@ pub enum Probe {
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
+        Self::RstFirewall,
         Self::RstReceived,
         Self::LookupEhash,
         Self::LookupListener,
@@ -40,7 +43,7 @@ impl Probe {
 
     /// What `tracer trace` shows unless told otherwise: nothing that runs once per packet.
     pub fn of_trace() -> BTreeSet<Self> {
-        [Self::State, Self::RstSentPassive, Self::RstSentActive, Self::RstReceived].into()
+        [Self::State, Self::RstSentPassive, Self::RstSentActive, Self::RstFirewall, Self::RstReceived].into()
     }
 
     /// Its key in JSON.
@@ -49,11 +52,17 @@ impl Probe {
             Self::State => "state",
             Self::RstSentPassive => "rst_sent_passive",
             Self::RstSentActive => "rst_sent_active",
+            Self::RstFirewall => "rst_firewall",
             Self::RstReceived => "rst_received",
             Self::LookupEhash => "lookup_ehash",
             Self::LookupListener => "lookup_listener",
             Self::RawSend => "raw_send",
         }
+    }
+
+    /// Without it `trace` is not what it says; a firewall's RSTs need a kprobe and a module.
+    pub fn is_essential(self) -> bool {
+        matches!(self, Self::State | Self::RstSentPassive | Self::RstSentActive | Self::RstReceived)
     }
 
     /// What `doctor` calls it.
@@ -62,6 +71,7 @@ impl Probe {
             Self::State => "state change",
             Self::RstSentPassive => "RST sent, passive",
             Self::RstSentActive => "RST sent, active",
+            Self::RstFirewall => "RST by a firewall",
             Self::RstReceived => "RST received",
             Self::LookupEhash => "ehash lookup",
             Self::LookupListener => "listener lookup",
@@ -201,6 +211,8 @@ pub enum Blind {
     Lookup,
     /// The IPv6 twin of the function.
     Ipv6,
+    /// What a module does that is not loaded.
+    Unloaded,
     /// Whether the kernel sends the RST after all.
     Unsent,
     /// Packet sockets that go around the queueing discipline.
@@ -211,12 +223,13 @@ pub enum Blind {
 
 impl Blind {
     /// All of them, in the README's order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Cookie,
         Self::Reason,
         Self::Segment,
         Self::Lookup,
         Self::Ipv6,
+        Self::Unloaded,
         Self::Unsent,
         Self::Bypass,
         Self::CheapContext,
@@ -228,7 +241,7 @@ impl Blind {
             Self::Cookie => Some("cookie"),
             Self::Reason => Some("reason"),
             Self::Segment => Some("trigger"),
-            Self::Lookup | Self::Ipv6 | Self::Unsent | Self::Bypass | Self::CheapContext => None,
+            Self::Lookup | Self::Ipv6 | Self::Unloaded | Self::Unsent | Self::Bypass | Self::CheapContext => None,
         }
     }
 
@@ -240,6 +253,7 @@ impl Blind {
             Self::Segment => "the RST's own flags, numbers and TTL are not seen",
             Self::Lookup => "the kernel's own lookups are not seen; the demo asks for one again through sock_diag",
             Self::Ipv6 => "no IPv6: this kernel has no such function for it",
+            Self::Unloaded => "nothing of a module that was not loaded when the trace began",
             Self::Unsent => {
                 "a RST is reported although its MD5 or AO check, or a shortage of memory, keeps it from being sent"
             }

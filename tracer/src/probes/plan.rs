@@ -10,6 +10,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::State => state(btf),
         Probe::RstSentPassive => rst_sent_passive(btf),
         Probe::RstSentActive => rst_sent_active(btf),
+        Probe::RstFirewall => rst_firewall(btf),
         Probe::RstReceived => rst_received(btf),
         Probe::LookupEhash => lookup(btf, &EHASH),
         Probe::LookupListener => lookup(btf, &LISTENER),
@@ -146,6 +147,28 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
             blind: vec![Blind::Segment],
         },
     ]
+}
+
+fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
+    const FUNCTIONS: [(&str, &str); 2] = [("nf_send_reset", "nf_reject_ipv4"), ("nf_send_reset6", "nf_reject_ipv6")];
+    let attachment = |(function, module): (&'static str, &'static str)| {
+        let parameters = btf.function_of(function, module)?;
+        let skb = parameters.iter().position(|parameter| parameter.type_name == "sk_buff");
+        let program = match skb {
+            Some(1) => "firewall_kprobe_skb1",
+            Some(2) => "firewall_kprobe_skb2",
+            _ => return None,
+        };
+        Some(Attachment { program, hook: Hook::Kprobe(function) })
+    };
+    let attachments: Vec<_> = FUNCTIONS.into_iter().filter_map(attachment).collect();
+    let blind = if attachments.len() < FUNCTIONS.len() { vec![Blind::Unloaded] } else { vec![] };
+    let attachments = if attachments.is_empty() {
+        Err("modules nf_reject_ipv4 and nf_reject_ipv6 are not loaded; load them before the trace".to_owned())
+    } else {
+        Ok(attachments)
+    };
+    vec![Candidate { mechanism: Mechanism::Kprobe, attachments, blind }]
 }
 
 /// One of the two tables: its functions and their programs, each without and with `hashinfo`.

@@ -218,6 +218,11 @@ fn rst_details(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
         details.push(format!("reason {reason} (derived)"));
     }
     match (rst.kind, &rst.trigger) {
+        (RstKind::Firewall, Some(segment)) => {
+            let numbers = numbers(segment);
+            details.push(format!("a packet filter refused {} {numbers}, ttl {}", segment.flags, segment.ttl));
+        }
+        (RstKind::Firewall, None) => details.push("a packet filter refused a segment".to_owned()),
         (RstKind::Passive, Some(segment)) => {
             details.push(format!("answers {} {}, ttl {}", segment.flags, numbers(segment), segment.ttl));
         }

@@ -6,6 +6,7 @@
 mod columns;
 mod demo;
 mod doctor;
+mod firewall;
 mod other_btf;
 mod report;
 mod trace;

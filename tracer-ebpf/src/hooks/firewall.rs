@@ -1,0 +1,44 @@
+//! RSTs that a packet filter makes ("reject with tcp reset"): no function or tracepoint of TCP is involved.
+//!
+//! The functions are in modules (nf_reject_ipv4, nf_reject_ipv6) on most kernels, so a kprobe, which goes by
+//! the symbol's name, is the way in.
+
+use aya_ebpf::{macros::kprobe, programs::ProbeContext};
+use tracer_ebpf::record::{NO_REASON, RST_SENT_FIREWALL};
+
+use super::reset::report;
+use crate::{
+    segment,
+    sock::{self, Identity, Object, Probed},
+};
+
+const RST: u16 = 4;
+
+/// `kprobe nf_send_reset(struct net *net, [struct sock *sk,] struct sk_buff *oldskb, int hook)` and
+/// `nf_send_reset6`, which has the same arguments
+macro_rules! firewall_kprobe {
+    ($name:ident, $skb:expr) => {
+        #[kprobe]
+        pub(crate) fn $name(ctx: ProbeContext) -> u32 {
+            let (Some(net), Some(skb)) = (ctx.arg(0), ctx.arg($skb)) else { return 0 };
+            // The segment may be on its way out, or through: TCP has not set its transport header.
+            let Some(packet) = segment::outgoing(Object::<Probed>::new(skb)) else { return 0 };
+            // A RST is not answered (net/ipv4/netfilter/nf_reject_ipv4.c).
+            if packet.segment.flags & RST == 0 {
+                let ends = Identity {
+                    family: packet.family,
+                    local: packet.destination,
+                    remote: packet.source,
+                    local_port: packet.destination_port,
+                    remote_port: packet.source_port,
+                };
+                let netns = sock::inode(Some(Object::<Probed>::new(net)));
+                let nobody = Object::<Probed>::new(core::ptr::null());
+                report(&ctx, RST_SENT_FIREWALL, netns, nobody, &ends, packet.segment, NO_REASON);
+            }
+            0
+        }
+    };
+}
+firewall_kprobe!(firewall_kprobe_skb1, 1);
+firewall_kprobe!(firewall_kprobe_skb2, 2);

@@ -1,0 +1,49 @@
+//! The RST of a packet filter: no part of TCP makes it, and its reporter needs a kprobe.
+
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::Value;
+use tracer::demo::{filter, host::Host};
+
+use crate::report::{Trace, of_kind, run};
+
+fn is_observed() -> bool {
+    let findings: Value = serde_json::from_slice(&run(&["doctor", "-j"]).stdout).unwrap();
+    let firewall = findings["probes"].as_array().unwrap().iter().find(|probe| probe["event"] == "rst_firewall");
+    let firewall = firewall.expect("the plan knows it");
+    if firewall["chosen"].is_null() {
+        println!("not tested here: {}", firewall["refused"]);
+    }
+    firewall["chosen"].is_string()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_rejected_connect_is_reported_as_the_filters_doing() {
+    if !is_observed() {
+        return;
+    }
+    for loopback in ["127.0.0.1", "::1"] {
+        let mut trace = Trace::start(&[]);
+        let host = Host::new("rejecter").unwrap();
+        let listener = host
+            .run(move || {
+                filter::reject_incoming()?;
+                // There is a listener; the filter keeps the segment from it.
+                let listener = TcpListener::bind((loopback, 0))?.local_addr()?;
+                assert!(TcpStream::connect(listener).is_err());
+                Ok(listener)
+            })
+            .unwrap();
+        let of_host = |event: &Value| event["event"] == "rst" && event["netns"] == host.netns();
+        trace.wait("the client's end", |event| of_host(event) && event["direction"] == "received");
+        let objects = trace.stop();
+        let rsts = of_kind(&objects, "rst");
+        let sent: Vec<_> = rsts.into_iter().filter(|rst| of_host(rst) && rst["direction"] == "sent").collect();
+        assert_eq!(sent.len(), 1, "{loopback}: {sent:#?}");
+        assert_eq!(sent[0]["kind"], "firewall");
+        assert_eq!(sent[0]["local"], listener.to_string());
+        assert!(sent[0]["trigger"]["flags"].as_str().unwrap().starts_with("SYN"), "{:#}", sent[0]);
+        assert_eq!(sent[0]["socket"], false);
+    }
+}
