@@ -1,6 +1,8 @@
 //! The probe plan: for each event a ranked list of ways to attach, with programs picked by the
 //! prototypes in this kernel's BTF. Whether they work is for the kernel to say, see [`crate::loader`].
 
+use std::path::Path;
+
 use super::{Attachment, Blind, Candidate, Hook, Mechanism, Probe};
 use crate::btf::{KernelBtf, Parameter};
 
@@ -164,7 +166,12 @@ fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
     let attachments: Vec<_> = FUNCTIONS.into_iter().filter_map(attachment).collect();
     let blind = if attachments.len() < FUNCTIONS.len() { vec![Blind::Unloaded] } else { vec![] };
     let attachments = if attachments.is_empty() {
-        Err("modules nf_reject_ipv4 and nf_reject_ipv6 are not loaded; load them before the trace".to_owned())
+        let is_loaded = FUNCTIONS.iter().any(|(_, module)| Path::new("/sys/module").join(module).exists());
+        Err(if is_loaded {
+            "nf_reject_ipv4 and nf_reject_ipv6 have no BTF here (modules do from 5.11 on): arguments unknown".to_owned()
+        } else {
+            "modules nf_reject_ipv4 and nf_reject_ipv6 are not loaded; load them before the trace".to_owned()
+        })
     } else {
         Ok(attachments)
     };
