@@ -22,7 +22,7 @@ pub(crate) fn address(archive: Archive) -> Result<String> {
 }
 
 /// Finds the archive among lines such as
-/// `'http://deb.debian.org/debian/dists/bookworm/InRelease' deb.debian.org_debian_... 0`.
+/// `'http://archive.example/debian/dists/bookworm/InRelease' archive.example_debian_... 0`.
 ///
 /// The two archives lie side by side, so that either tells of the other.
 fn of_listing(listing: &str, archive: Archive) -> Option<String> {
