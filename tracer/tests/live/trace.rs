@@ -1,13 +1,15 @@
 //! `tracer trace`, of connections that this test makes on loopback.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use etherparse::PacketBuilder;
+use memchr::memmem;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracer::demo::{host::Host, tun};
@@ -157,10 +159,10 @@ fn it_ends_by_itself_after_a_time_or_a_count() {
     run(&["trace", "-d", "0.3"]);
     assert!(started.elapsed() >= Duration::from_millis(300));
 
-    let mut child = tracer().args(["trace", "-j", "-c", "3"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut child = tracer().args(["trace", "-j", "-c", "3"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
-    std::io::BufRead::read_line(&mut reader, &mut first).unwrap();
+    reader.read_line(&mut first).unwrap();
     drop(connection());
     drop(connection());
     let mut rest = String::new();
@@ -180,12 +182,12 @@ fn a_recording_replays_to_the_same_bytes() {
     let file = directory.path().join("recording");
     let mut child = tracer()
         .args(["trace", "-j", "-e", "state,rst,lookup,raw", "-w", file.to_str().unwrap()])
-        .stdout(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut live = String::new();
-    std::io::BufRead::read_line(&mut reader, &mut live).unwrap();
+    reader.read_line(&mut live).unwrap();
     drop(connection());
     run(&["demo", "raw-handshake"]);
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
@@ -239,25 +241,27 @@ fn it_stays_small() {
 #[ignore = "needs root"]
 fn a_hostile_process_name_cannot_touch_the_terminal() {
     let name = "\x1b[31m\n\r\x07x";
-    let output = {
-        let mut child = tracer().args(["trace", "-c", "2"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut reader = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut text = String::new();
-        while !text.contains("TIME") {
-            assert_ne!(std::io::BufRead::read_line(&mut reader, &mut text).unwrap(), 0, "it ended early: {text}");
-        }
-        let thread = std::thread::spawn(move || {
-            nix::sys::prctl::set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            assert!(listener.as_raw_fd() > 0);
-        });
-        thread.join().unwrap();
-        reader.read_to_string(&mut text).unwrap();
-        assert!(child.wait().unwrap().success());
-        text
+    let mut child = tracer().args(["trace", "-d", "10"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).split(b'\n').map(Result::unwrap);
+    let mut shown = Vec::new();
+    let mut read_until = |wanted: &[u8]| {
+        let line =
+            lines.by_ref().inspect(|line| shown.push(line.clone())).find(|line| memmem::find(line, wanted).is_some());
+        assert!(line.is_some(), "it ended without {}", String::from_utf8_lossy(wanted));
     };
-    assert!(output.contains("\\u{1b}[3"), "shown escaped: {output}");
-    assert!(!output.contains(['\x1b', '\r', '\x07']), "{output:?}");
+    read_until(b"TIME");
+    let thread = std::thread::spawn(move || {
+        nix::sys::prctl::set_name(&std::ffi::CString::new(name).unwrap()).unwrap();
+        TcpListener::bind("127.0.0.1:0").unwrap()
+    });
+    thread.join().unwrap();
+    // Shown, and escaped.
+    read_until(b"\\u{1b}[3");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for line in shown {
+        assert!(!line.iter().any(u8::is_ascii_control), "{}", String::from_utf8_lossy(&line));
+    }
 }
 
 #[test]
