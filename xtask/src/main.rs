@@ -42,7 +42,7 @@ enum Command {
     Build(build::Args),
     /// Build the tracer and run it as root (the demo, if nothing else is asked for)
     Run(run::Args),
-    /// Run the tests, those that need root included
+    /// Run all tests as root, or the live ones on other kernels
     Test(test::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
