@@ -33,7 +33,7 @@ pub struct Settings {
     pub probes: BTreeSet<Probe>,
     /// The mechanisms that may be used.
     pub column: Column,
-    /// Report only network namespaces that were given to [`Probes::watch`].
+    /// Report only network namespaces that were given to [`Watch::add`].
     pub netns_only: bool,
     /// Size of the ring buffer in bytes: a power of two, at least a page.
     pub ring_bytes: u32,

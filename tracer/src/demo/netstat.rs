@@ -4,7 +4,7 @@ use procfs::process::{FDTarget, Process};
 
 use crate::{event::Family, sock_diag::TcpSocket};
 
-/// The column heads of [`line`].
+/// The column heads of [`line()`].
 pub const HEAD: &str =
     "Proto Recv-Q Send-Q Local Address           Foreign Address         State       PID/Program name";
 
