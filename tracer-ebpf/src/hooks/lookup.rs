@@ -107,7 +107,9 @@ lookup_kprobe!(listener6_kprobe_hashinfo, LISTENER_HASHINFO, TABLE_LISTENER, AF_
 #[kretprobe]
 pub(crate) fn lookup_kretprobe(ctx: RetProbeContext) -> u32 {
     let key = flow_of_control();
-    // SAFETY: no other flow of control has this key, so nobody changes the entry meanwhile.
+    // SAFETY: what shares this key (a softirq on top of the task) runs to its end on this CPU before or after
+    // these lines, so nobody changes the entry meanwhile. It takes the entry away, though: the lookup that it
+    // interrupted finds none here and is not reported.
     if let Some(question) = unsafe { UNDER_WAY.get(key) } {
         let question = *question;
         let _ = UNDER_WAY.remove(key);

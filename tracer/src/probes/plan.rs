@@ -22,7 +22,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
 
 /// Whether `tcp:tcp_send_reset` names a reason. Where it does it also fires for every passive RST;
 /// before, only for those with a full socket.
-pub fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
+fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
     btf.tracepoint(SEND_RESET).is_some_and(|parameters| reason_position(&parameters).is_some())
 }
 
