@@ -1,6 +1,6 @@
 //! Debian's package manager, where there is one.
 
-use std::{collections::HashMap, process::Command};
+use std::{collections::HashMap, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -63,6 +63,18 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     // Lists that are out of date name files that are gone.
     update()?;
     try_install(packages).with_context(|| format!("apt cannot install {}", packages.join(", ")))
+}
+
+/// Fetches a package, and all that it needs and the system does not have, without installing anything.
+pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
+    let archives = format!("Dir::Cache::archives={}", directory.display());
+    let mut command = Command::new("apt-get");
+    command
+        .env("LC_ALL", "C")
+        .args(["--quiet", "install", "--yes", "--no-install-recommends", "--download-only"])
+        // Neither the system's cache nor its locks are touched.
+        .args(["-o", &archives, "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", package]);
+    process::capture(&mut command).map(drop)
 }
 
 fn try_install(packages: &[&str]) -> Result<()> {

@@ -2,15 +2,14 @@
 //! the machine's own package lists: apt gets a configuration of its own for the purpose.
 
 use std::{
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use nix::fcntl::{Flock, FlockArg};
 
-use super::{catalogue::Series, kernel::Kernel, mirror};
+use super::{catalogue::Series, kernel::Kernel, mirror, store};
 use crate::{process, workspace::Workspace};
 
 /// The build for virtual machines: it boots fast and has all modules that the tests need.
@@ -24,18 +23,7 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The kernel of a series, fetched if it is not in the cache or is to be fetched anew.
 pub(crate) fn kernel(workspace: &Workspace, series: &Series, refresh: bool) -> Result<Kernel> {
-    let directory = cache(workspace);
-    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let _lock = lock(&directory.join(format!("{}.lock", series.name)))?;
-    let home = directory.join(series.name);
-    if refresh || !home.exists() {
-        // Beside its final place: it gets there whole or not at all.
-        let partial = directory.join(format!("{}.partial", series.name));
-        remove(&partial)?;
-        download(series, &partial)?;
-        remove(&home)?;
-        fs::rename(&partial, &home).with_context(|| format!("cannot move {} into place", partial.display()))?;
-    }
+    let home = store::provide(&cache(workspace), series.name, refresh, |directory| download(series, directory))?;
     Kernel::in_tree(series.name, &home)
 }
 
@@ -46,20 +34,6 @@ pub(crate) fn cached(workspace: &Workspace, series: &Series) -> Option<Kernel> {
 
 fn cache(workspace: &Workspace) -> PathBuf {
     workspace.cache.join("kernels")
-}
-
-/// Keeps two runs of this program from fetching the same kernel.
-fn lock(path: &Path) -> Result<Flock<File>> {
-    let failed = || format!("cannot lock {}", path.display());
-    let file = File::create(path).with_context(failed)?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).with_context(failed)
-}
-
-fn remove(directory: &Path) -> Result<()> {
-    if directory.exists() {
-        fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
-    }
-    Ok(())
 }
 
 fn download(series: &Series, directory: &Path) -> Result<()> {
@@ -77,7 +51,7 @@ fn download(series: &Series, directory: &Path) -> Result<()> {
             process::capture(Command::new("dpkg").arg("-x").arg(package.path()).arg(directory))?;
         }
     }
-    remove(&apt.directory)
+    store::remove(&apt.directory)
 }
 
 /// An apt that knows one suite only.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use super::{External, Kernel, Options, Payload, fetch_all, qemu};
+use super::{Emulator, External, Kernel, Options, Payload, fetch_all, qemu};
 use crate::{test::Counts, workspace::Workspace};
 
 /// More would only wait for each other: a machine has two processors.
@@ -24,14 +24,15 @@ pub(crate) fn test(
 ) -> Result<Counts> {
     let mut kernels = fetch_all(workspace, names, false)?;
     kernels.extend(external.kernel()?);
-    qemu::provide()?;
+    let emulator = Emulator::provide(workspace)?;
     let payload = Payload::of_tests(workspace)?;
 
+    let commands = payload.test_commands(args);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut counts = Counts::default();
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
-            counts += test_one(kernel, &payload, options, args);
+            counts += test_one(&emulator, kernel, &payload, options, &commands);
         }
         counts
     };
@@ -46,12 +47,18 @@ pub(crate) fn test(
 }
 
 /// Tests on one kernel. A machine that fails as a whole counts as one test that failed.
-fn test_one(kernel: &Kernel, payload: &Payload, options: &Options, args: &[String]) -> Counts {
+fn test_one(
+    emulator: &Emulator,
+    kernel: &Kernel,
+    payload: &Payload,
+    options: &Options,
+    commands: &[Vec<String>],
+) -> Counts {
     let start = Instant::now();
     let name = &kernel.name;
     let mut counts = Counts::default();
-    let result = payload.pack(kernel, payload.test_commands(args)).and_then(|initramfs| {
-        qemu::boot(kernel, &initramfs, options, &mut |line| {
+    let result = payload.pack(kernel, commands.to_vec()).and_then(|initramfs| {
+        qemu::boot(emulator, kernel, &initramfs, options, &mut |line| {
             println!("{name:<5}| {line}");
             counts += Counts::of_line(line).unwrap_or_default();
         })

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod console;
+mod emulator;
 mod fetch;
 mod fleet;
 pub(crate) mod guest;
@@ -14,6 +15,7 @@ mod modules;
 mod payload;
 mod protocol;
 mod qemu;
+mod store;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -21,7 +23,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 
 pub(crate) use self::{catalogue::ALL, fleet::test, qemu::Options};
-use self::{kernel::Kernel, payload::Payload};
+use self::{emulator::Emulator, kernel::Kernel, payload::Payload};
 use crate::workspace::Workspace;
 
 #[derive(clap::Args)]
@@ -125,12 +127,12 @@ fn run(workspace: &Workspace, args: RunArgs) -> Result<ExitCode> {
     let [kernel] = &kernels[..] else {
         bail!("`run` takes one kernel");
     };
-    qemu::provide()?;
+    let emulator = Emulator::provide(workspace)?;
     let command = match args.command.is_empty() {
         true => vec!["tracer".to_owned(), "demo".to_owned()],
         false => args.command,
     };
     let initramfs = Payload::of_tracer(workspace)?.pack(kernel, vec![command])?;
-    let status = qemu::boot(kernel, &initramfs, &args.options, &mut |line| println!("{line}"))?;
+    let status = qemu::boot(&emulator, kernel, &initramfs, &args.options, &mut |line| println!("{line}"))?;
     Ok(ExitCode::from(status))
 }

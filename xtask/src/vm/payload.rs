@@ -10,6 +10,7 @@ use super::{
     kernel::Kernel,
     modules,
     protocol::{self, Plan},
+    qemu,
 };
 use crate::{
     build::host_cargo,
@@ -63,9 +64,9 @@ impl Payload {
 
     /// The commands that run the tests.
     pub(crate) fn test_commands(&self, args: &[String]) -> Vec<Vec<String>> {
+        let threads = format!("--test-threads={}", qemu::PROCESSORS);
         let command = |test: &Executable| {
-            // One at a time: the emulated machine is slow, and some tests watch the clock.
-            let fixed = [&test.name, "--include-ignored", "--test-threads=1"].map(String::from);
+            let fixed = [&test.name, "--include-ignored", &threads].map(String::from);
             fixed.into_iter().chain(args.iter().cloned()).collect()
         };
         self.tests.iter().map(command).collect()
@@ -114,6 +115,6 @@ fn static_cargo(workspace: &Workspace, subcommand: &str, object: &std::path::Pat
         // Small, because it goes into memory twice; a little optimized, because it is emulated.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")
-        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        .env("CARGO_PROFILE_DEV_OPT_LEVEL", "2");
     command
 }

@@ -14,10 +14,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sys::{prctl, signal::Signal};
 
-use super::{console::Console, kernel::Kernel, protocol};
-use crate::apt;
+use super::{console::Console, emulator::Emulator, kernel::Kernel, protocol};
 
-const QEMU: &str = "qemu-system-x86_64";
+/// Of a machine.
+pub(crate) const PROCESSORS: usize = 2;
 
 /// What can be said about machines.
 #[derive(clap::Args, Clone)]
@@ -60,22 +60,16 @@ impl Accelerator {
     }
 }
 
-/// Installs QEMU if it is not there.
-pub(crate) fn provide() -> Result<()> {
-    if which::which(QEMU).is_ok() {
-        return Ok(());
-    }
-    if !apt::is_here() {
-        bail!("{QEMU} is not on PATH: install it with your package manager");
-    }
-    apt::install(&["qemu-system-x86"])
-}
-
 /// Boots a kernel and hands on what the guest says. The result is the guest's verdict.
-pub(crate) fn boot(kernel: &Kernel, initramfs: &File, options: &Options, on_line: &mut dyn FnMut(&str)) -> Result<u8> {
+pub(crate) fn boot(
+    emulator: &Emulator,
+    kernel: &Kernel,
+    initramfs: &File,
+    options: &Options,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<u8> {
     let deadline = Instant::now() + Duration::from_secs(options.timeout);
-    let mut machine =
-        Machine(command(kernel, initramfs, options).spawn().with_context(|| format!("cannot start {QEMU}"))?);
+    let mut machine = Machine(command(emulator, kernel, initramfs, options).spawn().context("cannot start QEMU")?);
     let stdout = machine.0.stdout.take().context("QEMU has no output")?;
     let output = chunks(stdout);
     let mut console = Console::default();
@@ -101,13 +95,13 @@ pub(crate) fn boot(kernel: &Kernel, initramfs: &File, options: &Options, on_line
     }
 }
 
-fn command(kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
+fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
     let accelerator = options.accel.unwrap_or_else(Accelerator::detect);
     let quiet = if options.kernel_log { "" } else { " quiet" };
-    let mut command = Command::new(QEMU);
+    let mut command = emulator.command();
     command
         .args(accelerator.options())
-        .args(["-smp", "2", "-m", "512M", "-nodefaults", "-no-reboot"])
+        .args(["-smp", &PROCESSORS.to_string(), "-m", "1G", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio"])
         .arg("-device")
         .arg(format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::EXIT_PORT))

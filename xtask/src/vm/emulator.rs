@@ -1,0 +1,82 @@
+//! QEMU: the system's, or Debian's package unpacked into the cache.
+//!
+//! It is not installed: that needs root, and apt refuses where another package of QEMU's is there in a
+//! version that its own archives do not have.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::store;
+use crate::{apt, process, workspace::Workspace};
+
+const QEMU: &str = "qemu-system-x86_64";
+const PACKAGE: &str = "qemu-system-x86";
+
+/// A QEMU that can be run.
+pub(crate) struct Emulator {
+    program: PathBuf,
+    /// Where its libraries are, if they are not the system's.
+    libraries: Option<OsString>,
+}
+
+impl Emulator {
+    /// The one on PATH, or else the one in the cache, fetched if need be.
+    pub(crate) fn provide(workspace: &Workspace) -> Result<Self> {
+        if let Ok(program) = which::which(QEMU) {
+            return Ok(Self { program, libraries: None });
+        }
+        if !apt::is_here() {
+            bail!("{QEMU} is not on PATH: install it with your package manager");
+        }
+        let root = store::provide(&workspace.cache.join("tools"), PACKAGE, false, fetch)?;
+        let emulator = Self::in_tree(&root);
+        let version = process::capture(emulator.command().arg("--version"));
+        version.with_context(|| {
+            format!(
+                "{QEMU} in {} does not run: remove that directory, or install the package {PACKAGE}",
+                root.display()
+            )
+        })?;
+        Ok(emulator)
+    }
+
+    /// It finds its firmware and modules by itself, relative to its own place.
+    fn in_tree(root: &Path) -> Self {
+        let architecture = format!("{}-linux-gnu", std::env::consts::ARCH);
+        let libraries = ["usr/lib", "lib"].map(|directory| root.join(directory).join(&architecture).into_os_string());
+        Self { program: root.join("usr/bin").join(QEMU), libraries: Some(libraries.join(":".as_ref())) }
+    }
+
+    /// To be given arguments.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(libraries) = &self.libraries {
+            command.env("LD_LIBRARY_PATH", libraries);
+        }
+        command
+    }
+}
+
+/// Unpacks the package, and those that it needs and the system does not have.
+fn fetch(directory: &Path) -> Result<()> {
+    let archives = directory.join("archives");
+    fs::create_dir_all(archives.join("partial")).with_context(|| format!("cannot create {}", archives.display()))?;
+    eprintln!("fetching QEMU from the package {PACKAGE}");
+    if apt::download(PACKAGE, &archives).is_err() {
+        // Lists that are out of date name files that are gone.
+        apt::update()?;
+        apt::download(PACKAGE, &archives)?;
+    }
+    for package in fs::read_dir(&archives)?.flatten() {
+        if package.path().extension().is_some_and(|it| it == "deb") {
+            process::capture(Command::new("dpkg").arg("-x").arg(package.path()).arg(directory))?;
+        }
+    }
+    store::remove(&archives)
+}
