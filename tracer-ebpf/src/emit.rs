@@ -3,94 +3,124 @@
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_stack, bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_get_stack, bpf_ktime_get_ns, generated::bpf_get_current_comm},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_ebpf::record::{Delivery, Header, KINDS};
+use tracer_ebpf::record::{CONTEXT_INTERRUPT, Delivery, Header, KINDS, Owner};
 
-use crate::sock::{Access, Address, Identity, Object, cookie};
+use crate::{
+    memory,
+    sock::{Access, Identity, Object, cookie},
+    words,
+};
 
 /// The records; the loader sets the size.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
-/// Deliveries by record kind.
+/// Deliveries by record kind: [`KINDS`] slots for what runs in an interrupt, behind those for the rest.
 #[map]
-static DELIVERIES: PerCpuArray<Delivery> = PerCpuArray::with_max_entries(KINDS as u32, 0);
+static DELIVERIES: PerCpuArray<Delivery> = PerCpuArray::with_max_entries(2 * KINDS as u32, 0);
 
 /// Bytes in the ring buffer from which on the reader is woken. Below, it comes by itself, by a timer:
 /// a wake-up per record costs more than all else together.
 #[unsafe(no_mangle)]
 static WAKE_AT: Global<u32> = Global::new(1 << 18);
 
-/// Puts a record of type `T` into the ring buffer, filled by `fill`, or counts it as lost.
+/// Puts a record of type `T` into the ring buffer, filled by `fill`, or counts it as lost. `context`: one of
+/// the `CONTEXT_` constants.
 #[inline(always)]
-pub(crate) fn submit<T: 'static>(kind: u16, fill: impl FnOnce(*mut T)) {
-    let delivery = DELIVERIES.get_ptr_mut(u32::from(kind));
+pub(crate) fn submit<T: 'static>(kind: u16, context: u8, fill: impl FnOnce(*mut T)) -> bool {
+    // What interrupts a program must not count where that does.
+    let slot = u32::from(kind) + if context == CONTEXT_INTERRUPT { KINDS as u32 } else { 0 };
+    let delivery = DELIVERIES.get_ptr_mut(slot);
     let Some(mut entry) = EVENTS.reserve::<T>(0) else {
         if let Some(delivery) = delivery {
-            // SAFETY: the slot is this CPU's own.
+            // SAFETY: the slot is this CPU's and this kind of context's own.
             unsafe { (*delivery).lost += 1 };
         }
-        return;
+        return false;
     };
     fill(entry.as_mut_ptr());
     let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= u64::from(WAKE_AT.load());
     entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
     if let Some(delivery) = delivery {
-        // SAFETY: the slot is this CPU's own.
+        // SAFETY: the slot is this CPU's and this kind of context's own.
         unsafe { (*delivery).submitted += 1 };
     }
+    true
 }
 
-/// A header for a record of `T`, all but its socket and addresses.
+/// The time of an event: `CLOCK_MONOTONIC` in nanoseconds.
 #[inline(always)]
-pub(crate) fn header<T>(kind: u16, netns: u32, context: u8) -> Header {
+pub(crate) fn now() -> u64 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// Writes the header of a record of `T`: the current task, and neither socket, owner nor ends.
+///
+/// # Safety
+/// `header` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn write_header<T>(header: *mut Header, kind: u16, mono_ns: u64, netns: u32, context: u8) {
     let id = bpf_get_current_pid_tgid();
-    Header {
-        // SAFETY: a helper without preconditions.
-        mono_ns: unsafe { bpf_ktime_get_ns() },
-        cookie: 0,
-        sock: 0,
-        kind,
-        size: size_of::<T>() as u16,
-        netns,
-        pid: (id >> 32) as u32,
-        tid: id as u32,
-        comm: bpf_get_current_comm().unwrap_or_default(),
-        local_addr: [0; 16],
-        remote_addr: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        family: 0,
-        context,
-        reserved: 0,
+    // Member by member: a whole header on the way would take a quarter of the stack.
+    // SAFETY: the caller's.
+    unsafe {
+        let header = words::clear(header);
+        header.mono_ns = mono_ns;
+        header.kind = kind;
+        header.size = size_of::<T>() as u16;
+        header.netns = netns;
+        header.pid = (id >> 32) as u32;
+        header.tid = id as u32;
+        // Where it fails it leaves zeros.
+        bpf_get_current_comm((&raw mut header.comm).cast(), size_of::<[u8; 16]>() as u32);
+        header.owner.uid = memory::NOBODY.uid;
+        header.context = context;
     }
 }
 
-/// Says whose socket it is.
-#[inline(always)]
-pub(crate) fn set_socket<A: Access>(header: &mut Header, sk: Object<A>) {
-    header.sock = sk.address();
-    header.cookie = cookie(sk);
+/// What the header of a record says of the event, besides the socket.
+pub(crate) struct About<'a> {
+    pub(crate) now: u64,
+    pub(crate) netns: u32,
+    pub(crate) context: u8,
+    pub(crate) ends: &'a Identity,
+    pub(crate) owner: &'a Owner,
+    /// One of the `OPEN_` constants.
+    pub(crate) opened: u8,
 }
 
-/// Says which two ends it is about.
+/// Writes the header of a record of `T` about `sk`, which may be null.
+///
+/// # Safety
+/// `header` must be writable.
 #[inline(always)]
-pub(crate) fn set_ends(header: &mut Header, ends: &Identity) {
-    header.family = ends.family;
-    header.local_addr = bytes(ends.local);
-    header.remote_addr = bytes(ends.remote);
-    header.local_port = ends.local_port;
-    header.remote_port = ends.remote_port;
+pub(crate) unsafe fn write_about<T, A: Access>(header: *mut Header, kind: u16, about: &About<'_>, sk: Object<A>) {
+    // SAFETY: the caller's; after the first line it is initialized.
+    unsafe {
+        write_header::<T>(header, kind, about.now, about.netns, about.context);
+        let header = &mut *header;
+        if !sk.is_null() {
+            header.sock = sk.address();
+            header.cookie = cookie(sk);
+        }
+        words::copy(&raw mut header.owner, about.owner);
+        header.opened = about.opened;
+        header.family = about.ends.family;
+        // Both are at a multiple of 8 bytes (asserted below).
+        words::copy((&raw mut header.local_addr).cast(), &about.ends.local);
+        words::copy((&raw mut header.remote_addr).cast(), &about.ends.remote);
+        header.local_port = about.ends.local_port;
+        header.remote_port = about.ends.remote_port;
+    }
 }
 
-#[inline(always)]
-fn bytes(address: Address) -> [u8; 16] {
-    // SAFETY: both are 16 bytes without padding, and any bytes are an address.
-    unsafe { core::mem::transmute(address) }
-}
+const _: () = assert!(core::mem::offset_of!(Header, local_addr) % 8 == 0);
+const _: () = assert!(core::mem::offset_of!(Header, remote_addr) % 8 == 0);
 
 /// Writes the kernel stack to `frames` and returns how many of them are valid.
 ///

@@ -1,10 +1,48 @@
 //! What the user asked for: read-only globals, so that a branch that is not wanted vanishes at load.
+//!
+//! Filters of different kinds must all match; of several values of one kind, one must.
 
-use aya_ebpf::{Global, macros::map, maps::HashMap};
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, HashMap, LpmTrie, lpm_trie::Key},
+};
+use tracer_ebpf::{
+    criteria::{
+        BY_ADDRESS, BY_CGROUP, BY_COMM, BY_IPV4, BY_IPV6, BY_LOCAL_PORT, BY_PID, BY_PORT, BY_REMOTE_PORT, BY_UID,
+        PORT_SETS, PortSet, SET_EITHER, SET_LOCAL, SET_REMOTE,
+    },
+    record::{AF_INET, Owner},
+};
+
+use crate::{
+    offset,
+    sock::{Address, Identity, Object, Probed, bytes, is_v4_mapped, v4_mapped},
+};
 
 /// 1: only the namespaces in [`NETNS`] are reported.
 #[unsafe(no_mangle)]
 pub(crate) static NETNS_ONLY: Global<u8> = Global::new(0);
+
+/// Bits `1 << KIND`: the kinds of records that are reported.
+#[unsafe(no_mangle)]
+static REPORTED: Global<u32> = Global::new(0);
+
+/// Some of the bits [`BY_IPV4`] ... [`BY_ADDRESS`].
+#[unsafe(no_mangle)]
+static FILTER_ENDS: Global<u8> = Global::new(0);
+
+/// Some of the bits [`BY_PID`] ... [`BY_CGROUP`].
+#[unsafe(no_mangle)]
+static FILTER_OWNER: Global<u8> = Global::new(0);
+
+/// Bits `1 << OPEN_...`: only connections that opened in one of these ways are reported, 0 for all.
+#[unsafe(no_mangle)]
+static FILTER_OPENS: Global<u8> = Global::new(0);
+
+/// 1: children of the processes in [`PIDS`] get into it too.
+#[unsafe(no_mangle)]
+pub(crate) static FOLLOW_CHILDREN: Global<u8> = Global::new(0);
 
 /// 1: `bpf_get_socket_cookie` takes a socket in tracing programs (BTF has `bpf_get_socket_ptr_cookie`).
 #[unsafe(no_mangle)]
@@ -19,9 +57,124 @@ pub(crate) static RESET_TP_PASSIVE: Global<u8> = Global::new(0);
 #[map]
 static NETNS: HashMap<u32, u8> = HashMap::with_max_entries(64, 0);
 
+/// Ports of either end, of the local one, of the remote one.
+#[map]
+static PORTS: Array<PortSet> = Array::with_max_entries(PORT_SETS, 0);
+
+/// Networks of either end; IPv4 ones as v4-mapped.
+#[map]
+static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 1);
+
+/// Processes (thread groups).
+#[map]
+pub(crate) static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(8192, 0);
+
+/// Users.
+#[map]
+static UIDS: HashMap<u32, u8> = HashMap::with_max_entries(256, 0);
+
+/// Names of tasks.
+#[map]
+static COMMS: HashMap<[u8; 16], u8> = HashMap::with_max_entries(256, 0);
+
+/// Ids of control groups: they and all below them.
+#[map]
+static CGROUPS: HashMap<u64, u8> = HashMap::with_max_entries(256, 0);
+
+/// Control groups can be nested this deep for a filter to find the one above.
+const CGROUP_DEPTH: usize = 16;
+
+macro_rules! contains {
+    ($map:expr, $key:expr) => {
+        // SAFETY: the value is not read, so it does not matter that the entry may change.
+        unsafe { $map.get($key) }.is_some()
+    };
+}
+pub(crate) use contains;
+
+/// Records of this kind are reported.
+#[inline(always)]
+pub(crate) fn reports(kind: u16) -> bool {
+    REPORTED.load() >> kind & 1 != 0
+}
+
 /// The namespace is one to report.
 #[inline(always)]
-pub(crate) fn wants(netns: u32) -> bool {
-    // SAFETY: the value is not read, so it does not matter that the entry may change.
-    NETNS_ONLY.load() == 0 || unsafe { NETNS.get(netns) }.is_some()
+pub(crate) fn wants_netns(netns: u32) -> bool {
+    NETNS_ONLY.load() == 0 || contains!(NETNS, netns)
+}
+
+/// The two ends are some to report.
+#[inline(always)]
+pub(crate) fn wants_ends(ends: &Identity) -> bool {
+    let by = FILTER_ENDS.load();
+    if by == 0 {
+        return true;
+    }
+    let is_v4 = ends.family == AF_INET || is_v4_mapped(ends.remote) || is_v4_mapped(ends.local);
+    if by & (BY_IPV4 | BY_IPV6) != 0 && by & (if is_v4 { BY_IPV4 } else { BY_IPV6 }) == 0 {
+        return false;
+    }
+    if by & BY_PORT != 0 && !has_port(SET_EITHER, ends.local_port) && !has_port(SET_EITHER, ends.remote_port) {
+        return false;
+    }
+    if by & BY_LOCAL_PORT != 0 && !has_port(SET_LOCAL, ends.local_port) {
+        return false;
+    }
+    if by & BY_REMOTE_PORT != 0 && !has_port(SET_REMOTE, ends.remote_port) {
+        return false;
+    }
+    by & BY_ADDRESS == 0 || has_address(is_v4, ends.local) || has_address(is_v4, ends.remote)
+}
+
+#[inline(always)]
+fn has_port(set: u32, port: u16) -> bool {
+    PORTS.get(set).is_some_and(|set| set[usize::from(port >> 6)] >> (port & 63) & 1 != 0)
+}
+
+#[inline(always)]
+fn has_address(is_v4: bool, address: Address) -> bool {
+    // The end of an IPv6 socket that speaks IPv4 is v4-mapped, or has no address yet.
+    let address = if is_v4 && !is_v4_mapped(address) { v4_mapped(address) } else { address };
+    NETWORKS.get(Key::new(128, bytes(address))).is_some()
+}
+
+/// Only what belongs to certain processes is reported.
+#[inline(always)]
+pub(crate) fn is_by_owner() -> bool {
+    FILTER_OWNER.load() != 0
+}
+
+/// The connection, of which `opened` is known, is one to report.
+#[inline(always)]
+pub(crate) fn wants_opened(opened: u8) -> bool {
+    let by = FILTER_OPENS.load();
+    by == 0 || by >> opened & 1 != 0
+}
+
+/// The owner, which is `task` or one of its threads, is one to report. `is_one`: its process is known to be
+/// one by its id, which [`PIDS`] forgets when it ends, before its last sockets are closed.
+#[inline(always)]
+pub(crate) fn wants_owner(owner: &Owner, task: Object<Probed>, is_one: bool) -> bool {
+    let by = FILTER_OWNER.load();
+    (by & BY_PID == 0 || is_one || contains!(PIDS, owner.pid))
+        && (by & BY_UID == 0 || contains!(UIDS, owner.uid))
+        && (by & BY_COMM == 0 || contains!(COMMS, owner.comm))
+        && (by & BY_CGROUP == 0 || is_in_cgroup(task))
+}
+
+/// The task's control group, or one above it, is among [`CGROUPS`].
+#[inline(always)]
+fn is_in_cgroup(task: Object<Probed>) -> bool {
+    let mut group = task.follow(&offset::TASK_CGROUPS).and_then(|set| set.follow(&offset::CSS_SET_DEFAULT));
+    for _ in 0..CGROUP_DEPTH {
+        let Some(current) = group else { return false };
+        let id: u64 = current.follow(&offset::CGROUP_KN).and_then(|kn| kn.get(&offset::KN_ID)).unwrap_or(0);
+        if contains!(CGROUPS, id) {
+            return true;
+        }
+        // A group starts with its own subsystem state, so the parent's is the parent.
+        group = current.follow(&offset::CGROUP_PARENT);
+    }
+    false
 }

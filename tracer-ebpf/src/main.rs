@@ -4,13 +4,19 @@
 #![no_main]
 #![expect(clippy::needless_pass_by_value, reason = "the macros of aya-ebpf hand each program its context by value")]
 
+mod change;
 mod context;
 mod emit;
 mod filter;
 mod hooks;
+mod memory;
 mod offset;
+mod past;
+mod process;
 mod segment;
 mod sock;
+mod tcp;
+mod words;
 
 // bpf_probe_read_kernel, bpf_get_stack and the BTF-typed helpers are GPL-only.
 #[unsafe(link_section = "license")]

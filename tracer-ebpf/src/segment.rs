@@ -114,6 +114,12 @@ fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Packet {
 }
 
 impl Packet {
+    /// The segment is a RST.
+    #[inline(always)]
+    pub(crate) fn is_rst(&self) -> bool {
+        self.segment.flags & RST != 0
+    }
+
     /// The kernel's own conditions for not answering a segment with a RST, for hooks at the entry of
     /// `tcp_v{4,6}_send_reset`, which is called all the same (net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c):
     /// the segment is a RST, or there is no socket and it was not for this host.
@@ -123,7 +129,7 @@ impl Packet {
         const RTN_LOCAL: u16 = 2;
         const RTF_LOCAL: u32 = 0x8000_0000;
 
-        if self.segment.flags & RST != 0 {
+        if self.is_rst() {
             return true;
         }
         if has_socket {

@@ -87,6 +87,12 @@ impl<A: Access> Object<A> {
         self.address as u64
     }
 
+    /// The same object, as one of a type that the verifier does not know.
+    #[inline(always)]
+    pub(crate) const fn untyped(self) -> Object<Probed> {
+        Object::new(self.address)
+    }
+
     /// The member at `offset`, if this kernel has it.
     #[inline(always)]
     pub(crate) fn get<T: Copy + Default>(self, offset: &Offset) -> Option<T> {
@@ -116,6 +122,26 @@ impl<A: Access> Object<A> {
         // SAFETY: as in `get`; the member is a `struct in6_addr` of 16 bytes.
         unsafe { [A::read(start), A::read(start.wrapping_add(8))] }
     }
+}
+
+/// The address as bytes.
+#[inline(always)]
+pub(crate) fn bytes(address: Address) -> [u8; 16] {
+    // SAFETY: both are 16 bytes without padding, and any bytes are an address.
+    unsafe { core::mem::transmute(address) }
+}
+
+/// An IPv4 address as an IPv6 one (RFC 4291, section 2.5.5.2).
+#[inline(always)]
+pub(crate) fn v4_mapped(address: Address) -> Address {
+    let [v4, _] = address;
+    [0, u64::from_be(0xffff_0000_0000) | v4 << 32]
+}
+
+/// An IPv6 address that stands for an IPv4 one.
+#[inline(always)]
+pub(crate) fn is_v4_mapped(address: Address) -> bool {
+    address[0] == 0 && address[1] & u64::from_be(0xffff_ffff_0000_0000) == u64::from_be(0xffff_0000_0000)
 }
 
 /// What `struct sock_common` says of a socket. Valid for minisockets too.
@@ -153,8 +179,7 @@ pub(crate) fn full_identity<A: Access>(sk: Object<A>) -> Identity {
     let mut ends = identity(sk);
     if ends.local_port == 0 {
         // Behind the end of `struct sock`, which is all that the verifier knows: no typed load.
-        let inet = Object::<Probed>::new(sk.address);
-        ends.local_port = u16::from_be(inet.get(&offset::INET_SPORT).unwrap_or(0));
+        ends.local_port = u16::from_be(sk.untyped().get(&offset::INET_SPORT).unwrap_or(0));
     }
     ends
 }
@@ -181,6 +206,25 @@ pub(crate) fn netns<A: Access>(sk: Object<A>) -> u32 {
 #[inline(always)]
 pub(crate) fn skb_netns<A: Access>(skb: Object<A>) -> u32 {
     inode(skb.follow(&offset::SKB_DEV).and_then(|dev| dev.follow(&offset::DEV_NET)))
+}
+
+/// Lowest and highest port that the socket's namespace gives to clients, 0 if unknown.
+#[inline(always)]
+pub(crate) fn local_port_range<A: Access>(sk: Object<A>) -> [u16; 2] {
+    let range: Option<u64> = sk.follow(&offset::SK_NET).and_then(|net| net.untyped().get(&offset::NET_LOCAL_PORTS));
+    let range = range.unwrap_or(0);
+    let first = range as u32;
+    // One number with the highest port in its upper half (6.8 and later), or two numbers. The highest
+    // port is never 0, so that tells them apart.
+    let highest = if first > 0xffff { first >> 16 } else { (range >> 32) as u32 };
+    [first as u16, highest as u16]
+}
+
+/// Address and mask of the established hash that a socket belongs to.
+#[inline(always)]
+pub(crate) fn ehash<A: Access>(sk: Object<A>) -> Option<(u64, u32)> {
+    let hashinfo = sk.follow(&offset::SK_NET).and_then(|net| net.follow(&offset::NET_HASHINFO))?;
+    Some((hashinfo.get(&offset::EHASH_TABLE)?, hashinfo.get(&offset::EHASH_MASK)?))
 }
 
 /// The `ehash_mask` of the table that a socket belongs to, 0 if unknown.

@@ -19,8 +19,9 @@ pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// A kernel's types.
 pub struct KernelBtf {
     btf: Btf,
-    /// Types by name: finding one takes a walk through all of some hundred thousand.
-    found: RefCell<HashMap<String, Vec<Type>>>,
+    path: PathBuf,
+    /// Ids by name: finding one takes a walk through all of some hundred thousand.
+    found: RefCell<HashMap<String, Vec<u32>>>,
 }
 
 /// The BTF could not be used at all.
@@ -87,8 +88,23 @@ impl KernelBtf {
         // The kernel's own file can be mapped from 6.16 on.
         let mapped = Btf::from_file_with_backend(path, Backend::Mmap).or_else(|_| mapped_copy(path));
         mapped
-            .map(|btf| Self { btf, found: RefCell::default() })
+            .map(|btf| Self { btf, path: path.to_owned(), found: RefCell::default() })
             .map_err(|error| Error::Unreadable { path: path.to_owned(), reason: error.to_string() })
+    }
+
+    /// Whether it is the running kernel's own, so that its ids mean something to the kernel.
+    pub fn is_own(&self) -> bool {
+        self.path == Path::new(VMLINUX)
+    }
+
+    /// The id of a function's type.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.found(name).find(|(_, found)| matches!(found, Type::Func(_))).map(|(id, _)| id)
+    }
+
+    /// The id of a typedef.
+    pub fn typedef_id(&self, name: &str) -> Option<u32> {
+        self.found(name).find(|(_, found)| matches!(found, Type::Typedef(_))).map(|(id, _)| id)
     }
 
     /// The offset in bytes of the member that `path` names: `struct.member[.member...]`. Members of
@@ -137,8 +153,8 @@ impl KernelBtf {
     pub fn function_of(&self, name: &str, module: &str) -> Option<Vec<Parameter>> {
         self.function(name).or_else(|| {
             let path = Path::new(VMLINUX).with_file_name(module);
-            let btf = Btf::from_split_file(path, &self.btf).ok()?;
-            Self { btf, found: RefCell::default() }.function(name)
+            let btf = Btf::from_split_file(&path, &self.btf).ok()?;
+            Self { btf, path, found: RefCell::default() }.function(name)
         })
     }
 
@@ -167,9 +183,14 @@ impl KernelBtf {
     }
 
     fn types(&self, name: &str) -> impl Iterator<Item = Type> {
+        self.found(name).map(|(_, found)| found)
+    }
+
+    fn found(&self, name: &str) -> impl Iterator<Item = (u32, Type)> {
         let mut found = self.found.borrow_mut();
-        let resolve = || self.btf.resolve_types_by_name(name).unwrap_or_default();
-        found.entry(name.to_owned()).or_insert_with(resolve).clone().into_iter()
+        let resolve = || self.btf.resolve_ids_by_name(name).unwrap_or_default();
+        let ids = found.entry(name.to_owned()).or_insert_with(resolve).clone();
+        ids.into_iter().filter_map(|id| Some((id, self.btf.resolve_type_by_id(id).ok()?)))
     }
 
     /// The offset in bits and the type of a member, looked for in anonymous members too.

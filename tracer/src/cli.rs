@@ -1,21 +1,18 @@
 //! The command line: syntax only.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
-use crate::{
-    btf,
-    demo::scenario,
-    probes::{Column, Probe},
-};
+use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, probes::Column};
 
 /// Says why a TCP connection was reset, and how it opened.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Exit status: 0 success; 1 a scenario or the run failed; 2 wrong usage; \
-69 this kernel lacks what is needed; 77 privileges are missing."
+69 this kernel lacks what is needed; 77 privileges are missing. \
+`trace -- COMMAND` ends with the command's status, 127 if it is not found, 126 if it cannot be run."
 )]
 pub struct Cli {
     /// Log what the eBPF programs do, to standard error
@@ -42,14 +39,18 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Report state changes and RSTs of all processes, live, until Ctrl-C
+    /// Report how connections open, change state and are reset: of all processes, some, or a command
     Trace(TraceArgs),
+    /// Say of each RST that this host sends or receives why; at the end, count them by cause
+    Rst(RstArgs),
     /// Show, in private network namespaces, how TCP connects without a listener, and why a raw socket cannot
     Demo(DemoArgs),
     /// Show a recording made with `trace -w`, on any machine and without privileges
     Replay(ReplayArgs),
     /// Show how each event is observed on this kernel, and what is not
     Doctor(DoctorArgs),
+    /// Print the JSON Schema of what -j prints, a line at a time
+    Schema,
 }
 
 /// `tracer trace`.
@@ -64,16 +65,74 @@ pub struct TraceArgs {
     pub count: Option<u64>,
 
     /// Events to report; lookup and raw cost something for every packet
-    #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst")]
+    #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst,open")]
     pub events: Vec<Kind>,
 
     /// Also record to a file, for `tracer replay`
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// In text, say below each event which task the CPU was running (JSON always does)
+    #[arg(long)]
+    pub tasks: bool,
+
+    /// In text, show the evidence and the remedy below each RST (JSON always does)
+    #[arg(long)]
+    pub evidence: bool,
+
     /// One JSON object a line
     #[arg(short, long)]
     pub json: bool,
+
+    /// Run this command, as the user who called sudo, and trace it and its children only; its exit status is ours
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "count", "duration"])]
+    pub command: Vec<OsString>,
+
+    // Last: what comes after it would be under its heading.
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub filter: FilterArgs,
+}
+
+/// `tracer rst`.
+#[derive(Debug, Args)]
+pub struct RstArgs {
+    /// Stop after that many seconds
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<Duration>,
+
+    /// Stop after that many RSTs
+    #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Show the evidence and the remedy below each RST (JSON always does)
+    #[arg(long)]
+    pub evidence: bool,
+
+    /// List the causes that are known, and stop
+    #[arg(long)]
+    pub causes: bool,
+
+    /// Also record to a file, for `tracer replay`
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// Write to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// One JSON object a line
+    #[arg(short, long)]
+    pub json: bool,
+
+    // Last: what comes after it would be under its heading.
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub filter: FilterArgs,
 }
 
 /// `tracer replay`.
@@ -82,9 +141,26 @@ pub struct ReplayArgs {
     /// The recording
     pub file: PathBuf,
 
+    /// Events to show, of those that were recorded; all by default
+    #[arg(short, long, value_name = "EVENTS", value_delimiter = ',')]
+    pub events: Vec<Kind>,
+
+    /// In text, say below each event which task the CPU was running
+    #[arg(long)]
+    pub tasks: bool,
+
+    /// In text, show the evidence and the remedy below each RST
+    #[arg(long)]
+    pub evidence: bool,
+
     /// One JSON object a line
     #[arg(short, long)]
     pub json: bool,
+
+    // Last: what comes after it would be under its heading.
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub filter: FilterArgs,
 }
 
 /// `tracer demo`.
@@ -95,10 +171,10 @@ pub struct DemoArgs {
     pub scenarios: Vec<String>,
 
     /// Play over IPv4 (the default)
-    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    #[arg(short = '4', long)]
     pub ipv4: bool,
 
-    /// Play over IPv6
+    /// Play over IPv6; with -4 over both
     #[arg(short = '6', long)]
     pub ipv6: bool,
 
@@ -119,27 +195,13 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
-/// Kinds of events to ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
-    /// State changes of sockets
-    State,
-    /// RSTs sent and received
-    Rst,
-    /// Lookups in the established hash and among the listeners
-    Lookup,
-    /// TCP segments sent through raw or packet sockets
-    Raw,
-}
-
-impl Kind {
-    /// What has to be observed for it.
-    pub fn probes(self) -> &'static [Probe] {
-        match self {
-            Self::State => &[Probe::State],
-            Self::Rst => &[Probe::RstSentPassive, Probe::RstSentActive, Probe::RstFirewall, Probe::RstReceived],
-            Self::Lookup => &[Probe::LookupEhash, Probe::LookupListener],
-            Self::Raw => &[Probe::RawSend],
+impl DemoArgs {
+    /// What to play over.
+    pub fn families(&self) -> Vec<Family> {
+        match (self.ipv4, self.ipv6) {
+            (true, true) => vec![Family::Ipv4, Family::Ipv6],
+            (false, true) => vec![Family::Ipv6],
+            (_, false) => vec![Family::Ipv4],
         }
     }
 }

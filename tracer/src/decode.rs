@@ -1,10 +1,10 @@
 //! Bytes to records. Total: any input gives a record or an error, none is trusted.
 
 use tracer_ebpf::record::{
-    Header, KIND_LOOKUP, KIND_RAW_SEND, KIND_RST, KIND_STATE, Lookup, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State,
-    StateWithStack,
+    Close, Header, KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, Lookup, Open,
+    Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithStack,
 };
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// A record and its kernel stack, if it has one.
 #[derive(Debug)]
@@ -26,6 +26,12 @@ pub enum Body {
     Lookup(Lookup),
     /// See [`RawSend`].
     RawSend(RawSend),
+    /// See [`Open`].
+    Open(Open),
+    /// See [`Close`].
+    Close(Close),
+    /// See [`Process`]; boxed because it carries its arguments.
+    Process(Box<Process>),
 }
 
 /// Bytes that are no record.
@@ -59,29 +65,34 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Error> {
     let bytes = &bytes[..usize::from(header.size)];
     Ok(match kind {
         KIND_STATE if bytes.len() > size_of::<State>() => {
-            let (record, _) = StateWithStack::read_from_prefix(bytes).map_err(|_| truncated())?;
-            let frames = STATE_FRAMES.min(record.state.frames as usize);
+            let record: StateWithStack = read(bytes).ok_or_else(truncated)?;
+            let frames = STATE_FRAMES.min(record.state.frames.into());
             Record { body: Body::State(record.state), stack: record.stack[..frames].to_vec() }
         }
-        KIND_STATE => {
-            let (record, _) = State::read_from_prefix(bytes).map_err(|_| truncated())?;
-            Record { body: Body::State(record), stack: Vec::new() }
-        }
+        KIND_STATE => read(bytes).map(Body::State).ok_or_else(truncated)?.into(),
         KIND_RST => {
-            let (record, _) = Rst::read_from_prefix(bytes).map_err(|_| truncated())?;
+            let record: Rst = read(bytes).ok_or_else(truncated)?;
             let frames = RST_FRAMES.min(record.frames as usize);
             Record { stack: record.stack[..frames].to_vec(), body: Body::Rst(Box::new(record)) }
         }
-        KIND_LOOKUP => {
-            let (record, _) = Lookup::read_from_prefix(bytes).map_err(|_| truncated())?;
-            Record { body: Body::Lookup(record), stack: Vec::new() }
-        }
-        KIND_RAW_SEND => {
-            let (record, _) = RawSend::read_from_prefix(bytes).map_err(|_| truncated())?;
-            Record { body: Body::RawSend(record), stack: Vec::new() }
-        }
+        KIND_LOOKUP => read(bytes).map(Body::Lookup).ok_or_else(truncated)?.into(),
+        KIND_RAW_SEND => read(bytes).map(Body::RawSend).ok_or_else(truncated)?.into(),
+        KIND_OPEN => read(bytes).map(Body::Open).ok_or_else(truncated)?.into(),
+        KIND_CLOSE => read(bytes).map(Body::Close).ok_or_else(truncated)?.into(),
+        KIND_PROCESS => read(bytes).map(|process| Body::Process(Box::new(process))).ok_or_else(truncated)?.into(),
         unknown => return Err(Error::UnknownKind(unknown)),
     })
+}
+
+fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<T> {
+    T::read_from_prefix(bytes).ok().map(|(record, _)| record)
+}
+
+impl From<Body> for Record {
+    /// A record without a stack.
+    fn from(body: Body) -> Self {
+        Self { body, stack: Vec::new() }
+    }
 }
 
 impl Record {
@@ -92,6 +103,9 @@ impl Record {
             Body::Rst(record) => &record.header,
             Body::Lookup(record) => &record.header,
             Body::RawSend(record) => &record.header,
+            Body::Open(record) => &record.header,
+            Body::Close(record) => &record.header,
+            Body::Process(record) => &record.header,
         }
     }
 }
@@ -129,12 +143,21 @@ mod tests {
         let mut raw = RawSend::new_zeroed();
         raw.header = header::<RawSend>(KIND_RAW_SEND);
         raw.via = VIA_PACKET;
+        let mut open = Open::new_zeroed();
+        open.header = header::<Open>(KIND_OPEN);
+        let mut close = Close::new_zeroed();
+        close.header = header::<Close>(KIND_CLOSE);
+        let mut process = Process::new_zeroed();
+        process.header = header::<Process>(KIND_PROCESS);
         vec![
             state.as_bytes().to_vec(),
             with_stack.as_bytes().to_vec(),
             rst.as_bytes().to_vec(),
             lookup.as_bytes().to_vec(),
             raw.as_bytes().to_vec(),
+            open.as_bytes().to_vec(),
+            close.as_bytes().to_vec(),
+            process.as_bytes().to_vec(),
         ]
     }
 
@@ -149,6 +172,9 @@ mod tests {
         assert_eq!(decoded[2].stack.len(), RST_FRAMES);
         assert!(matches!(&decoded[3].body, Body::Lookup(lookup) if lookup.table == TABLE_LISTENER));
         assert!(matches!(&decoded[4].body, Body::RawSend(raw) if raw.via == VIA_PACKET));
+        assert!(matches!(&decoded[5].body, Body::Open(_)));
+        assert!(matches!(&decoded[6].body, Body::Close(_)));
+        assert!(matches!(&decoded[7].body, Body::Process(_)));
     }
 
     #[test]

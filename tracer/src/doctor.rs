@@ -12,6 +12,8 @@ use serde::Serialize;
 use crate::{
     btf::KernelBtf,
     cli::{Cli, DoctorArgs},
+    filter::Criteria,
+    kind::{self, Kind},
     loader::{Probes, Settings},
     preflight::{self, Purpose, Unmet},
     probes::{Mechanism, Outcome, Probe},
@@ -94,7 +96,7 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
     let named = |purpose| preflight::lacking(purpose).iter().map(ToString::to_string).collect();
     let mut findings = Findings {
-        kernel: session::kernel_release(),
+        kernel: session::info::kernel_release(),
         arch: std::env::consts::ARCH,
         btf: cli.btf.display().to_string(),
         lockdown: preflight::lockdown(),
@@ -116,7 +118,9 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
     let settings = Settings {
         probes: Probe::ALL.into(),
         column: cli.probes,
-        netns_only: true,
+        // As they are when they report: what is never reported would not even be verified.
+        reported: kind::reported(&Kind::ALL.into()),
+        criteria: Criteria::of_no_netns(),
         ring_bytes: 64 << 10,
         log: log::LevelFilter::Off,
     };

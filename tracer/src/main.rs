@@ -1,11 +1,17 @@
 //! Parses, runs, and maps the outcome to an exit code.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::Parser as _;
 use tracer::{
     cli::{Cli, Command},
-    demo, doctor, preflight, replay, trace,
+    command::CommandError,
+    demo, doctor, preflight, replay, rst,
+    sink::json,
+    trace,
 };
 
 fn main() -> ExitCode {
@@ -19,17 +25,34 @@ fn main() -> ExitCode {
         .init();
     let outcome = match &cli.command {
         Command::Trace(args) => trace::run(&cli, args),
+        Command::Rst(args) => rst::run(&cli, args),
         Command::Demo(args) => demo::run(&cli, args),
         Command::Replay(args) => replay::run(args),
         Command::Doctor(args) => doctor::run(&cli, args),
+        Command::Schema => schema(),
     };
     match outcome {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tracer: {error:#}");
-            preflight::exit_code(&error)
+            exit_code(&error)
         }
+    }
+}
+
+/// `tracer schema`.
+fn schema() -> anyhow::Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, &json::schema()).map_err(io::Error::from)?;
+    writeln!(stdout)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<CommandError>() {
+        Some(error) => error.exit_code().into(),
+        None => preflight::exit_code(error),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Records in a file, with what is needed to read them on another machine: kernel, clock, names.
 //!
 //! Layout: the magic, then frames of a tag byte, a length (u32, little-endian) and that many bytes. The
-//! first frame is the [`Preamble`]; a symbol comes before the first record whose stack needs it; the last
+//! first frame is the [`Preamble`]; a symbol comes before the first record whose stack needs it, and a fact
+//! (a user's name, a control group's path) before the first that it explains; the last
 //! frame is the summary, so a file without one was cut off. Records are as the kernel wrote them: native
 //! byte order, which the preamble names.
 
@@ -13,11 +14,15 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::report::{RunInfo, Summary};
+use crate::{
+    enrich::place::Fact,
+    report::{RunInfo, Summary},
+};
 
-const MAGIC: &[u8; 8] = b"TRACER\x00\x01";
+const MAGIC: &[u8; 8] = b"TRACER\x00\x03";
 const PREAMBLE: u8 = b'P';
 const SYMBOL: u8 = b'S';
+const FACT: u8 = b'F';
 const RECORD: u8 = b'R';
 const SUMMARY: u8 = b'E';
 /// Longest frame that is believed: a damaged length must not make us allocate gigabytes.
@@ -41,6 +46,8 @@ pub struct Preamble {
 pub enum Frame {
     /// The function at an address.
     Symbol(u64, String),
+    /// What a number is called on that host.
+    Fact(Fact),
     /// A record's bytes.
     Record(Vec<u8>),
     /// The end.
@@ -97,6 +104,14 @@ impl<W: Write> Writer<W> {
             self.frame(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
         }
         Ok(())
+    }
+
+    /// Adds what a number is called here.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn fact(&mut self, fact: &Fact) -> io::Result<()> {
+        self.frame(FACT, &serde_json::to_vec(fact)?)
     }
 
     /// Adds a record.
@@ -166,6 +181,7 @@ impl<R: Read> Reader<R> {
             SYMBOL => bytes.split_first_chunk().and_then(|(address, name)| {
                 Some(Frame::Symbol(u64::from_le_bytes(*address), String::from_utf8(name.to_vec()).ok()?))
             }),
+            FACT => serde_json::from_slice(&bytes).ok().map(Frame::Fact),
             RECORD => Some(Frame::Record(bytes)),
             SUMMARY => serde_json::from_slice(&bytes).ok().map(Frame::Summary),
             _ => None,

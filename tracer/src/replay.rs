@@ -7,11 +7,16 @@ use anyhow::Context as _;
 
 use crate::{
     cli::ReplayArgs,
-    decode,
-    enrich::{Enricher, clock::Clock, symbols::Symbols},
-    output::Output,
-    recording::{Frame, Reader},
-    sink::Item,
+    decode::{self, Body},
+    diagnose::Diagnoser,
+    enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
+    filter::Admission,
+    kind::Kind,
+    output::{Output, OutputArgs},
+    recording::{Frame, Preamble, Reader},
+    report::Summary,
+    sink::{Item, text::Manner},
+    tally::Tally,
 };
 
 /// Runs the command.
@@ -23,26 +28,85 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
     let (mut reader, preamble) = Reader::new(BufReader::new(file)).with_context(|| path.to_string())?;
-    let symbols = Symbols::Recorded(HashMap::new());
-    let mut enricher = Enricher::new(Clock::since(preamble.boot), symbols, preamble.reasons);
-    let mut output = Output::new(args.json, false);
-    output.write(Item::Start(&preamble.run))?;
+    let mut replay = Replay::new(args, preamble)?;
     loop {
         match reader.frame() {
-            Ok(Frame::Symbol(address, name)) => enricher.symbols().add(address, name),
-            Ok(Frame::Record(bytes)) => match decode::decode(&bytes) {
-                Ok(record) => output.write(Item::Event(&enricher.event(record)))?,
-                Err(error) => log::warn!("a record was skipped: {error}"),
-            },
-            Ok(Frame::Summary(summary)) => {
-                output.write(Item::Summary(&summary))?;
-                output.flush()?;
-                return Ok(ExitCode::SUCCESS);
-            }
+            Ok(Frame::Summary(summary)) => return replay.finish(Some(summary)).map(|()| ExitCode::SUCCESS),
+            Ok(frame) => replay.take(frame)?,
             Err(error) => {
-                output.flush()?;
+                replay.finish(None)?;
                 return Err(error).with_context(|| path.to_string());
             }
         }
+    }
+}
+
+/// From frames to the output.
+struct Replay {
+    enricher: Enricher,
+    diagnoser: Diagnoser,
+    admission: Admission,
+    tally: Tally,
+    output: Output,
+}
+
+impl Replay {
+    fn new(args: &ReplayArgs, preamble: Preamble) -> anyhow::Result<Self> {
+        let symbols = Symbols::Recorded(HashMap::new());
+        let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
+        let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
+        let mut output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
+        output.write(Item::Start(&preamble.run))?;
+        Ok(Self {
+            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons),
+            diagnoser: Diagnoser::default(),
+            admission: Admission::new(args.filter.clone(), kinds.into_iter().collect()),
+            tally: Tally::default(),
+            output,
+        })
+    }
+
+    fn take(&mut self, frame: Frame) -> anyhow::Result<()> {
+        match frame {
+            Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
+            Frame::Fact(fact) => self.enricher.places().learn(fact),
+            Frame::Record(bytes) => match decode::decode(&bytes) {
+                Ok(record) => {
+                    if let Body::Process(process) = &record.body {
+                        self.admission.learn(process);
+                    }
+                    // What is not shown may be evidence all the same.
+                    if let Some(event) = self.enricher.event(record) {
+                        self.diagnoser.push(event);
+                        self.show()?;
+                    }
+                }
+                Err(error) => log::warn!("a record was skipped: {error}"),
+            },
+            Frame::Summary(_) => {}
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) -> anyhow::Result<()> {
+        while let Some(event) = self.diagnoser.pop() {
+            if self.admission.admits(&event) {
+                self.tally.add(&event);
+                self.output.write(Item::Event(&event))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what waits, and the summary if the recording has one.
+    fn finish(mut self, summary: Option<Summary>) -> anyhow::Result<()> {
+        self.diagnoser.reach(u64::MAX);
+        self.show()?;
+        if let Some(summary) = summary {
+            // The losses are the recording's; the counts are of what is shown.
+            let causes = summary.causes.is_some().then(|| self.tally.rows());
+            self.output.write(Item::Summary(&Summary { counts: self.output.counts(), causes, ..summary }))?;
+        }
+        Ok(self.output.flush()?)
     }
 }

@@ -1,14 +1,17 @@
 //! What a run says beside its events: a scenario's verdict and the summary.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
+use jiff::Timestamp;
+
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::probes::Mechanism;
+use crate::{diagnose::Confidence, event::Direction, kind::Kind, probes::Mechanism};
 
 /// The end of one demo scenario.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct ScenarioReport {
     /// The scenario's name on the command line.
     pub scenario: &'static str,
@@ -27,7 +30,7 @@ pub struct ScenarioReport {
 }
 
 /// How the events were observed: the first thing that a run says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RunInfo {
     /// This program's version.
     pub version: String,
@@ -40,33 +43,101 @@ pub struct RunInfo {
 }
 
 /// The last thing that a run says.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Summary {
     /// Events shown, by kind.
     pub counts: BTreeMap<String, u64>,
+    /// Records that the kernel's programs put into the ring buffer, by kind: their own count.
+    pub submitted: BTreeMap<String, u64>,
     /// Records that did not make it, by stage.
     pub lost: Lost,
     /// The mechanism for each event that was wanted.
     pub probes: BTreeMap<String, Option<Mechanism>>,
     /// Wall-clock seconds from the last attachment to the first detachment.
     pub seconds: f64,
+    /// Of `tracer rst`: RSTs by cause, process and peer, the most frequent first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<Vec<CauseCount>>,
+    /// Namespaces that sent more RSTs than were reported, where all were to be.
+    #[serde(default)]
+    pub unaccounted: Vec<Unaccounted>,
     /// The answer that the demo came to, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<String>,
 }
 
+/// RSTs of one cause, process and peer.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct CauseCount {
+    /// Identifier of the cause, see `tracer rst --causes`.
+    pub cause: String,
+    /// What that is.
+    pub title: String,
+    /// What to do.
+    pub remedy: String,
+    /// Which way they went.
+    pub direction: Direction,
+    /// Name of the process that owns, or owned, the sockets, `-` without one; null where there were too many
+    /// groups to keep apart.
+    pub process: Option<String>,
+    /// The other end's address; null where there were too many.
+    pub peer: Option<IpAddr>,
+    /// How many.
+    pub count: u64,
+    /// How sure the least sure verdict is.
+    pub confidence: Confidence,
+    /// Time of the first.
+    pub first: Timestamp,
+    /// Time of the last.
+    pub last: Timestamp,
+}
+
+/// A namespace whose RSTs were not all reported: firewalls and raw sockets apart, there should be none.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Unaccounted {
+    /// Its inode.
+    pub netns: u32,
+    /// RSTs that its kernel counted as sent (OutRsts, RFC 4022).
+    pub counted: u64,
+    /// RSTs that were reported as sent.
+    pub reported: u64,
+}
+
 /// Records lost, by stage.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Lost {
     /// The ring buffer was full, by record kind.
     pub ring_buffer: BTreeMap<String, u64>,
     /// The bytes were no record of this version.
     pub decode: u64,
+    /// Runs of the programs that the kernel skipped, because the CPU was running the same one: each may have
+    /// been an event.
+    pub skipped: u64,
+    /// Sockets whose past found no room in the kernel's memory: their events came, but without owner and
+    /// beginning.
+    pub memory: u64,
 }
 
 impl Lost {
-    /// Records lost in all stages.
+    /// Records lost in all stages; `memory` costs none.
     pub fn total(&self) -> u64 {
-        self.ring_buffer.values().sum::<u64>() + self.decode
+        self.ring_buffer.values().sum::<u64>() + self.decode + self.skipped
+    }
+}
+
+/// Events by kind.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(BTreeMap<Kind, u64>);
+
+impl Counts {
+    /// Counts an event.
+    pub fn add(&mut self, kind: Kind) {
+        *self.0.entry(kind).or_default() += 1;
+    }
+}
+
+impl From<Counts> for BTreeMap<String, u64> {
+    fn from(Counts(counts): Counts) -> Self {
+        counts.into_iter().map(|(kind, count)| (kind.name().to_owned(), count)).collect()
     }
 }

@@ -14,7 +14,9 @@ use aya_log_ebpf::debug;
 use tracer_ebpf::record::{AF_INET, AF_INET6, KIND_LOOKUP, Lookup, TABLE_EHASH, TABLE_LISTENER};
 
 use crate::{
-    context, emit, filter, offset,
+    context,
+    emit::{self, About},
+    filter, memory, offset,
     sock::{self, Address, Identity, Object, Probed},
 };
 
@@ -56,7 +58,7 @@ macro_rules! lookup_fexit {
         pub(crate) fn $name(ctx: FExitContext) -> i32 {
             const AT: Position = $position;
             let netns = sock::inode(Some(Object::<Probed>::new(ctx.arg(0))));
-            if filter::wants(netns) {
+            if filter::wants_netns(netns) {
                 let arg = |n| Some(ctx.arg::<u64>(AT.remote + n));
                 if let Some(question) = question(netns, $table, $family, arg) {
                     report(&ctx, &question, ctx.arg(AT.count));
@@ -83,7 +85,7 @@ macro_rules! lookup_kprobe {
             const AT: Position = $position;
             let Some(net) = ctx.arg(0) else { return 0 };
             let netns = sock::inode(Some(Object::<Probed>::new(net)));
-            if filter::wants(netns) {
+            if filter::wants_netns(netns) {
                 let arg = |n| argument(&ctx, AT.remote + n);
                 if let Some(question) = question(netns, $table, $family, arg) {
                     // A full map evicts the oldest: a lookup that never returned.
@@ -168,27 +170,36 @@ fn in6(address: u64) -> Address {
 
 #[inline(always)]
 fn report(ctx: &impl EbpfContext, question: &Question, found: u64) {
-    let mut header = emit::header::<Lookup>(KIND_LOOKUP, question.netns, context::of(ctx.as_ptr()));
+    let ends = Identity {
+        family: question.family,
+        local: question.local,
+        remote: question.remote,
+        local_port: question.local_port,
+        remote_port: question.remote_port,
+    };
     let sk = Object::<Probed>::new(found as *const u8);
-    let mut state = 0;
-    if !sk.is_null() {
-        emit::set_socket(&mut header, sk);
-        state = sk.get(&offset::SK_STATE).unwrap_or(0);
+    let known = memory::known(memory::of(sk).map(|entry| &*entry));
+    if !known.wanted || !filter::wants_ends(&ends) {
+        return;
     }
-    emit::set_ends(
-        &mut header,
-        &Identity {
-            family: question.family,
-            local: question.local,
-            remote: question.remote,
-            local_port: question.local_port,
-            remote_port: question.remote_port,
-        },
-    );
+    let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
     debug!(ctx, "lookup table {} found {:x} state {}", question.table, found, state);
-    let record = Lookup { header, table: question.table as u8, hit: u8::from(found != 0), state, reserved: [0; 5] };
-    emit::submit(KIND_LOOKUP, |entry: *mut Lookup| {
-        // SAFETY: `entry` is reserved memory of that type.
-        unsafe { entry.write(record) };
+    let about = About {
+        now: emit::now(),
+        netns: question.netns,
+        context: context::of(ctx.as_ptr()),
+        ends: &ends,
+        owner: known.owner,
+        opened: known.opened,
+    };
+    emit::submit(KIND_LOOKUP, about.context, |record: *mut Lookup| {
+        // SAFETY: `record` is reserved memory of that type; all of it is written here.
+        unsafe {
+            emit::write_about::<Lookup, Probed>(&raw mut (*record).header, KIND_LOOKUP, &about, sk);
+            (&raw mut (*record).table).write(question.table as u8);
+            (&raw mut (*record).hit).write(u8::from(found != 0));
+            (&raw mut (*record).state).write(state);
+            (&raw mut (*record).reserved).write([0; 5]);
+        }
     });
 }

@@ -10,10 +10,12 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{KIND_RAW_SEND, RawSend, VIA_PACKET, VIA_RAW};
+use tracer_ebpf::record::{KIND_RAW_SEND, OPEN_UNKNOWN, RawSend, VIA_PACKET, VIA_RAW};
 
 use crate::{
-    context, emit, filter, offset, segment,
+    context,
+    emit::{self, About},
+    filter, offset, process, segment,
     sock::{self, Access, Identity, Object, Probed, Typed},
 };
 
@@ -51,13 +53,10 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
         return;
     }
     let netns = sock::skb_netns(skb);
-    if !filter::wants(netns) {
+    if !filter::wants_netns(netns) {
         return;
     }
     let Some(packet) = segment::outgoing(skb) else { return };
-    let mut header = emit::header::<RawSend>(KIND_RAW_SEND, netns, context::of(ctx.as_ptr()));
-    header.sock = sk.address();
-    header.cookie = sk.get(&offset::SK_COOKIE).unwrap_or(0);
     let ends = Identity {
         family: packet.family,
         local: packet.source,
@@ -65,12 +64,26 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
         local_port: packet.source_port,
         remote_port: packet.destination_port,
     };
-    emit::set_ends(&mut header, &ends);
+    if !filter::wants_ends(&ends) {
+        return;
+    }
+    let (task, owner) = process::caller();
+    if !filter::wants_owner(&owner, task, false) || !filter::wants_opened(OPEN_UNKNOWN) {
+        return;
+    }
+    process::announce(task, &owner);
     debug!(ctx, "raw send via {} flags {:x}", via, packet.segment.flags);
-    let record = RawSend { header, segment: packet.segment, via, reserved: [0; 3] };
-    emit::submit(KIND_RAW_SEND, |entry: *mut RawSend| {
-        // SAFETY: `entry` is reserved memory of that type.
-        unsafe { entry.write(record) };
+    let context = context::of(ctx.as_ptr());
+    let about = About { now: emit::now(), netns, context, ends: &ends, owner: &owner, opened: OPEN_UNKNOWN };
+    emit::submit(KIND_RAW_SEND, about.context, |record: *mut RawSend| {
+        // SAFETY: `record` is reserved memory of that type; all of it is written here.
+        unsafe {
+            // No helper makes a cookie for a socket that is not known by its type.
+            emit::write_about::<RawSend, Probed>(&raw mut (*record).header, KIND_RAW_SEND, &about, sk.untyped());
+            (&raw mut (*record).segment).write(packet.segment);
+            (&raw mut (*record).via).write(via);
+            (&raw mut (*record).reserved).write([0; 3]);
+        }
     });
 }
 

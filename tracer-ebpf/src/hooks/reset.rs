@@ -7,13 +7,17 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
-    KIND_RST, NO_REASON, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, Rst, Segment,
+    KIND_RST, NO_REASON, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, Rst,
+    Segment,
 };
 
 use crate::{
-    context, emit, filter, offset,
+    context,
+    emit::{self, About},
+    filter, memory, offset, past,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
+    tcp, words,
 };
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
@@ -170,6 +174,11 @@ fn active<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, reason: u32) {
 
 #[inline(always)]
 fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Packet>) {
+    // Data after close() resets the socket as if by a RST: the kernel then sends one, and none has come
+    // (tcp_rcv_state_process in net/ipv4/tcp_input.c).
+    if packet.as_ref().is_some_and(|packet| !packet.is_rst()) {
+        return;
+    }
     let segment = packet.map_or(segment::NONE, |packet| packet.segment);
     report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::full_identity(sk), segment, NO_REASON);
 }
@@ -185,26 +194,48 @@ pub(super) fn report<A: Access>(
     segment: Segment,
     reason: u32,
 ) {
-    if !filter::wants(netns) {
+    if !filter::wants_netns(netns) || !filter::wants_ends(ends) {
         return;
     }
-    let mut header = emit::header::<Rst>(KIND_RST, netns, context::of(ctx.as_ptr()));
-    let mut socket_state = 0;
-    if !sk.is_null() {
-        emit::set_socket(&mut header, sk);
-        socket_state = sk.get(&offset::SK_STATE).unwrap_or(0);
+    let mut entry = memory::of(sk);
+    let mut closed_from = 0;
+    if let Some(entry) = &mut entry {
+        entry.resets |= match direction {
+            RST_RECEIVED => RESET_RECEIVED,
+            RST_SENT_ACTIVE => RESET_SENT,
+            // A RST that answers a segment need not end the connection.
+            _ => 0,
+        };
+        closed_from = entry.closed_from;
     }
-    emit::set_ends(&mut header, ends);
+    let known = memory::known(entry.map(|entry| &*entry));
+    let gone = past::find(netns, ends);
+    // Where no socket is left to have an owner, the one that was there has.
+    let is_wanted = known.wanted || sk.is_null() && gone.as_ref().is_some_and(past::Found::is_wanted);
+    if !is_wanted || !filter::reports(KIND_RST) {
+        return;
+    }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
-    emit::submit(KIND_RST, |record: *mut Rst| {
+    let context = context::of(ctx.as_ptr());
+    let about = About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
+    emit::submit(KIND_RST, about.context, |record: *mut Rst| {
         // SAFETY: `record` is reserved memory of that type; all that counts of it is written here.
         unsafe {
-            (&raw mut (*record).header).write(header);
+            emit::write_about::<Rst, A>(&raw mut (*record).header, KIND_RST, &about, sk);
+            let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
             (&raw mut (*record).segment).write(segment);
             (&raw mut (*record).reason).write(reason);
             (&raw mut (*record).direction).write(direction);
-            (&raw mut (*record).socket_state).write(socket_state);
-            (&raw mut (*record).reserved).write([0; 2]);
+            (&raw mut (*record).socket_state).write(state);
+            (&raw mut (*record).closed_from).write(closed_from);
+            let has_circumstances = state != 0 && tcp::is_full(state);
+            (&raw mut (*record).has_circumstances).write(u8::from(has_circumstances));
+            if has_circumstances {
+                tcp::write_circumstances(&raw mut (*record).circumstances, sk);
+            } else {
+                words::clear(&raw mut (*record).circumstances);
+            }
+            past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
             let frames = emit::stack::<RST_FRAMES>(ctx, &raw mut (*record).stack);
             (&raw mut (*record).frames).write(frames);
         }

@@ -6,32 +6,65 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, ProbeContext, RawTracePointContext, TracePointContext},
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{CONTEXT_PROCESS, CONTEXT_UNKNOWN, Header, KIND_STATE, STATE_FRAMES, State, StateWithStack};
+use tracer_ebpf::record::{
+    CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_OPEN, KIND_STATE, STATE_FRAMES, State,
+    StateWithStack,
+};
 
 use crate::{
-    context, emit, filter, offset,
+    change::{self, Change},
+    context,
+    emit::{self, About},
+    filter,
+    memory::{self, Remembered},
+    offset, process,
     sock::{self, Access, Object, Probed, Typed},
+    tcp::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
 };
 
 const IPPROTO_TCP: u16 = 6;
-const TCP_CLOSE: u8 = 7;
-const TCP_LAST_ACK: u8 = 9;
+
+/// The kernel does not start a program on a CPU that already runs it: a state change in a softirq that
+/// interrupts the program of another would be missed. So each way has two programs, one for what interrupts
+/// and one for the rest. This is true for the one that is to report.
+#[inline(always)]
+fn is_for(context: u8, nested: bool) -> bool {
+    (context == CONTEXT_INTERRUPT) == nested
+}
 
 /// `tp_btf inet_sock_set_state(struct sock *sk, const int oldstate, const int newstate)`
-#[btf_tracepoint(function = "inet_sock_set_state")]
-pub(crate) fn state_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let sk = Object::<Typed>::new(ctx.arg(0));
-    report(&ctx, context::of(ctx.as_ptr()), sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-    0
+macro_rules! state_tp_btf {
+    ($name:ident, $nested:literal) => {
+        #[btf_tracepoint(function = "inet_sock_set_state")]
+        pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
+            let context = context::of(ctx.as_ptr());
+            if is_for(context, $nested) {
+                let sk = Object::<Typed>::new(ctx.arg(0));
+                report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+            }
+            0
+        }
+    };
 }
+state_tp_btf!(state_tp_btf, false);
+state_tp_btf!(state_tp_btf_nested, true);
 
 /// The same arguments, without types.
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub(crate) fn state_raw_tp(ctx: RawTracePointContext) -> i32 {
-    let sk = Object::<Probed>::new(ctx.arg::<*const u8>(0));
-    report(&ctx, context::of(ctx.as_ptr()), sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
-    0
+macro_rules! state_raw_tp {
+    ($name:ident, $nested:literal) => {
+        #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+        pub(crate) fn $name(ctx: RawTracePointContext) -> i32 {
+            let context = context::of(ctx.as_ptr());
+            if is_for(context, $nested) {
+                let sk = Object::<Probed>::new(ctx.arg::<*const u8>(0));
+                report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+            }
+            0
+        }
+    };
 }
+state_raw_tp!(state_raw_tp, false);
+state_raw_tp!(state_raw_tp_nested, true);
 
 /// The classic record; `skaddr`, `oldstate` and `newstate` at the offsets that BTF gives.
 #[tracepoint(category = "sock", name = "inet_sock_set_state")]
@@ -52,19 +85,24 @@ pub(crate) fn state_tracepoint(ctx: TracePointContext) -> u32 {
 /// `fentry inet_sk_state_store(struct sock *sk, int newstate)` and `inet_sk_set_state(struct sock *sk, int state)`:
 /// the two functions that the tracepoint fires in, before they change the state (net/ipv4/af_inet.c)
 macro_rules! state_fentry {
-    ($name:ident) => {
+    ($name:ident, $nested:literal) => {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
+            let context = context::of(ctx.as_ptr());
             let sk = Object::<Typed>::new(ctx.arg(0));
-            if let Some(old) = sk.get::<u8>(&offset::SK_STATE) {
-                report(&ctx, context::of(ctx.as_ptr()), sk, old, ctx.arg::<i32>(1) as u8);
+            if is_for(context, $nested)
+                && let Some(old) = sk.get::<u8>(&offset::SK_STATE)
+            {
+                report(&ctx, context, sk, old, ctx.arg::<i32>(1) as u8);
             }
             0
         }
     };
 }
-state_fentry!(state_store_fentry);
-state_fentry!(state_set_fentry);
+state_fentry!(state_store_fentry, false);
+state_fentry!(state_set_fentry, false);
+state_fentry!(state_store_fentry_nested, true);
+state_fentry!(state_set_fentry_nested, true);
 
 /// `kprobe` on the same two
 #[kprobe]
@@ -85,39 +123,81 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
         return;
     }
     let netns = sock::netns(sk);
-    if !filter::wants(netns) {
+    if !filter::wants_netns(netns) {
         return;
     }
-    let mut header: Header = emit::header::<State>(KIND_STATE, netns, context);
-    emit::set_socket(&mut header, sk);
-    emit::set_ends(&mut header, &sock::full_identity(sk));
-    let mut state = State {
-        header,
-        hash: sk.get(&offset::SK_HASH).unwrap_or(0),
-        mask: sock::ehash_mask(sk),
-        old,
-        new,
-        hashed: sk.get::<u64>(&offset::SK_PPREV).map_or(2, |pprev| u8::from(pprev != 0)),
-        reserved: 0,
-        frames: 0,
-    };
-    debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, state.header.sock, netns);
-    if needs_stack(context, sk, old, new) {
-        state.header.size = size_of::<StateWithStack>() as u16;
-        emit::submit(KIND_STATE, |record: *mut StateWithStack| {
-            // SAFETY: `record` is reserved memory of that type; every byte of `state` and, by the
+    let ends = sock::full_identity(sk);
+    let wanted = filter::wants_ends(&ends);
+    let change = Change { old, new, context, netns, now: emit::now() };
+    // Its first change may come before it has a port that a filter asks for.
+    if !wanted && !change.is_first() {
+        return;
+    }
+    let caller = change.caller(sk);
+    let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
+    let entry: &'static Remembered = entry;
+    change.note(sk, &ends, entry, wanted);
+    let known = memory::known(Some(entry));
+    if !wanted || !known.wanted {
+        return;
+    }
+    if let Some(owner) = &caller {
+        process::announce(process::current(), owner);
+    }
+    let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
+    debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);
+    if !filter::reports(KIND_STATE) && !filter::reports(KIND_OPEN) && !filter::reports(KIND_CLOSE) {
+        return;
+    }
+    let time_wait = change.time_wait(sk);
+    if filter::reports(KIND_STATE) {
+        report_change(ctx, &about, &change, sk, time_wait);
+    }
+    if new == TCP_ESTABLISHED && filter::reports(KIND_OPEN) {
+        change::report_open(&about, sk, entry);
+    }
+    if new == TCP_CLOSE && old != TCP_LISTEN && filter::reports(KIND_CLOSE) {
+        change::report_close(&about, &change, sk, entry, time_wait);
+    }
+}
+
+#[inline(never)]
+fn report_change<A: Access>(ctx: &impl EbpfContext, about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
+    if needs_stack(change.context, sk, change.old, change.new) {
+        emit::submit(KIND_STATE, about.context, |record: *mut StateWithStack| {
+            // SAFETY: `record` is reserved memory of that type; every byte of the state and, by the
             // helper, of the frames that count is written before it is submitted.
             unsafe {
+                fill::<StateWithStack, A>(&raw mut (*record).state, about, change, sk, time_wait);
                 let frames = emit::stack::<STATE_FRAMES>(ctx, &raw mut (*record).stack);
-                state.frames = frames;
-                (&raw mut (*record).state).write(state);
+                (&raw mut (*record).state.frames).write(frames as u16);
             }
         });
     } else {
-        emit::submit(KIND_STATE, |record: *mut State| {
+        emit::submit(KIND_STATE, about.context, |record: *mut State| {
             // SAFETY: `record` is reserved memory of that type.
-            unsafe { record.write(state) };
+            unsafe { fill::<State, A>(record, about, change, sk, time_wait) };
         });
+    }
+}
+
+/// Writes all of a state change that is, or begins, a `T`.
+///
+/// # Safety
+/// `record` must be writable.
+#[inline(always)]
+unsafe fn fill<T, A: Access>(record: *mut State, about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
+    // SAFETY: the caller's.
+    unsafe {
+        emit::write_about::<T, A>(&raw mut (*record).header, KIND_STATE, about, sk);
+        (&raw mut (*record).hash).write(sk.get(&offset::SK_HASH).unwrap_or(0));
+        (&raw mut (*record).mask).write(sock::ehash_mask(sk));
+        (&raw mut (*record).old).write(change.old);
+        (&raw mut (*record).new).write(change.new);
+        (&raw mut (*record).hashed).write(sk.get::<u64>(&offset::SK_PPREV).map_or(2, |pprev| u8::from(pprev != 0)));
+        (&raw mut (*record).frames).write(0);
+        (&raw mut (*record).time_wait).write(time_wait);
+        (&raw mut (*record).reserved).write([0; 2]);
     }
 }
 

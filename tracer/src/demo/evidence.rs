@@ -151,7 +151,7 @@ impl FirstLookup<'_> {
 /// The RSTs that a namespace sent or received, oldest first.
 pub fn resets(events: &[Event], netns: u32, direction: Direction) -> Vec<&Rst> {
     let rsts = within(events, netns).filter_map(|event| match &event.body {
-        Body::Rst(rst) => Some(rst),
+        Body::Rst(rst) => Some(rst.as_ref()),
         _ => None,
     });
     rsts.filter(|rst| rst.direction == direction).collect()

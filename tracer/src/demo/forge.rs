@@ -91,6 +91,7 @@ impl Forger {
         let mut header = TcpHeader::new(self.local.port(), self.remote.port(), seq, WINDOW);
         header.syn = flags.contains(Flags::SYN);
         header.fin = flags.contains(Flags::FIN);
+        header.rst = flags.contains(Flags::RST);
         header.ack = flags.contains(Flags::ACK);
         header.psh = !payload.is_empty();
         header.acknowledgment_number = if header.ack { ack } else { 0 };

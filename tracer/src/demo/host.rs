@@ -16,7 +16,8 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use super::{link, snmp};
+use super::link;
+use crate::snmp;
 
 type Job = Box<dyn FnOnce() + Send>;
 

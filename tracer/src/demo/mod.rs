@@ -20,7 +20,6 @@ mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod segment;
-mod snmp;
 pub mod stage;
 pub mod summary;
 pub mod tcp;

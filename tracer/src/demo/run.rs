@@ -22,13 +22,14 @@ use super::{
 use crate::{
     cli::{Cli, DemoArgs},
     event::{Event, Family},
+    filter::Criteria,
+    kind::Kind,
     loader::Watch,
-    output::Output,
+    output::{Output, OutputArgs},
     preflight::{self, Purpose},
-    probes::Probe,
     report::ScenarioReport,
-    session::Session,
-    sink::Item,
+    session::{Scope, Session},
+    sink::{Item, text::Manner},
 };
 
 /// How long a record may wait: scenarios wait for what the probes report.
@@ -49,30 +50,34 @@ pub fn run(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut recorder = args.pcap.as_deref().map(Recorder::create).transpose()?;
-    let mut session = Session::start(cli, BTreeSet::from(Probe::ALL), true, LATENCY)?;
+    // What opens and closes is in the state changes too, which the scenarios are about.
+    let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
+    let scope = Scope { kinds, criteria: Criteria::of_no_netns() };
+    let mut session = Session::start(cli, scope, LATENCY)?;
     let theatre = Theatre {
         watch: Arc::new(Mutex::new(session.take_watch()?)),
-        family: if args.ipv6 { Family::Ipv6 } else { Family::Ipv4 },
         lookups_observed: session.observes_lookups(),
         capture: recorder.is_some(),
     };
-    let mut output = Output::new(args.json, true);
+    let mut output = Output::new(&OutputArgs { json: args.json, manner: Manner::Demo, file: None })?;
     output.write(Item::Start(&session.info()))?;
 
     let mut reports = Vec::new();
-    for scenario in scenario::ALL.into_iter().filter(|scenario| is_wanted(*scenario, &args.scenarios)) {
-        let (report, captures) = theatre.perform(scenario, &mut session, &mut output).await?;
-        if let Some(recorder) = &mut recorder {
-            recorder.write(scenario.name(), &captures)?;
+    for family in args.families() {
+        for scenario in scenario::ALL.into_iter().filter(|scenario| is_wanted(*scenario, &args.scenarios)) {
+            let (report, captures) = theatre.perform(scenario, family, &mut session, &mut output).await?;
+            if let Some(recorder) = &mut recorder {
+                recorder.write(scenario.name(), &captures)?;
+            }
+            reports.push(report);
         }
-        reports.push(report);
     }
     if let Some(recorder) = recorder {
         recorder.finish()?;
     }
 
     session.detach();
-    let mut summary = session.summary()?;
+    let mut summary = session.summary(output.counts())?;
     summary.answer = summary::summary_lines(&reports);
     output.write(Item::Summary(&summary))?;
     output.flush()?;
@@ -86,7 +91,6 @@ fn is_wanted(scenario: &dyn Scenario, names: &[String]) -> bool {
 /// What all scenarios are played with.
 struct Theatre {
     watch: Arc<Mutex<Watch>>,
-    family: Family,
     lookups_observed: bool,
     capture: bool,
 }
@@ -96,14 +100,15 @@ impl Theatre {
     async fn perform(
         &self,
         scenario: &'static dyn Scenario,
+        family: Family,
         session: &mut Session,
         output: &mut Output,
     ) -> anyhow::Result<(ScenarioReport, Vec<Capture>)> {
-        output.write(Item::Scenario(scenario.name(), scenario.title()))?;
+        output.write(Item::Scenario(scenario.name(), scenario.title(), family))?;
         output.flush()?;
         let feed = Feed::default();
         let (publish, mut published) = mpsc::unbounded_channel();
-        let stage = self.stage(scenario, feed.clone(), publish);
+        let stage = self.stage(scenario, family, feed.clone(), publish);
         let (finish, mut finished) = oneshot::channel();
         let actor = thread::Builder::new().name(scenario.name().to_owned()).spawn(move || {
             let report = scenario.perform(&stage);
@@ -127,16 +132,22 @@ impl Theatre {
         // From here on no namespace is reported; what the hosts' end still led to belongs here.
         show(scenario, session, &mut std::iter::empty(), &feed, output)?;
         let (report, captures) = finale;
-        output.write(Item::Report(&report))?;
+        output.write(Item::Report(&report, family))?;
         output.flush()?;
         Ok((report, captures?))
     }
 
-    fn stage(&self, scenario: &dyn Scenario, feed: Feed, publish: mpsc::UnboundedSender<Event>) -> Stage {
+    fn stage(
+        &self,
+        scenario: &dyn Scenario,
+        family: Family,
+        feed: Feed,
+        publish: mpsc::UnboundedSender<Event>,
+    ) -> Stage {
         let watch = Arc::clone(&self.watch);
         Stage::new(Settings {
             scenario: scenario.name(),
-            family: self.family,
+            family,
             feed,
             watch: Box::new(move |netns| watch.lock().unwrap_or_else(PoisonError::into_inner).add(netns)),
             publish: Box::new(move |event| {
@@ -162,10 +173,7 @@ fn show(
     while let Some(event) = session.next_event()? {
         events.push(event);
     }
-    for event in published {
-        session.count(&event);
-        events.push(event);
-    }
+    events.extend(published);
     events.sort_by_key(|event| event.mono_ns);
     for mut event in events {
         event.scenario = Some(scenario.name());

@@ -77,6 +77,7 @@ pub fn segment_of(tcp: &TcpSlice<'_>, ttl: u8) -> Segment {
         ack: tcp.acknowledgment_number(),
         len: u32::try_from(tcp.payload().len()).unwrap_or(u32::MAX),
         ttl,
+        window: tcp.window_size(),
     }
 }
 
@@ -94,14 +95,14 @@ mod tests {
         let packet = Packet::parse(&bytes).unwrap();
         assert_eq!(packet.source, "10.0.0.1:1000".parse().unwrap());
         assert_eq!(packet.destination, "10.0.0.2:80".parse().unwrap());
-        assert_eq!(packet.segment, Segment { flags: Flags(0x18), seq: 7, ack: 9, len: 4, ttl: 61 });
+        assert_eq!(packet.segment, Segment { flags: Flags(0x18), seq: 7, ack: 9, len: 4, ttl: 61, window: 512 });
     }
 
     #[test]
     fn a_retransmission_repeats_whatever_its_flags() {
         let syn = |seq, flags| {
             let (source, destination) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
-            let segment = Segment { flags, seq, ack: 0, len: 0, ttl: 64 };
+            let segment = Segment { flags, seq, ack: 0, len: 0, ttl: 64, window: 0 };
             Packet { source, destination, segment, bytes: Vec::new() }
         };
         assert!(syn(7, Flags::SYN).repeats(&syn(7, Flags(0xc2))));

@@ -175,6 +175,7 @@ impl Stage {
                 time,
                 mono_ns,
                 netns: Some(host.netns()),
+                netns_name: None,
                 family: self.settings.family,
                 local,
                 remote,
@@ -182,6 +183,7 @@ impl Stage {
                 context: Context::Process,
                 task: task.clone(),
                 owner: None,
+                opened: None,
                 scenario: Some(self.settings.scenario),
                 sock: 0,
             });

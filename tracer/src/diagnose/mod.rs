@@ -1,3 +1,141 @@
-//! From what was observed to what it means. Pure functions.
+//! Why a RST was sent or came: from what was observed of it, of its socket and of its two ends before, to a
+//! [`Verdict`]. Pure: the same evidence gives the same verdict, live or of a recording.
+//!
+//! Each cause is a constant in a file of [`causes`], with its rule and its remedy; [`causes::ALL`] lists them
+//! in the order in which they are asked. [`Diagnoser`] remembers what rules need to know of other events.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod case;
+pub mod causes;
+mod diagnoser;
 pub mod reason;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    case::{Case, Sender},
+    diagnoser::Diagnoser,
+};
+
+/// A cause of RSTs, with the rule that recognises it.
+pub struct Cause {
+    /// Stable identifier.
+    pub id: &'static str,
+    /// What it is, in a few words.
+    pub title: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// What the evidence says; `None` if it was something else.
+    rule: fn(&Case<'_>) -> Option<Finding>,
+}
+
+impl std::fmt::Debug for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
+/// How sure a verdict is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// It may be so; the evidence allows other causes too.
+    Possible,
+    /// It explains the evidence best.
+    Likely,
+    /// The evidence allows nothing else.
+    Certain,
+}
+
+impl std::fmt::Display for Confidence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        })
+    }
+}
+
+/// A piece of evidence.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Evidence {
+    /// What it says.
+    pub text: String,
+    /// It follows from what was observed; else it was observed.
+    pub inferred: bool,
+}
+
+/// Why a RST was sent or came.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Verdict {
+    /// Identifier of the cause, see `tracer rst --causes`.
+    pub cause: &'static str,
+    /// What that is, in a few words.
+    pub title: &'static str,
+    /// How sure that is.
+    pub confidence: Confidence,
+    /// This case, in one sentence.
+    pub summary: String,
+    /// What it rests on.
+    pub evidence: Vec<Evidence>,
+    /// What to do.
+    pub remedy: &'static str,
+    /// The other end is on this host, and the verdict is on the RST that it sent.
+    pub of_peer: bool,
+}
+
+/// What a rule found.
+#[derive(Debug)]
+struct Finding {
+    confidence: Confidence,
+    summary: String,
+    evidence: Vec<Evidence>,
+}
+
+impl Finding {
+    fn new(confidence: Confidence, summary: impl Into<String>) -> Self {
+        Self { confidence, summary: summary.into(), evidence: Vec::new() }
+    }
+
+    fn certain(summary: impl Into<String>) -> Self {
+        Self::new(Confidence::Certain, summary)
+    }
+
+    fn likely(summary: impl Into<String>) -> Self {
+        Self::new(Confidence::Likely, summary)
+    }
+
+    fn possible(summary: impl Into<String>) -> Self {
+        Self::new(Confidence::Possible, summary)
+    }
+
+    fn observed(mut self, text: impl Into<String>) -> Self {
+        self.evidence.push(Evidence { text: text.into(), inferred: false });
+        self
+    }
+
+    fn inferred(mut self, text: impl Into<String>) -> Self {
+        self.evidence.push(Evidence { text: text.into(), inferred: true });
+        self
+    }
+}
+
+/// The verdict on a case: that of the first cause whose rule applies. The last one always does.
+pub fn diagnose(case: &Case<'_>) -> Option<Verdict> {
+    causes::ALL.iter().find_map(|cause| {
+        let found = (cause.rule)(case)?;
+        let evidence = case.observations().into_iter().chain(found.evidence).collect();
+        Some(Verdict {
+            cause: cause.id,
+            title: cause.title,
+            confidence: found.confidence,
+            summary: found.summary,
+            evidence,
+            remedy: cause.remedy,
+            of_peer: false,
+        })
+    })
+}

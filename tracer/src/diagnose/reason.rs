@@ -17,6 +17,16 @@ pub fn derive(rst: &Rst) -> Option<&'static str> {
     }
 }
 
+/// How long ago a socket was closed by the segment that is being answered, at most: 10 ms.
+const JUST_NOW_NS: u64 = 10_000_000;
+
+/// The socket's state; of one that was closed on the way to the RST, the state before. One that no process
+/// has open is forgotten when it is closed, and remembered as the last of these two ends.
+pub(super) fn state(rst: &Rst) -> Option<TcpState> {
+    let gone = rst.past.as_ref().filter(|past| past.closed_ns_ago < JUST_NOW_NS).map(|past| past.closed_from);
+    rst.closed_from.or(gone.filter(|_| rst.socket_state == Some(TcpState::CLOSE))).or(rst.socket_state)
+}
+
 fn passive(rst: &Rst) -> Option<&'static str> {
     if !rst.socket {
         return Some("NO_SOCKET");
@@ -25,9 +35,10 @@ fn passive(rst: &Rst) -> Option<&'static str> {
         return Some("INVALID_SYN");
     }
     let acks = rst.trigger.is_some_and(|segment| segment.flags.contains(Flags::ACK));
-    match rst.socket_state? {
+    match state(rst)? {
         TcpState::TIME_WAIT => Some("TCP_TIMEWAIT_SOCKET"),
-        TcpState::LISTEN if acks => Some("TCP_FLAGS"),
+        // It is tcp_check_req's without that function, which has to have a name to be missed.
+        TcpState::LISTEN if acks && rst.stack.iter().any(|frame| !frame.starts_with("0x")) => Some("TCP_FLAGS"),
         TcpState::FIN_WAIT1 | TcpState::FIN_WAIT2 => Some("TCP_ABORT_ON_DATA"),
         // SYN_SENT: TCP_INVALID_ACK_SEQUENCE or TCP_RFC7323_PAWS; SYN_RECV: one of three bad ACKs.
         _ => None,
@@ -35,7 +46,7 @@ fn passive(rst: &Rst) -> Option<&'static str> {
 }
 
 fn active(rst: &Rst) -> Option<&'static str> {
-    let state = rst.closed_from.or(rst.socket_state);
+    let state = state(rst);
     if is_from(rst, &["mptcp_", "__mptcp_"]) {
         return None;
     }
@@ -47,21 +58,29 @@ fn active(rst: &Rst) -> Option<&'static str> {
     if is_from(rst, &["tcp_abort"]) {
         return Some("TCP_STATE");
     }
-    if is_from(rst, &["tcp_out_of_resources", "tcp_write_timer", "tcp_retransmit_timer"]) {
+    if is_from(rst, &["tcp_out_of_resources", "tcp_write_timer", "tcp_write_timer_handler"]) {
         return Some("TCP_ABORT_ON_MEMORY");
     }
+    let in_fin_wait2 = state == Some(TcpState::FIN_WAIT2);
+    let circumstances = rst.circumstances.as_ref()?;
     if is_from(rst, &["tcp_keepalive_timer"]) {
-        return Some(if state == Some(TcpState::FIN_WAIT2) { "TCP_STATE" } else { "TCP_KEEPALIVE_TIMEOUT" });
+        let waits = in_fin_wait2 && circumstances.orphan;
+        return Some(if waits { "TCP_STATE" } else { "TCP_KEEPALIVE_TIMEOUT" });
     }
     if is_from(rst, &["__tcp_close", "tcp_close"]) {
-        return Some(if state == Some(TcpState::FIN_WAIT2) { "TCP_ABORT_ON_LINGER" } else { "TCP_ABORT_ON_CLOSE" });
+        // It looks for data that was not read first, and makes the socket an orphan then.
+        return Some(match circumstances.orphan {
+            false => "TCP_ABORT_ON_CLOSE",
+            true if in_fin_wait2 && circumstances.no_fin_wait2 => "TCP_ABORT_ON_LINGER",
+            true => "TCP_ABORT_ON_MEMORY",
+        });
     }
     None
 }
 
 /// One of the functions, named whole or (with a trailing underscore) by its beginning, is on the stack.
 /// The compiler's clones of a function (`.part.0`, `.isra.0`, `.constprop.0`) count as it.
-fn is_from(rst: &Rst, functions: &[&str]) -> bool {
+pub(super) fn is_from(rst: &Rst, functions: &[&str]) -> bool {
     rst.stack.iter().any(|frame| {
         let name = frame.split('.').next().unwrap_or_default();
         functions.iter().any(|wanted| name == *wanted || wanted.ends_with('_') && name.starts_with(wanted))
@@ -71,19 +90,15 @@ fn is_from(rst: &Rst, functions: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Direction, Segment};
+    use crate::event::{Circumstances, Past, Segment};
 
     fn rst(kind: RstKind, state: Option<TcpState>, flags: Option<Flags>, stack: &[&str]) -> Rst {
         Rst {
-            direction: Direction::Sent,
-            kind,
-            reason: None,
-            derived_reason: None,
             socket: state.is_some(),
             socket_state: state,
-            closed_from: None,
-            trigger: flags.map(|flags| Segment { flags, seq: 0, ack: 0, len: 0, ttl: 64 }),
+            trigger: flags.map(|flags| Segment { flags, seq: 0, ack: 0, len: 0, ttl: 64, window: 0 }),
             stack: stack.iter().map(|&name| name.to_owned()).collect(),
+            ..Rst::bare(kind)
         }
     }
 
@@ -94,6 +109,15 @@ mod tests {
     fn aborted(from: TcpState, stack: &[&str]) -> Option<&'static str> {
         let mut rst = rst(RstKind::Active, Some(TcpState::CLOSE), None, stack);
         rst.closed_from = Some(from);
+        rst.circumstances = Some(Circumstances::default());
+        derive(&rst)
+    }
+
+    /// The same of a socket that no process has open any more.
+    fn given_up(from: TcpState, no_fin_wait2: bool, stack: &[&str]) -> Option<&'static str> {
+        let mut rst = rst(RstKind::Active, Some(TcpState::CLOSE), None, stack);
+        rst.closed_from = Some(from);
+        rst.circumstances = Some(Circumstances { orphan: true, no_fin_wait2, ..Circumstances::default() });
         derive(&rst)
     }
 
@@ -117,19 +141,37 @@ mod tests {
         assert_eq!(aborted(S::LAST_ACK, &disconnect), Some("TCP_DISCONNECT_WITH_DATA"));
         let close = ["tcp_send_active_reset", "__tcp_close", "tcp_close"];
         assert_eq!(aborted(S::ESTABLISHED, &close), Some("TCP_ABORT_ON_CLOSE"));
-        assert_eq!(aborted(S::FIN_WAIT2, &close), Some("TCP_ABORT_ON_LINGER"));
+        assert_eq!(aborted(S::FIN_WAIT2, &close), Some("TCP_ABORT_ON_CLOSE"), "half closed, and data unread");
+        assert_eq!(given_up(S::FIN_WAIT2, true, &close), Some("TCP_ABORT_ON_LINGER"));
+        assert_eq!(given_up(S::FIN_WAIT1, true, &close), Some("TCP_ABORT_ON_MEMORY"));
         assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "tcp_abort"]), Some("TCP_STATE"));
         let timer = ["tcp_send_active_reset", "tcp_keepalive_timer", "call_timer_fn"];
-        let dead = rst(RstKind::Active, Some(S::FIN_WAIT2), None, &timer);
-        assert_eq!(derive(&dead), Some("TCP_STATE"));
-        let silent = rst(RstKind::Active, Some(S::ESTABLISHED), None, &timer);
-        assert_eq!(derive(&silent), Some("TCP_KEEPALIVE_TIMEOUT"));
+        assert_eq!(given_up(S::FIN_WAIT2, false, &timer), Some("TCP_STATE"));
+        assert_eq!(aborted(S::FIN_WAIT2, &timer), Some("TCP_KEEPALIVE_TIMEOUT"), "half closed");
+        assert_eq!(aborted(S::ESTABLISHED, &timer), Some("TCP_KEEPALIVE_TIMEOUT"));
         assert_eq!(
             aborted(S::FIN_WAIT1, &["tcp_out_of_resources.part.0", "tcp_write_timer"]),
             Some("TCP_ABORT_ON_MEMORY")
         );
         assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "mptcp_subflow_reset"]), None);
         assert_eq!(aborted(S::ESTABLISHED, &["tcp_send_active_reset", "0xffffffff81234567"]), None);
+    }
+
+    #[test]
+    fn an_answer_for_a_socket_just_closed_is_of_the_state_before() {
+        let mut answer = rst(RstKind::Passive, Some(TcpState::CLOSE), Some(Flags::ACK), &["tcp_v4_send_reset"]);
+        assert_eq!(derive(&answer), None);
+        answer.past = Some(Past {
+            owner: None,
+            closed_ns_ago: 5,
+            open_ns: None,
+            closed_from: TcpState::FIN_WAIT2,
+            unread: 0,
+            reset_received: false,
+            reset_sent: false,
+            error: None,
+        });
+        assert_eq!(derive(&answer), Some("TCP_ABORT_ON_DATA"));
     }
 
     #[test]

@@ -50,6 +50,11 @@ pub fn monotonic_ns() -> nix::Result<u64> {
     Ok(seconds * 1_000_000_000 + u64::try_from(now.tv_nsec()).unwrap_or(0))
 }
 
+/// `CLOCK_MONOTONIC` in nanoseconds; 0 if it cannot be read, which on Linux does not happen.
+pub fn mono_now() -> u64 {
+    monotonic_ns().unwrap_or(0)
+}
+
 /// RFC 3339 in UTC, always with nine decimals, so that lines sort as text.
 pub(crate) fn serialize_rfc3339<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.9}"))

@@ -11,14 +11,17 @@ use crate::{
     decode::{Body as Raw, Record},
     diagnose,
     event::{
-        Body, Direction, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, Rst, RstKind, Segment,
-        State, Table, Task, TcpState,
+        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, Segment, State, Table,
+        Task, TcpState,
     },
-    flow::Flows,
 };
 
 pub mod clock;
+pub(crate) mod connection;
 pub mod context;
+mod owner;
+pub mod place;
+mod rst;
 pub mod symbols;
 
 /// Turns records into events; keeps what later ones need to know of earlier ones.
@@ -26,13 +29,19 @@ pub struct Enricher {
     clock: clock::Clock,
     symbols: symbols::Symbols,
     reasons: BTreeMap<u32, String>,
-    flows: Flows,
+    places: place::Places,
+    owners: owner::Owners,
 }
 
 impl Enricher {
     /// `reasons`: names of `enum sk_rst_reason` by number.
-    pub fn new(clock: clock::Clock, symbols: symbols::Symbols, reasons: BTreeMap<u32, String>) -> Self {
-        Self { clock, symbols, reasons, flows: Flows::default() }
+    pub fn new(
+        clock: clock::Clock,
+        symbols: symbols::Symbols,
+        places: place::Places,
+        reasons: BTreeMap<u32, String>,
+    ) -> Self {
+        Self { clock, symbols, places, reasons, owners: owner::Owners::default() }
     }
 
     /// What addresses are called.
@@ -40,80 +49,84 @@ impl Enricher {
         &mut self.symbols
     }
 
-    /// The event that a record reports.
-    pub fn event(&mut self, record: Record) -> Event {
+    /// What numbers are called on the host that the records are of.
+    pub fn places(&mut self) -> &mut place::Places {
+        &mut self.places
+    }
+
+    /// The event that a record reports; none if it only tells of a process that others name.
+    pub fn event(&mut self, record: Record) -> Option<Event> {
         let header = *record.header();
+        if let Raw::Process(process) = &record.body {
+            self.owners.learn(process);
+            return None;
+        }
         let task = task(&header);
-        let names = record.stack.iter().map(|&address| self.symbols.name(address));
-        let names = names.skip_while(|name| is_of_probe(name)).collect::<Vec<_>>();
+        let names = of_kernel(record.stack.iter().map(|&address| self.symbols.name(address)).collect());
         let context = context::of(header.context, &task.comm, &names);
         let (family, local, remote) = ends(&header);
-        let body = self.body(record.body, names);
-        let mut event = Event {
+        let mut body = self.body(record.body, context, names)?;
+        if let Body::Rst(rst) = &mut body
+            && rst.reason.is_none()
+        {
+            rst.derived_reason = diagnose::reason::derive(rst);
+        }
+        Some(Event {
             body,
             time: self.clock.wall(header.mono_ns),
             mono_ns: header.mono_ns,
             netns: (header.netns != 0).then_some(header.netns),
+            netns_name: (header.netns != 0).then(|| self.places.netns(header.netns)).flatten(),
             family,
             local,
             remote,
             cookie: (header.cookie != 0).then_some(header.cookie),
             context,
             task,
-            owner: None,
+            owner: self.owners.of(&header.owner, &mut self.places),
+            opened: connection::opened(header.opened),
             scenario: None,
             sock: header.sock,
-        };
-        self.flows.follow(&mut event);
-        if let Body::Rst(rst) = &mut event.body
-            && rst.reason.is_none()
-        {
-            rst.derived_reason = diagnose::reason::derive(rst);
-        }
-        event
+        })
     }
 
-    fn body(&self, raw: Raw, stack: Vec<String>) -> Body {
-        match raw {
-            Raw::State(record) => {
-                Body::State(State { old: TcpState(record.old), new: TcpState(record.new), ehash: ehash(&record) })
-            }
+    fn body(&mut self, raw: Raw, context: Context, stack: Vec<String>) -> Option<Body> {
+        Some(match raw {
+            Raw::State(record) => Body::State(State {
+                old: TcpState(record.old),
+                new: TcpState(record.new),
+                ehash: ehash(&record),
+                became: connection::took(record.time_wait),
+            }),
             Raw::Lookup(record) => Body::Lookup(Lookup {
                 table: if record.table == record::TABLE_EHASH { Table::Ehash } else { Table::Listener },
                 hit: record.hit != 0,
                 state: (record.hit != 0).then_some(TcpState(record.state)),
                 observed: Observed::Probe,
             }),
-            Raw::Rst(record) => Body::Rst(Rst {
-                direction: match record.direction {
-                    record::RST_RECEIVED => Direction::Received,
-                    _ => Direction::Sent,
-                },
-                kind: match record.direction {
-                    record::RST_RECEIVED => RstKind::Peer,
-                    record::RST_SENT_ACTIVE => RstKind::Active,
-                    record::RST_SENT_FIREWALL => RstKind::Firewall,
-                    _ => RstKind::Passive,
-                },
-                reason: (record.reason != record::NO_REASON).then(|| {
-                    self.reasons.get(&record.reason).cloned().unwrap_or_else(|| format!("REASON_{}", record.reason))
-                }),
-                socket: record.header.sock != 0,
-                derived_reason: None,
-                closed_from: None,
-                socket_state: (record.socket_state != 0).then_some(TcpState(record.socket_state)),
-                trigger: (record.segment.present != 0).then(|| segment(&record.segment)),
-                stack,
-            }),
+            Raw::Rst(record) => Body::Rst(Box::new(self.rst(&record, stack))),
             Raw::RawSend(record) => Body::RawSend(RawSend {
                 via: if record.via == record::VIA_PACKET { RawKind::Packet } else { RawKind::Raw },
                 segment: segment(&record.segment),
             }),
-        }
+            Raw::Open(record) => Body::Open(connection::open(&record)),
+            Raw::Close(record) => Body::Close(connection::close(&record, context)),
+            Raw::Process(_) => return None,
+        })
     }
 }
 
-/// The innermost frames are the probe's own: the program and what calls it.
+/// The frames without the innermost ones, which are the probe's own: the program and what calls it. A
+/// program's code has no name where its entry slipped by while the names were read.
+fn of_kernel(mut frames: Vec<String>) -> Vec<String> {
+    let is_unnamed = |frame: &str| frame.starts_with("0x");
+    if frames.iter().all(|frame| is_unnamed(frame)) {
+        return frames;
+    }
+    let own = frames.iter().take_while(|frame| is_of_probe(frame) || is_unnamed(frame)).count();
+    frames.split_off(own)
+}
+
 fn is_of_probe(function: &str) -> bool {
     const PREFIXES: [&str; 6] =
         ["bpf_prog_", "bpf_trace_run", "bpf_trampoline_", "__traceiter_", "__bpf_trace_", "trace_call_bpf"];
@@ -121,12 +134,17 @@ fn is_of_probe(function: &str) -> bool {
 }
 
 fn task(header: &Header) -> Task {
-    let name = header.comm.split(|&byte| byte == 0).next().unwrap_or_default();
-    Task { pid: header.pid, tid: header.tid, comm: String::from_utf8_lossy(name).into_owned() }
+    Task { pid: header.pid, tid: header.tid, comm: comm(&header.comm) }
+}
+
+/// A task's name; invalid UTF-8 is replaced.
+pub(crate) fn comm(bytes: &[u8; 16]) -> String {
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }
 
 fn segment(raw: &record::Segment) -> Segment {
-    Segment { flags: Flags(raw.flags), seq: raw.seq, ack: raw.ack, len: raw.len, ttl: raw.ttl }
+    Segment { flags: Flags(raw.flags), seq: raw.seq, ack: raw.ack, len: raw.len, ttl: raw.ttl, window: raw.window }
 }
 
 /// Listeners are linked through the same member into another table, so theirs says nothing of the ehash.
@@ -154,6 +172,8 @@ fn ends(header: &Header) -> (Family, SocketAddr, SocketAddr) {
             (Some(local), Some(remote)) => (local.into(), remote.into()),
             // Not bound yet, but on its way to an IPv4 address.
             (None, Some(remote)) if local.is_unspecified() => (Ipv4Addr::UNSPECIFIED.into(), remote.into()),
+            // Listens at an IPv4 address.
+            (Some(local), None) if remote.is_unspecified() => (local.into(), Ipv4Addr::UNSPECIFIED.into()),
             _ => (local.into(), remote.into()),
         }
     } else {
@@ -165,17 +185,22 @@ fn ends(header: &Header) -> (Family, SocketAddr, SocketAddr) {
 
 #[cfg(test)]
 mod tests {
-    use tracer_ebpf::record::{AF_INET, CONTEXT_INTERRUPT, CONTEXT_PROCESS, KIND_RST, KIND_STATE, NO_REASON, Rst};
+    use tracer_ebpf::record::{AF_INET, CONTEXT_INTERRUPT, KIND_RST, KIND_STATE, Rst};
     use zerocopy::FromZeros;
 
     use super::*;
-    use crate::event::TcpState as S;
+    use crate::event::{Known, Opened, TcpState as S};
 
     const V4_MAPPED: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1];
 
     fn enricher() -> Enricher {
         let symbols = symbols::Symbols::Recorded([(1, "bpf_prog_1_x".into()), (2, "tcp_v4_send_reset".into())].into());
-        Enricher::new(clock::Clock::since(jiff::Timestamp::UNIX_EPOCH), symbols, [(1, "NO_SOCKET".into())].into())
+        Enricher::new(
+            clock::Clock::since(jiff::Timestamp::UNIX_EPOCH),
+            symbols,
+            place::Places::recorded(),
+            [(1, "NO_SOCKET".into())].into(),
+        )
     }
 
     fn header(kind: u16, family: u16, local: [u8; 16], remote: [u8; 16]) -> Header {
@@ -217,43 +242,53 @@ mod tests {
         };
         assert_eq!(shown(V4_MAPPED, V4_MAPPED), (Family::Ipv4, "127.0.0.1:80".into(), "127.0.0.1:1234".into()));
         assert_eq!(shown([0; 16], V4_MAPPED), (Family::Ipv4, "0.0.0.0:80".into(), "127.0.0.1:1234".into()));
+        assert_eq!(shown(V4_MAPPED, [0; 16]), (Family::Ipv4, "127.0.0.1:80".into(), "0.0.0.0:1234".into()));
         assert_eq!(shown([0; 16], [0; 16]), (Family::Ipv6, "[::]:80".into(), "[::]:1234".into()));
     }
 
     #[test]
-    fn the_owner_is_the_one_that_acted_not_the_one_that_was_interrupted() {
+    fn the_owner_is_the_one_that_the_kernel_names_not_the_one_that_was_interrupted() {
         let mut enricher = enricher();
-        let connects = enricher.event(state(S::CLOSE, S::SYN_SENT, CONTEXT_PROCESS, b"curl"));
-        assert_eq!(connects.owner.as_ref(), Some(&connects.task));
-        let answered = enricher.event(state(S::SYN_SENT, S::ESTABLISHED, CONTEXT_INTERRUPT, b"bystander"));
-        assert_eq!((answered.task.comm.as_str(), answered.owner.unwrap().comm.as_str()), ("bystander", "curl"));
+        let mut answered = state(S::SYN_SENT, S::ESTABLISHED, CONTEXT_INTERRUPT, b"bystander");
+        let Raw::State(state) = &mut answered.body else { unreachable!() };
+        state.header.owner = record::Owner { pid: 7, uid: 5, known: record::OWNER_ACTED, ..Default::default() };
+        state.header.owner.comm[..4].copy_from_slice(b"curl");
+        state.header.opened = record::OPEN_ACTIVE;
+        enricher.places().learn(place::Fact::User { uid: 5, name: "games".into() });
+        let mut process = record::Process::new_zeroed();
+        process.header.kind = record::KIND_PROCESS;
+        process.header.owner = state.header.owner;
+        process.arguments[..7].copy_from_slice(b"curl\0-v\0".split_at(7).0);
+        process.length = 8;
+        assert!(enricher.event(Raw::Process(Box::new(process)).into()).is_none(), "it only tells of a process");
+        let answered = enricher.event(answered).unwrap();
+        assert_eq!((answered.task.comm.as_str(), answered.opened), ("bystander", Some(Opened::Active)));
+        let owner = answered.owner.unwrap();
+        assert_eq!((owner.pid, owner.comm.as_str(), owner.user.as_deref()), (7, "curl", Some("games")));
+        assert_eq!((owner.cmdline.as_deref(), owner.known), (Some("curl -v"), Known::Call));
     }
 
     #[test]
-    fn a_child_that_nobody_accepted_has_no_owner_even_at_an_address_used_before() {
-        let mut enricher = enricher();
-        enricher.event(state(S::CLOSE, S::SYN_SENT, CONTEXT_PROCESS, b"curl"));
-        let child = enricher.event(state(S::LISTEN, S::SYN_RECV, CONTEXT_INTERRUPT, b"bystander"));
-        assert_eq!(child.owner, None);
+    fn nobody_is_no_owner() {
+        let child = enricher().event(state(S::LISTEN, S::SYN_RECV, CONTEXT_INTERRUPT, b"bystander")).unwrap();
+        assert_eq!((child.owner, child.opened), (None, None));
     }
 
     #[test]
-    fn an_abort_remembers_the_state_that_it_closed() {
-        let mut enricher = enricher();
-        let closed = enricher.event(state(S::ESTABLISHED, S::CLOSE, CONTEXT_PROCESS, b"curl"));
-        let aborted = enricher.event(rst(record::RST_SENT_ACTIVE, NO_REASON, closed.sock));
-        let Body::Rst(aborted) = aborted.body else { panic!("{aborted:?}") };
-        assert_eq!((aborted.closed_from, aborted.reason), (Some(S::ESTABLISHED), None));
+    fn frames_without_a_name_are_cut_off_only_before_those_that_have_one() {
+        let frames = |names: &[&str]| of_kernel(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(frames(&["0xffffffffc0001000", "bpf_trampoline_7", "tcp_reset", "0x3"]), ["tcp_reset", "0x3"]);
+        assert_eq!(frames(&["0x1", "0x2"]), ["0x1", "0x2"]);
     }
 
     #[test]
     fn reasons_and_stacks_are_named_without_the_probe_itself() {
-        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 1, 0));
+        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 1, 0)).unwrap();
         let Body::Rst(named) = event.body else { panic!("{event:?}") };
         assert_eq!(named.reason.as_deref(), Some("NO_SOCKET"));
         assert_eq!(named.stack, ["tcp_v4_send_reset", "0x3"]);
         assert!(!named.socket);
-        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 77, 0));
+        let event = enricher().event(rst(record::RST_SENT_PASSIVE, 77, 0)).unwrap();
         assert!(matches!(event.body, Body::Rst(rst) if rst.reason.as_deref() == Some("REASON_77")));
     }
 

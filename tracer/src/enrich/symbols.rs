@@ -23,9 +23,12 @@ pub enum Symbols {
 #[derive(Debug, Default)]
 pub struct Table {
     names: String,
-    /// (address, where the name starts in `names`), by address.
+    /// (address, where the name starts in `names`, or [`NO_FUNCTION`]), by address.
     starts: Vec<(u64, u32)>,
 }
+
+/// What begins there is data, or the end of the kernel: a function before it does not reach further.
+const NO_FUNCTION: u32 = u32::MAX;
 
 impl Symbols {
     /// The running kernel's.
@@ -66,32 +69,38 @@ impl Table {
             table.add(std::str::from_utf8(&line).unwrap_or_default());
             line.clear();
         }
-        table.starts.sort_unstable_by_key(|&(address, _)| address);
+        // A function and a mark at the same place: the function.
+        table.starts.sort_unstable_by_key(|&(address, start)| (address, start != NO_FUNCTION));
+        table.starts.dedup_by(|next, previous| next.1 == NO_FUNCTION && previous.1 == NO_FUNCTION);
         table.starts.shrink_to_fit();
         table.names.shrink_to_fit();
         Ok(table)
     }
 
-    /// `ADDRESS KIND NAME [MODULE]`; functions only. An address of zero is one that is hidden from us.
+    /// `ADDRESS KIND NAME [MODULE]`; the names of functions only. An address of zero is one that is hidden
+    /// from us.
     fn add(&mut self, line: &str) {
         let mut words = line.split_ascii_whitespace();
-        let (Some(address), Some("t" | "T" | "w" | "W"), Some(name)) = (words.next(), words.next(), words.next())
-        else {
-            return;
-        };
+        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next()) else { return };
         let (Ok(address), Ok(start)) = (u64::from_str_radix(address, 16), u32::try_from(self.names.len())) else {
             return;
         };
-        if address != 0 {
-            self.starts.push((address, start));
-            self.names.push_str(name);
-            self.names.push('\n');
+        if address == 0 {
+            return;
         }
+        if !matches!(kind, "t" | "T" | "w" | "W") {
+            self.starts.push((address, NO_FUNCTION));
+            return;
+        }
+        self.starts.push((address, start));
+        self.names.push_str(name);
+        self.names.push('\n');
     }
 
     fn find(&self, address: u64) -> Option<&str> {
         let index = self.starts.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
-        self.names[self.starts[index].1 as usize..].lines().next()
+        let (_, start) = self.starts[index];
+        (start != NO_FUNCTION).then(|| self.names[start as usize..].lines().next()).flatten()
     }
 }
 
@@ -100,7 +109,8 @@ mod tests {
     use super::Table;
 
     const KALLSYMS: &[u8] = b"ffffffff81000000 T first\nffffffff81000200 t third\nffffffff81000100 D data\n\
-        ffffffff81000100 T second\n0000000000000000 T hidden\nffffffffc0000000 t fourth\t[module]\n";
+        ffffffff81000100 T second\n0000000000000000 T hidden\nffffffff82000000 B _end\n\
+        ffffffff81900000 D more\nffffffffc0000000 t fourth\t[module]\n";
 
     #[test]
     fn finds_the_function_around_an_address() {
@@ -109,6 +119,14 @@ mod tests {
         assert_eq!(table.find(0xffff_ffff_8100_01ff), Some("second"));
         assert_eq!(table.find(0xffff_ffff_8100_0200), Some("third"));
         assert_eq!(table.find(0xffff_ffff_c000_0042), Some("fourth"));
+    }
+
+    #[test]
+    fn the_last_function_ends_where_data_begins() {
+        let table = Table::read(KALLSYMS).unwrap();
+        assert_eq!(table.find(0xffff_ffff_818f_ffff), Some("third"));
+        assert_eq!(table.find(0xffff_ffff_8190_0000), None);
+        assert_eq!(table.find(0xffff_ffff_a000_0000), None, "a program that was loaded since");
     }
 
     #[test]

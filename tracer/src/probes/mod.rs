@@ -1,8 +1,9 @@
 //! What can be observed and how: the probe plan ([`plan`]) and its outcome.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
 use clap::ValueEnum;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod plan;
@@ -26,11 +27,19 @@ pub enum Probe {
     LookupListener,
     /// A TCP segment leaves through a raw or packet socket.
     RawSend,
+    /// A process accepts a connection.
+    Accept,
+    /// A process has had a socket since before the trace.
+    Existing,
+    /// A socket is destroyed.
+    Release,
+    /// A process that is traced starts another, or ends.
+    Descent,
 }
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
@@ -39,11 +48,15 @@ impl Probe {
         Self::LookupEhash,
         Self::LookupListener,
         Self::RawSend,
+        Self::Accept,
+        Self::Existing,
+        Self::Release,
+        Self::Descent,
     ];
 
-    /// What `tracer trace` shows unless told otherwise: nothing that runs once per packet.
-    pub fn of_trace() -> BTreeSet<Self> {
-        [Self::State, Self::RstSentPassive, Self::RstSentActive, Self::RstFirewall, Self::RstReceived].into()
+    /// It is not reported itself, but tells whose a socket is.
+    pub fn is_auxiliary(self) -> bool {
+        matches!(self, Self::Accept | Self::Existing | Self::Release | Self::Descent)
     }
 
     /// Its key in JSON.
@@ -57,6 +70,23 @@ impl Probe {
             Self::LookupEhash => "lookup_ehash",
             Self::LookupListener => "lookup_listener",
             Self::RawSend => "raw_send",
+            Self::Accept => "accept",
+            Self::Existing => "existing",
+            Self::Release => "release",
+            Self::Descent => "descent",
+        }
+    }
+
+    /// What follows from not observing it.
+    fn loss(self) -> &'static str {
+        match self {
+            Self::Accept => "not observed: a connection counts as its listener's until its process works on it",
+            Self::Existing => {
+                "not known: sockets that are older than the trace have no owner until their process works on them"
+            }
+            Self::Release => "not observed: what is known of a socket may stay longer than the socket",
+            Self::Descent => "not observed: children are not followed, and the end of a process is not seen",
+            _ => "not observed, and so not reported",
         }
     }
 
@@ -76,12 +106,16 @@ impl Probe {
             Self::LookupEhash => "ehash lookup",
             Self::LookupListener => "listener lookup",
             Self::RawSend => "raw or packet send",
+            Self::Accept => "owner by accept",
+            Self::Existing => "owner before trace",
+            Self::Release => "socket destroyed",
+            Self::Descent => "fork and exit",
         }
     }
 }
 
 /// A way to observe something in the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mechanism {
     /// BTF-typed tracepoint.
@@ -99,6 +133,9 @@ pub enum Mechanism {
     /// Function entry and return.
     #[serde(rename = "kprobe+kretprobe")]
     KprobeKretprobe,
+    /// A walk over all descriptors, once.
+    #[serde(rename = "iterator")]
+    Iter,
     /// The lookup run again from user space, after the fact.
     SockDiag,
 }
@@ -113,6 +150,7 @@ impl fmt::Display for Mechanism {
             Self::Fexit => "fexit",
             Self::Kprobe => "kprobe",
             Self::KprobeKretprobe => "kprobe+kretprobe",
+            Self::Iter => "iterator",
             Self::SockDiag => "sock_diag",
         })
     }
@@ -132,7 +170,8 @@ pub enum Column {
 }
 
 impl Column {
-    /// A mechanism belongs to this column. sock_diag is no probe, and open to all.
+    /// A mechanism belongs to this column. sock_diag is no probe, and open to all. What only tells whose
+    /// a socket is ([`Probe::is_auxiliary`]) is not asked: the events are to be comparable.
     pub fn admits(self, mechanism: Mechanism) -> bool {
         use Mechanism as M;
         match self {
@@ -161,6 +200,8 @@ pub enum Hook {
     Kprobe(&'static str),
     /// Return of that function.
     Kretprobe(&'static str),
+    /// Objects of that kind.
+    Iter(&'static str),
 }
 
 impl fmt::Display for Hook {
@@ -171,7 +212,8 @@ impl fmt::Display for Hook {
             | Self::Fentry(name)
             | Self::Fexit(name)
             | Self::Kprobe(name)
-            | Self::Kretprobe(name) => f.write_str(name),
+            | Self::Kretprobe(name)
+            | Self::Iter(name) => f.write_str(name),
             Self::Tracepoint(category, name) => write!(f, "{category}:{name}"),
         }
     }
@@ -281,7 +323,7 @@ impl Outcome {
     pub fn degraded(&self) -> Vec<String> {
         match &self.chosen {
             Some(_) => self.blind.iter().map(|blind| blind.text().to_owned()).collect(),
-            None => vec!["not observed, and so not reported".to_owned()],
+            None => vec![self.probe.loss().to_owned()],
         }
     }
 

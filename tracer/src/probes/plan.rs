@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+mod owner;
+
 use super::{Attachment, Blind, Candidate, Hook, Mechanism, Probe};
 use crate::btf::{KernelBtf, Parameter};
 
@@ -17,6 +19,10 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::LookupEhash => lookup(btf, &EHASH),
         Probe::LookupListener => lookup(btf, &LISTENER),
         Probe::RawSend => raw_send(btf),
+        Probe::Accept => owner::accept(btf),
+        Probe::Existing => owner::existing(btf),
+        Probe::Release => owner::release(),
+        Probe::Descent => owner::descent(),
     }
 }
 
@@ -37,12 +43,14 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoint(btf, "state_tp_btf", SET_STATE),
+            attachments: tracepoints(btf, &["state_tp_btf", "state_tp_btf_nested"], SET_STATE),
             blind: vec![],
         },
         Candidate {
             mechanism: Mechanism::RawTp,
-            attachments: Ok(vec![Attachment { program: "state_raw_tp", hook: Hook::RawTp(SET_STATE) }]),
+            attachments: Ok(["state_raw_tp", "state_raw_tp_nested"]
+                .map(|program| Attachment { program, hook: Hook::RawTp(SET_STATE) })
+                .to_vec()),
             blind: vec![Blind::Cookie],
         },
         Candidate {
@@ -57,14 +65,19 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
             mechanism: Mechanism::Fentry,
             attachments: functions(
                 btf,
-                [("state_store_fentry", STATE_STORE), ("state_set_fentry", STATE_SET)],
+                &[
+                    ("state_store_fentry", STATE_STORE),
+                    ("state_set_fentry", STATE_SET),
+                    ("state_store_fentry_nested", STATE_STORE),
+                    ("state_set_fentry_nested", STATE_SET),
+                ],
                 Hook::Fentry,
             ),
             blind: vec![],
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
-            attachments: functions(btf, [("state_kprobe", STATE_STORE), ("state_kprobe", STATE_SET)], Hook::Kprobe),
+            attachments: functions(btf, &[("state_kprobe", STATE_STORE), ("state_kprobe", STATE_SET)], Hook::Kprobe),
             blind: vec![Blind::Cookie],
         },
     ]
@@ -262,8 +275,13 @@ fn missing(what: &str) -> String {
 }
 
 fn tracepoint(btf: &KernelBtf, program: &'static str, name: &'static str) -> Result<Vec<Attachment>, String> {
+    tracepoints(btf, &[program], name)
+}
+
+/// Several programs on one tracepoint.
+fn tracepoints(btf: &KernelBtf, programs: &[&'static str], name: &'static str) -> Result<Vec<Attachment>, String> {
     match btf.tracepoint(name) {
-        Some(_) => Ok(vec![Attachment { program, hook: Hook::TpBtf(name) }]),
+        Some(_) => Ok(programs.iter().map(|&program| Attachment { program, hook: Hook::TpBtf(name) }).collect()),
         None => Err(missing(&format!("tracepoint {name}"))),
     }
 }
@@ -280,14 +298,15 @@ fn function(
     }
 }
 
-/// Both functions, or neither.
+/// All of them, or none.
 fn functions(
     btf: &KernelBtf,
-    all: [(&'static str, &'static str); 2],
+    all: &[(&'static str, &'static str)],
     hook: fn(&'static str) -> Hook,
 ) -> Result<Vec<Attachment>, String> {
-    let [first, second] = all.map(|(program, name)| function(btf, program, name, hook));
-    Ok([first?, second?].concat())
+    let attachments: Result<Vec<_>, _> =
+        all.iter().map(|&(program, name)| function(btf, program, name, hook)).collect();
+    Ok(attachments?.concat())
 }
 
 /// A candidate on a function and its IPv6 twin; a kernel without the twin (no IPv6) works without it.

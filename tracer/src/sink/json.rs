@@ -1,37 +1,65 @@
-//! Newline-delimited JSON: one object a line. The names are the README's.
+//! Newline-delimited JSON: one object a line. The names are the README's, and those of `tracer schema`.
 
 use std::io::{self, Write};
 
+use schemars::{JsonSchema, Schema, generate::SchemaSettings, json_schema};
 use serde::Serialize;
 
 use super::{Item, Sink};
+use crate::{
+    event::{Event, Family},
+    report::{RunInfo, ScenarioReport, Summary},
+};
 
 /// One JSON object a line.
 #[derive(Debug, Default)]
 pub struct Json;
 
-/// An object with its `event` member first.
-#[derive(Serialize)]
-struct Tagged<'a, T> {
-    event: &'static str,
-    #[serde(flatten)]
-    rest: &'a T,
-}
-
 impl Sink for Json {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
         match item {
-            Item::Start(info) => line(out, &Tagged { event: "start", rest: info }),
+            Item::Start(info) => line(out, &Line::Start(info)),
             // The scenario's events name it; its report follows them.
             Item::Scenario(..) => Ok(()),
             Item::Event(event) => line(out, event),
-            Item::Report(report) => line(out, &Tagged { event: "scenario", rest: report }),
-            Item::Summary(summary) => line(out, &Tagged { event: "summary", rest: summary }),
+            Item::Report(report, family) => line(out, &Line::Scenario { family, report }),
+            Item::Summary(summary) => line(out, &Line::Summary(summary)),
         }
     }
+}
+
+/// A line that is no kernel event.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line<'a> {
+    /// The first line.
+    Start(&'a RunInfo),
+    /// The end of a demo's scenario.
+    Scenario {
+        /// Address family that it was played over.
+        family: Family,
+        #[serde(flatten)]
+        report: &'a ScenarioReport,
+    },
+    /// The last line.
+    Summary(&'a Summary),
 }
 
 fn line(out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *out, object)?;
     out.write_all(b"\n")
+}
+
+/// The JSON Schema (2020-12) of a line, made of the types that are written.
+pub fn schema() -> Schema {
+    let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let (event, line) = (generator.subschema_for::<Event>(), generator.subschema_for::<Line<'_>>());
+    json_schema!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A line of `tracer -j`",
+        "oneOf": [event, line],
+        // Also for those who read: nothing comes that is not described here.
+        "unevaluatedProperties": false,
+        "$defs": generator.take_definitions(true),
+    })
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::{
-    event::Event,
+    event::{Event, Family},
     report::{RunInfo, ScenarioReport, Summary},
 };
 
@@ -15,12 +15,12 @@ pub mod text;
 pub enum Item<'a> {
     /// The run begins.
     Start(&'a RunInfo),
-    /// A demo scenario begins: its name and what will be played.
-    Scenario(&'static str, &'static str),
+    /// A demo scenario begins: its name, what will be played, and over which family.
+    Scenario(&'static str, &'static str, Family),
     /// The kernel did something.
     Event(&'a Event),
     /// A demo scenario ended.
-    Report(&'a ScenarioReport),
+    Report(&'a ScenarioReport, Family),
     /// The run ended.
     Summary(&'a Summary),
 }

@@ -3,7 +3,11 @@
 //! `UPDATE_GOLDEN=1 cargo test --test golden` rewrites what is expected; read the difference before you
 //! commit it.
 
+#[path = "../live/schema.rs"]
+mod schema;
+
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -57,4 +61,21 @@ fn a_recording_that_is_cut_off_is_shown_up_to_there() {
     let expected = fs::read_to_string(file("trace.json")).unwrap();
     assert!(shown.lines().count() > 10);
     assert!(expected.starts_with(&shown), "what came before is shown as it is in the whole");
+}
+
+#[test]
+fn every_line_of_json_is_as_the_schema_says() {
+    let text = fs::read_to_string(file("trace.json")).unwrap();
+    let binary = || Command::new(env!("CARGO_BIN_EXE_tracer"));
+    let kinds: HashSet<String> =
+        text.lines().map(|line| schema::object(line, binary)["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(kinds.len(), 7, "{kinds:?}: start, summary, and each kind but lookups");
+}
+
+#[test]
+#[should_panic(expected = "is not as the schema says")]
+fn the_schema_refuses_what_it_does_not_describe() {
+    let text = fs::read_to_string(file("trace.json")).unwrap();
+    let line = text.lines().find(|line| line.contains(r#""event":"open""#)).unwrap();
+    schema::object(&line.replace("handshake_ns", "handshake"), || Command::new(env!("CARGO_BIN_EXE_tracer")));
 }

@@ -3,15 +3,16 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::OnceLock,
 };
 
 use serde_json::{Map, Value};
 
 use crate::{
-    demo::both_families,
-    report::{Trace, abort, objects, of_kind, run, tracer},
+    demo::{both_families, by_family},
+    report::{Trace, abort, doctor, objects, of_kind, run, tracer},
+    unsent::Unanswered,
 };
 
 /// A column of the probe plan, and the fields that it may leave out or see otherwise.
@@ -27,12 +28,12 @@ pub(crate) fn columns() -> &'static [Column] {
 }
 
 fn column(name: &'static str) -> Option<Column> {
-    let output = tracer().args(["doctor", "-j", "--probes", name]).output().expect("the tracer starts");
-    let findings: Value = serde_json::from_slice(&output.stdout).expect("doctor prints JSON");
+    let findings = doctor(name);
     let mut blind = BTreeSet::new();
     for probe in findings["probes"].as_array().expect("probes") {
-        // A firewall's RSTs have one way only, and the scenarios none of them.
-        if probe["chosen"].is_null() && probe["event"] != "rst_firewall" {
+        // A firewall's RSTs have one way only, and the scenarios none of them. Whose a socket is, is not asked
+        // of a column.
+        if probe["chosen"].is_null() && probe["event"] != "rst_firewall" && probe["event"] != "accept" {
             println!("{name} is left out: it cannot see {} here", probe["event"]);
             return None;
         }
@@ -86,23 +87,50 @@ fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap<String, Ve
     all
 }
 
+/// What one column reported of an abort, a refused connect, and segments that are not answered.
+pub(crate) struct Run {
+    pub(crate) column: &'static str,
+    /// The ends of who aborted and of its peer.
+    aborted: (SocketAddr, SocketAddr),
+    closed: SocketAddr,
+    pub(crate) unanswered: Vec<Unanswered>,
+    pub(crate) objects: Vec<Value>,
+}
+
+/// A run by each column; one serves all tests.
+pub(crate) fn runs() -> &'static [Run] {
+    static RUNS: OnceLock<Vec<Run>> = OnceLock::new();
+    let run = |column: &Column| {
+        let mut trace = Trace::start(&["--probes", column.name]);
+        let aborted = abort();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(TcpStream::connect(closed).is_err());
+        let unanswered = Unanswered::in_both_families(&mut trace);
+        trace.wait("the RST of a refusal", |event| {
+            event["event"] == "rst" && event["direction"] == "received" && event["remote"] == closed.to_string()
+        });
+        Run { column: column.name, aborted, closed, unanswered, objects: trace.stop() }
+    };
+    RUNS.get_or_init(|| columns().iter().map(run).collect())
+}
+
 #[test]
 #[ignore = "needs root"]
 fn all_mechanisms_report_the_same() {
     let columns = columns();
     assert!(columns.len() > 1, "the automatic choice is made of one column at least");
     let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
-    for (family, auto) in ["-4", "-6"].into_iter().zip(both_families()) {
-        let others = columns[1..].iter();
-        let others = others.map(|column| objects(&run(&["demo", "-j", family, "--probes", column.name]).stdout));
-        let demos: Vec<Vec<Value>> = std::iter::once(auto.objects.clone()).chain(others).collect();
-        for (column, demo) in columns.iter().zip(&demos) {
-            for report in of_kind(demo, "scenario") {
+    for column in &columns[1..] {
+        let demo = by_family(&objects(&run(&["demo", "-j", "-4", "-6", "--probes", column.name]).stdout));
+        for (first, this) in both_families().iter().zip(&demo) {
+            let reports = of_kind(this, "scenario");
+            assert!(!reports.is_empty(), "{}", column.name);
+            for report in reports {
                 assert_eq!(report["ok"], true, "{}: {report:#}", column.name);
             }
-            let (first, this) = (essence(&demos[0], &without), essence(demo, &without));
+            let (first, this) = (essence(&first.objects, &without), essence(this, &without));
             for (ends, events) in &first {
-                assert_eq!(Some(events), this.get(ends), "{} {family} {ends}", column.name);
+                assert_eq!(Some(events), this.get(ends), "{} {ends}", column.name);
             }
             assert_eq!(first.len(), this.len(), "{}", column.name);
         }
@@ -112,31 +140,25 @@ fn all_mechanisms_report_the_same() {
 #[test]
 #[ignore = "needs root"]
 fn an_abort_and_a_refusal_are_the_same_by_all_mechanisms() {
-    let columns = columns();
-    let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
-    let seen: Vec<_> = columns
-        .iter()
-        .map(|column| {
-            let mut trace = Trace::start(&["--probes", column.name]);
-            let (aborted, peer) = abort();
-            let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-            assert!(TcpStream::connect(closed).is_err());
-            trace.wait("the last RST", |event| {
-                event["event"] == "rst" && event["direction"] == "received" && event["remote"] == closed.to_string()
-            });
-            let objects = trace.stop();
-            // By role: the ports differ from run to run.
-            let of = |local: String| -> Vec<Value> {
-                let rsts = of_kind(&objects, "rst");
-                let rsts = rsts.into_iter().filter(|rst| rst["local"] == local).cloned().collect::<Vec<_>>();
-                essence(&rsts, &without).into_values().flatten().collect()
+    let without: BTreeSet<String> = columns().iter().flat_map(|column| column.blind.iter().cloned()).collect();
+    // By role: the ports differ from run to run.
+    let roles = |run: &Run| {
+        let rsts = of_kind(&run.objects, "rst");
+        let (first, second) = run.aborted;
+        [(first, Some(second)), (second, Some(first)), (run.closed, None)].map(|(local, remote)| {
+            // Both ends: another test may get one of the ports as soon as it is free.
+            let is_one = |rst: &&&Value| {
+                rst["local"] == local.to_string() && remote.is_none_or(|remote| rst["remote"] == remote.to_string())
             };
-            [of(aborted.to_string()), of(peer.to_string()), of(closed.to_string())]
+            let rsts = rsts.iter().filter(is_one).map(|rst| (*rst).clone()).collect::<Vec<_>>();
+            essence(&rsts, &without).into_values().flatten().collect::<Vec<_>>()
         })
-        .collect();
-    for (column, this) in columns.iter().zip(&seen) {
-        assert_eq!(this.each_ref().map(Vec::len), [1, 1, 1], "{}: each RST once", column.name);
-        assert_eq!(this, &seen[0], "{}", column.name);
+    };
+    let first = roles(&runs()[0]);
+    for run in runs() {
+        let this = roles(run);
+        assert_eq!(this.each_ref().map(Vec::len), [1, 1, 1], "{}: each RST once", run.column);
+        assert_eq!(this, first, "{}", run.column);
     }
 }
 

@@ -1,34 +1,45 @@
 //! The demo, held against what the wire, `/proc/net/snmp` and the sockets themselves say.
 
-use std::{collections::BTreeSet, env, process::Stdio, sync::OnceLock};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde_json::Value;
 
 use crate::{
-    report::{objects, of_kind, run, tracer},
+    report::{objects, of_kind, tracer},
     wire::{self, Segment},
 };
 
 const SCENARIOS: [&str; 6] =
     ["listener", "self-connect", "simultaneous-open", "raw-handshake", "raw-handshake-filtered", "closed-port"];
 
-/// One run of the whole demo, and what was on its wires.
+/// One family's part of a run of the whole demo, and what was on its wires.
 pub(crate) struct Demo {
     pub(crate) objects: Vec<Value>,
     wire: Vec<Segment>,
 }
 
-/// A run in each family; one serves all tests that only look.
+/// A run over both families; one serves all tests that only look.
 pub(crate) fn both_families() -> &'static [Demo; 2] {
-    static RUNS: OnceLock<[Demo; 2]> = OnceLock::new();
-    RUNS.get_or_init(|| {
-        ["-4", "-6"].map(|family| {
-            let directory = tempfile::tempdir().unwrap();
-            let file = directory.path().join("wire.pcapng");
-            // Not `run`: the tests say what is wrong with a scenario.
-            let output = tracer().args(["demo", "-j", family, "--pcap"]).arg(&file).output().unwrap();
-            Demo { objects: objects(&output.stdout), wire: wire::read(&file) }
+    static RUN: OnceLock<[Demo; 2]> = OnceLock::new();
+    RUN.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("wire.pcapng");
+        // Not `run`: the tests say what is wrong with a scenario.
+        let output = tracer().args(["demo", "-j", "-4", "-6", "--pcap"]).arg(&file).output().unwrap();
+        let mut wire = wire::read(&file);
+        by_family(&objects(&output.stdout)).map(|objects| {
+            let is_ipv6 = objects[0]["family"] == "ipv6";
+            let wire = wire.extract_if(.., |segment| segment.source.is_ipv6() == is_ipv6).collect();
+            Demo { objects, wire }
         })
+    })
+}
+
+/// The events and reports of a run over both families, apart; each has the summary of both.
+pub(crate) fn by_family(objects: &[Value]) -> [Vec<Value>; 2] {
+    ["ipv4", "ipv6"].map(|family| {
+        let belongs = |object: &&Value| object["family"] == family || object["event"] == "summary";
+        objects.iter().filter(belongs).cloned().collect()
     })
 }
 
@@ -232,54 +243,4 @@ fn the_raw_sender_is_named() {
             .collect::<BTreeSet<_>>();
         assert_eq!(misses, BTreeSet::from(["ehash", "listener"]));
     });
-}
-
-#[test]
-#[ignore = "needs root"]
-fn text_fits_a_hundred_columns_and_shows_the_socket_as_netstat_does() {
-    for (family, end) in [("-4", "10.115.20.30:1234"), ("-6", "[2001:db8::30]:1234")] {
-        let output = run(&["demo", family, "self-connect", "raw-handshake-filtered"]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        for line in text.lines() {
-            assert!(line.chars().count() <= 100, "{line}");
-            assert!(!line.contains('\x1b'), "colours only on a terminal: {line:?}");
-        }
-        let line = text.lines().find(|line| line.trim_start().starts_with("tcp")).expect("a line of netstat's");
-        let columns: Vec<_> = line.split_ascii_whitespace().collect();
-        assert_eq!(columns[3..6], [end, end, "ESTABLISHED"], "{text}");
-        assert!(columns[6].ends_with("/tracer"), "{line}");
-    }
-}
-
-#[test]
-#[ignore = "needs root"]
-fn it_never_fails() {
-    // Fewer where each takes long, as in an emulated machine.
-    let times = env::var("TRACER_TEST_REPEAT").map_or(20, |times| times.parse().expect("a number"));
-    for _ in 0..times {
-        let objects = objects(&run(&["demo", "-j"]).stdout);
-        for report in of_kind(&objects, "scenario") {
-            assert_eq!(report["ok"], true, "{report:#}");
-        }
-    }
-}
-
-#[test]
-#[ignore = "needs root"]
-fn other_traffic_and_a_second_demo_do_not_show() {
-    let start = || tracer().args(["demo", "-j"]).stdout(Stdio::piped()).spawn().unwrap();
-    let both = [start(), start()];
-    for demo in both {
-        let pid = demo.id();
-        let output = demo.wait_with_output().unwrap();
-        assert!(output.status.success());
-        let objects = objects(&output.stdout);
-        for report in of_kind(&objects, "scenario") {
-            assert_eq!(report["ok"], true, "{report:#}");
-        }
-        let own_doing = objects.iter().filter(|object| object["context"] == "process");
-        for event in own_doing {
-            assert_eq!(event["task"]["pid"], pid, "the other one's event: {event:#}");
-        }
-    }
 }

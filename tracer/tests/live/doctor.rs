@@ -2,7 +2,9 @@
 //!
 //! To renew a file: `cargo xtask vm run NAME -- tracer doctor | tail -n +2 > tracer/tests/golden/doctor/NAME.txt`
 
-use crate::report::run;
+use std::os::unix::process::CommandExt;
+
+use crate::report::{doctor, run, tracer};
 
 /// By series, for Debian's cloud kernels; all but the first line, which has the release.
 const EXPECTED: [(&str, &str); 5] = [
@@ -28,4 +30,52 @@ fn the_plan_is_as_reviewed() {
     let output = String::from_utf8(run(&["doctor"]).stdout).unwrap();
     let (_, shown) = output.split_once('\n').unwrap();
     assert_eq!(shown.trim_end(), expected.trim_end(), "doctor on {series} has changed; it now says\n{shown}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn doctor_names_a_mechanism_for_each_event() {
+    let findings = doctor("auto");
+    let probes = findings["probes"].as_array().unwrap();
+    let events: Vec<_> = probes.iter().map(|probe| probe["event"].as_str().unwrap()).collect();
+    assert_eq!(
+        events,
+        [
+            "state",
+            "rst_sent_passive",
+            "rst_sent_active",
+            "rst_firewall",
+            "rst_received",
+            "lookup_ehash",
+            "lookup_listener",
+            "raw_send",
+            "accept",
+            "existing",
+            "release",
+            "descent",
+        ]
+    );
+    for probe in probes {
+        // By function hooks only, which a kernel may lack.
+        let may_fail = probe["event"] == "rst_firewall" || probe["event"] == "accept";
+        assert!(probe["chosen"].is_string() || may_fail, "{probe:#}");
+        for refusal in probe["refused"].as_array().unwrap() {
+            assert!(!refusal["reason"].as_str().unwrap().is_empty());
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_low_limit_of_locked_memory_is_raised() {
+    use nix::sys::resource::{Resource, setrlimit};
+    let mut command = tracer();
+    command.args(["trace", "-d", "0.1"]);
+    // SAFETY: setrlimit is async-signal-safe and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_MEMLOCK, 64 << 10, 64 << 10)?));
+    }
+    let output = command.output().unwrap();
+    // Before 5.11 the maps would not fit.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use serde_json::Value;
 use tracer::demo::{filter, host::Host};
 
-use crate::report::{Trace, of_kind, run};
+use crate::report::{Trace, doctor, of_kind};
 
-fn is_observed() -> bool {
-    let findings: Value = serde_json::from_slice(&run(&["doctor", "-j"]).stdout).unwrap();
+pub(crate) fn is_observed() -> bool {
+    let findings = doctor("auto");
     let firewall = findings["probes"].as_array().unwrap().iter().find(|probe| probe["event"] == "rst_firewall");
     let firewall = firewall.expect("the plan knows it");
     if firewall["chosen"].is_null() {

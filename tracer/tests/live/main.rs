@@ -1,15 +1,23 @@
-//! Tests on the running kernel: they need root, so they are ignored unless asked for
-//! (`cargo xtask test` asks).
+//! Tests of what may differ from kernel to kernel: they need root, so they are ignored unless asked
+//! for (`cargo xtask test` asks).
 //!
 //! `TRACER_BIN` names another binary to test, such as a static one in a virtual machine.
 
+mod causes;
+mod child;
 mod columns;
 mod demo;
 mod doctor;
+mod ends;
+mod filtered;
 mod firewall;
+mod opens;
 mod other_btf;
+mod owner;
+mod peer;
+#[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
+mod syn_again;
 mod trace;
-mod unhappy;
 mod unsent;
 mod wire;

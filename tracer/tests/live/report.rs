@@ -1,14 +1,23 @@
 //! Running the tracer as its user would, and reading what it reports.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{self, Receiver},
+    },
+    time::Instant,
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
+
+#[path = "schema.rs"]
+mod schema;
 
 /// The binary under test.
 pub(crate) fn tracer() -> Command {
@@ -32,7 +41,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 /// The objects of newline-delimited JSON.
 pub(crate) fn objects(output: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(output).expect("JSON is UTF-8");
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines().map(|line| schema::object(line, tracer)).collect()
 }
 
 /// The objects of one kind.
@@ -40,10 +49,22 @@ pub(crate) fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["event"] == kind).collect()
 }
 
-/// A `tracer trace -j` that is attached and reports.
+/// What `tracer doctor` finds with a column of the probe plan; it is asked once.
+pub(crate) fn doctor(column: &'static str) -> Value {
+    static FINDINGS: Mutex<BTreeMap<&str, Value>> = Mutex::new(BTreeMap::new());
+    let ask = || {
+        // It fails where something is not observed.
+        let output = tracer().args(["doctor", "-j", "--probes", column]).output().expect("the tracer starts");
+        serde_json::from_slice(&output.stdout).expect("doctor prints JSON")
+    };
+    FINDINGS.lock().unwrap_or_else(PoisonError::into_inner).entry(column).or_insert_with(ask).clone()
+}
+
+/// A `tracer trace -j` or `tracer rst -j` that is attached and reports.
 pub(crate) struct Trace {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    /// From a thread that reads them, for waits that end.
+    lines: Receiver<String>,
     /// Objects read so far.
     pub(crate) seen: Vec<Value>,
 }
@@ -51,9 +72,19 @@ pub(crate) struct Trace {
 impl Trace {
     /// Starts it and waits until it says that it is attached.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::of("trace", args)
+    }
+
+    /// The same of another command that traces.
+    pub(crate) fn of(command: &str, args: &[&str]) -> Self {
         let mut child =
-            tracer().args(["trace", "-j"]).args(args).stdout(Stdio::piped()).spawn().expect("the tracer starts");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+            tracer().args([command, "-j"]).args(args).stdout(Stdio::piped()).spawn().expect("the tracer starts");
+        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Nobody takes them any more only after a failed assertion.
+            stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+        });
         let mut trace = Self { child, lines, seen: Vec::new() };
         assert_eq!(trace.next().expect("a first line")["event"], "start");
         trace
@@ -78,6 +109,18 @@ impl Trace {
         }
     }
 
+    /// Reads until `enough` accepts what was seen; false if it does not by the deadline, or at the end.
+    pub(crate) fn read_until(&mut self, deadline: Instant, enough: impl Fn(&[Value]) -> bool) -> bool {
+        loop {
+            if enough(&self.seen) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else { return false };
+            self.take(&line);
+        }
+    }
+
     /// Asks it to end, as Ctrl-C does, and returns all that it reported.
     pub(crate) fn stop(mut self) -> Vec<Value> {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
@@ -89,10 +132,14 @@ impl Trace {
     }
 
     fn next(&mut self) -> Option<Value> {
-        let line = self.lines.next()?.expect("output is readable");
-        let object: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let line = self.lines.recv().ok()?;
+        Some(self.take(&line))
+    }
+
+    fn take(&mut self, line: &str) -> Value {
+        let object = schema::object(line, tracer);
         self.seen.push(object.clone());
-        Some(object)
+        object
     }
 }
 

@@ -1,13 +1,17 @@
 //! A RST that the kernel considers but does not send is not reported: at the entry of
 //! `tcp_v{4,6}_send_reset` that is not decided yet.
 
-use std::{fs::File, io::Write, net::IpAddr};
+use std::{
+    fs::File,
+    io::Write,
+    net::{IpAddr, SocketAddr},
+};
 
 use etherparse::PacketBuilder;
 use tracer::demo::{host::Host, tun};
 
 use crate::{
-    columns::columns,
+    columns::runs,
     report::{Trace, of_kind},
 };
 
@@ -34,14 +38,19 @@ fn inject(device: &mut File, family: &str, to_all: bool, rst: bool, port: u16) -
     Ok(())
 }
 
-#[test]
-#[ignore = "needs root"]
-fn neither_a_rst_nor_a_segment_for_all_hosts_is_answered() {
-    for column in columns() {
-        let peers = ["192.0.2.1:4321", "[2001:db8::1]:4321"];
-        let families = [("ipv4", IpAddr::from(V4[0])), ("ipv6", IpAddr::from(V6[0]))];
-        for ((family, address), peer) in families.into_iter().zip(peers) {
-            let mut trace = Trace::start(&["--probes", column.name]);
+/// A host that got a RST, a SYN for all hosts, and a SYN for a closed port: only the last is answered.
+pub(crate) struct Unanswered {
+    peer: &'static str,
+    /// The kernel's own count.
+    out_rsts: u64,
+}
+
+impl Unanswered {
+    /// Plays it over IPv4 and over IPv6, until the answer is reported.
+    pub(crate) fn in_both_families(trace: &mut Trace) -> Vec<Self> {
+        let families =
+            [("ipv4", IpAddr::from(V4[0]), "192.0.2.1:4321"), ("ipv6", IpAddr::from(V6[0]), "[2001:db8::1]:4321")];
+        let play = |(family, address, peer)| {
             let host = Host::new("host").unwrap();
             host.run(move || {
                 let mut device = tun::open(address)?;
@@ -50,13 +59,22 @@ fn neither_a_rst_nor_a_segment_for_all_hosts_is_answered() {
                 inject(&mut device, family, false, false, 83)
             })
             .unwrap();
-            trace.wait("the one RST", |event| {
-                event["event"] == "rst" && event["local"].as_str().is_some_and(|local| local.ends_with(":83"))
-            });
-            let objects = trace.stop();
-            let here = of_kind(&objects, "rst").into_iter().filter(|rst| rst["remote"] == peer).count();
-            assert_eq!(here, 1, "{} {family}", column.name);
-            assert_eq!(host.out_rsts().unwrap(), 1, "{family}: the kernel's own count");
+            let answer = SocketAddr::new(address, 83);
+            trace.wait("the one RST", |event| event["event"] == "rst" && event["local"] == answer.to_string());
+            Self { peer, out_rsts: host.out_rsts().unwrap() }
+        };
+        families.map(play).into()
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn neither_a_rst_nor_a_segment_for_all_hosts_is_answered() {
+    for run in runs() {
+        for Unanswered { peer, out_rsts } in &run.unanswered {
+            let here = of_kind(&run.objects, "rst").into_iter().filter(|rst| rst["remote"] == *peer).count();
+            assert_eq!(here, 1, "{} {peer}", run.column);
+            assert_eq!(*out_rsts, 1, "{peer}: the kernel's own count");
         }
     }
 }

@@ -128,7 +128,7 @@ pub(super) fn judge(findings: &mut Findings, events: &[Event], forged: &Forged) 
     let raw = raw_sends(events, *forger);
     let syn = raw.iter().find(|(_, raw)| raw.segment.flags == Flags::SYN && raw.segment.seq == ISN);
     findings.expect(syn.is_some(), "the raw socket's SYN was not seen");
-    let sender = syn.map(|(event, _)| event.owner.as_ref().unwrap_or(&event.task));
+    let sender = syn.map(|(event, _)| &event.task);
     findings.expect(sender.is_some_and(|task| task.pid == *pid), "the process that sent the raw SYN was not seen");
 
     findings.expect(lives(events, forger.netns).is_empty(), "the forger was seen to have a TCP socket");

@@ -29,7 +29,7 @@ impl Seen {
     /// One socket goes from state to state.
     pub(in super::super) fn states(&mut self, tuple: Tuple, sock: u64, path: &[TcpState]) {
         for step in path.windows(2) {
-            let body = Body::State(State { old: step[0], new: step[1], ehash: None });
+            let body = Body::State(State { old: step[0], new: step[1], ehash: None, became: None });
             self.push(tuple, sock, body);
         }
     }
@@ -43,17 +43,12 @@ impl Seen {
     /// A passive RST without a socket, or one that is received.
     pub(in super::super) fn rst(&mut self, tuple: Tuple, direction: Direction, trigger: Segment) {
         let sent = direction == Direction::Sent;
-        let body = Body::Rst(Rst {
-            direction,
-            kind: if sent { RstKind::Passive } else { RstKind::Peer },
+        let body = Body::Rst(Box::new(Rst {
             reason: sent.then(|| "NO_SOCKET".to_owned()),
             socket: !sent,
-            socket_state: None,
-            derived_reason: None,
-            closed_from: None,
             trigger: Some(trigger),
-            stack: Vec::new(),
-        });
+            ..Rst::bare(if sent { RstKind::Passive } else { RstKind::Peer })
+        }));
         self.push(tuple, 0, body);
     }
 
@@ -77,6 +72,7 @@ impl Seen {
             time: jiff::Timestamp::UNIX_EPOCH,
             mono_ns: self.events.len() as u64,
             netns: Some(tuple.netns),
+            netns_name: None,
             family: Family::Ipv4,
             local: tuple.local,
             remote: tuple.remote,
@@ -84,6 +80,7 @@ impl Seen {
             context: Context::Process,
             task: Task { pid: 7, tid: 8, comm: "forger".into() },
             owner: None,
+            opened: None,
             scenario: None,
             sock,
         });
@@ -92,5 +89,5 @@ impl Seen {
 
 /// A segment without data.
 pub(in super::super) fn segment(flags: Flags, seq: u32, ack: u32) -> Segment {
-    Segment { flags, seq, ack, len: 0, ttl: 64 }
+    Segment { flags, seq, ack, len: 0, ttl: 64, window: 0 }
 }

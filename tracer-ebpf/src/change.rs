@@ -1,0 +1,211 @@
+//! What a state change means for a connection: how it opened, who closed it first, how it ended.
+
+use tracer_ebpf::record::{
+    CONTEXT_PROCESS, Close, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE, KIND_OPEN, KIND_RST, OPEN_ACTIVE,
+    OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Owner,
+};
+
+use crate::{
+    emit::{self, About},
+    filter,
+    memory::{self, Remembered},
+    offset, past, process,
+    sock::{self, Access, Identity, Object},
+    tcp::{
+        self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
+        TCP_SYN_RECV, TCP_SYN_SENT,
+    },
+};
+
+/// `sk_err` of a socket that somebody else aborts (`ss -K`): not a call of its owner.
+const ECONNABORTED: u32 = 103;
+
+/// A state change.
+#[derive(Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) old: u8,
+    pub(crate) new: u8,
+    pub(crate) context: u8,
+    pub(crate) netns: u32,
+    pub(crate) now: u64,
+}
+
+impl Change {
+    /// The socket's first: before, it had no connection and did not listen.
+    #[inline(always)]
+    pub(crate) const fn is_first(&self) -> bool {
+        self.old == TCP_CLOSE || self.is_child()
+    }
+
+    /// A connection that came to a listener got a socket of its own, which says that it was the listener.
+    #[inline(always)]
+    const fn is_child(&self) -> bool {
+        self.old == TCP_LISTEN && self.new != TCP_CLOSE
+    }
+
+    /// A process's own doing. CLOSE is left by system calls only, so that is known in any context. ksoftirqd,
+    /// and threads of NAPI, process packets on their own stacks: kernel threads do not count otherwise.
+    #[inline(always)]
+    fn is_call<A: Access>(&self, sk: Object<A>) -> bool {
+        self.old == TCP_CLOSE
+            || self.context == CONTEXT_PROCESS
+                && !self.is_child()
+                && !process::is_of_kernel(process::current())
+                && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
+    }
+
+    /// The process whose doing it is.
+    #[inline(always)]
+    pub(crate) fn caller<A: Access>(&self, sk: Object<A>) -> Option<Owner> {
+        if self.is_call(sk) { Some(process::caller().1) } else { None }
+    }
+
+    /// Remembers what it tells of the socket at that address.
+    ///
+    /// A function of its own, like others that are never inlined: so each has the stack for itself.
+    #[inline(never)]
+    pub(crate) fn follow(&self, sk: u64, ends: &Identity, caller: Option<&Owner>) -> Option<&'static mut Remembered> {
+        // A socket that is closed changes by a first change only: else it is another's, at an address used anew.
+        // Nor has a socket ever another port: its own CLOSE may have been missed.
+        let is_it = |entry: &&'static mut Remembered| {
+            entry.closed_from == 0 && (entry.port == 0 || ends.local_port == 0 || entry.port == ends.local_port)
+        };
+        let known = if self.is_first() { None } else { memory::at(sk).filter(is_it) };
+        let entry = match known {
+            Some(entry) => {
+                if let Some(owner) = caller {
+                    memory::adopt(entry, process::current(), owner);
+                }
+                entry
+            }
+            None => self.begin(sk, ends, caller)?,
+        };
+        if ends.local_port != 0 {
+            entry.port = ends.local_port;
+        }
+        if self.new == TCP_SYN_SENT {
+            entry.sent_syn = 1;
+        }
+        if self.new == TCP_ESTABLISHED {
+            entry.how = self.how(entry, ends);
+            entry.opened_ns = self.now;
+        }
+        if entry.first_fin == FIN_NONE {
+            entry.first_fin = match self.new {
+                TCP_FIN_WAIT1 => FIN_LOCAL,
+                TCP_CLOSE_WAIT => FIN_REMOTE,
+                _ => FIN_NONE,
+            };
+        }
+        entry.closed_from = if self.new == TCP_CLOSE { self.old } else { 0 };
+        Some(entry)
+    }
+
+    /// Remembers what it tells of other sockets to come. `wanted`: the two ends are of interest.
+    #[inline(always)]
+    pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &Remembered, wanted: bool) {
+        if self.new == TCP_LISTEN {
+            memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
+        } else if self.old == TCP_LISTEN {
+            if self.new == TCP_CLOSE {
+                memory::unlisten(self.netns, ends);
+            }
+        } else if wanted && filter::reports(KIND_RST) {
+            if self.new == TCP_ESTABLISHED {
+                past::establish(self.netns, ends);
+            }
+            if self.new == TCP_CLOSE {
+                past::close(self, sk, ends, entry);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn begin(&self, sk: u64, ends: &Identity, caller: Option<&Owner>) -> Option<&'static mut Remembered> {
+        let began = if self.is_first() { self.now } else { 0 };
+        if let Some(owner) = caller {
+            let wanted = filter::wants_owner(owner, process::current(), false);
+            return memory::begin(sk, owner, wanted, began);
+        }
+        // Also one whose birth was missed, or is older than the trace and waits to be accepted.
+        if self.old != TCP_CLOSE
+            && let Some(listener) = memory::heard(self.netns, ends)
+        {
+            // The listener's, until somebody accepts it.
+            let entry = memory::begin(sk, &listener.owner, listener.wanted != 0, began)?;
+            entry.owner.known = OWNER_LISTENED;
+            return Some(entry);
+        }
+        memory::begin(sk, &memory::NOBODY, !filter::is_by_owner(), began)
+    }
+
+    #[inline(always)]
+    fn how(&self, entry: &Remembered, ends: &Identity) -> u8 {
+        let is_self = ends.local_port == ends.remote_port && ends.local == ends.remote;
+        match (entry.sent_syn != 0, self.old) {
+            (true, TCP_SYN_RECV) if is_self => OPEN_SELF,
+            (true, TCP_SYN_RECV) => OPEN_SIMULTANEOUS,
+            (true, _) => OPEN_ACTIVE,
+            (false, _) if entry.began_ns != 0 => OPEN_PASSIVE,
+            _ => OPEN_UNKNOWN,
+        }
+    }
+
+    /// What took over a socket that closed, see [`tcp::time_wait`].
+    #[inline(always)]
+    pub(crate) fn time_wait<A: Access>(&self, sk: Object<A>) -> u8 {
+        if self.new == TCP_CLOSE && (self.old == TCP_FIN_WAIT2 || self.old == TCP_CLOSING) {
+            tcp::time_wait(sk)
+        } else {
+            0
+        }
+    }
+}
+
+/// Reports that the connection is established.
+#[inline(never)]
+pub(crate) fn report_open<A: Access>(about: &About<'_>, sk: Object<A>, entry: &Remembered) {
+    emit::submit(KIND_OPEN, about.context, |record: *mut Open| {
+        let (rtt_us, retransmits) = tcp::round_trips(sk);
+        let port_range = if entry.how == OPEN_SELF { sock::local_port_range(sk) } else { [0; 2] };
+        let handshake_ns = if entry.sent_syn != 0 { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
+        // SAFETY: `record` is reserved memory of that type; all of it is written here.
+        unsafe {
+            emit::write_about::<Open, A>(&raw mut (*record).header, KIND_OPEN, about, sk);
+            (&raw mut (*record).handshake_ns).write(handshake_ns);
+            (&raw mut (*record).rtt_us).write(rtt_us);
+            (&raw mut (*record).retransmits).write(retransmits);
+            (&raw mut (*record).port_range).write(port_range);
+            (&raw mut (*record).reserved).write(0);
+        }
+    });
+}
+
+/// Reports that the socket is closed.
+#[inline(never)]
+pub(crate) fn report_close<A: Access>(
+    about: &About<'_>,
+    change: &Change,
+    sk: Object<A>,
+    entry: &Remembered,
+    time_wait: u8,
+) {
+    emit::submit(KIND_CLOSE, about.context, |record: *mut Close| {
+        let counters = tcp::counters(sk);
+        // SAFETY: `record` is reserved memory of that type; all of it is written here.
+        unsafe {
+            emit::write_about::<Close, A>(&raw mut (*record).header, KIND_CLOSE, about, sk);
+            (&raw mut (*record).began_ns).write(entry.began_ns);
+            (&raw mut (*record).opened_ns).write(entry.opened_ns);
+            (&raw mut (*record).bytes_received).write(counters.bytes_received);
+            (&raw mut (*record).bytes_sent).write(counters.bytes_sent);
+            (&raw mut (*record).rtt_us).write(counters.rtt_us);
+            (&raw mut (*record).retransmits).write(counters.retransmits);
+            (&raw mut (*record).error).write(sk.get(&offset::SK_ERR).unwrap_or(0));
+            (&raw mut (*record).old).write(change.old);
+            (&raw mut (*record).first_fin).write(entry.first_fin);
+            (&raw mut (*record).resets).write(entry.resets);
+            (&raw mut (*record).time_wait).write(time_wait);
+        }
+    });
+}

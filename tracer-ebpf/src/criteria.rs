@@ -1,0 +1,34 @@
+//! How user space tells the programs what to report.
+
+/// `FILTER_ENDS`: IPv4, v4-mapped addresses included.
+pub const BY_IPV4: u8 = 1;
+/// `FILTER_ENDS`: IPv6.
+pub const BY_IPV6: u8 = 2;
+/// `FILTER_ENDS`: the port of either end is in [`SET_EITHER`].
+pub const BY_PORT: u8 = 4;
+/// `FILTER_ENDS`: this host's port is in [`SET_LOCAL`].
+pub const BY_LOCAL_PORT: u8 = 8;
+/// `FILTER_ENDS`: the other end's port is in [`SET_REMOTE`].
+pub const BY_REMOTE_PORT: u8 = 16;
+/// `FILTER_ENDS`: either end's address is in `NETWORKS`.
+pub const BY_ADDRESS: u8 = 32;
+
+/// `FILTER_OWNER`: the owner's process id is in `PIDS`.
+pub const BY_PID: u8 = 1;
+/// `FILTER_OWNER`: its user id is in `UIDS`.
+pub const BY_UID: u8 = 2;
+/// `FILTER_OWNER`: its name is in `COMMS`.
+pub const BY_COMM: u8 = 4;
+/// `FILTER_OWNER`: its control group, or one above it, is in `CGROUPS`.
+pub const BY_CGROUP: u8 = 8;
+
+/// One bit for each port: port `n` is bit `n % 64` of word `n / 64`.
+pub type PortSet = [u64; 1024];
+/// Index in `PORTS`: ports of either end.
+pub const SET_EITHER: u32 = 0;
+/// Index in `PORTS`: ports of this host.
+pub const SET_LOCAL: u32 = 1;
+/// Index in `PORTS`: ports of the other end.
+pub const SET_REMOTE: u32 = 2;
+/// Entries of `PORTS`.
+pub const PORT_SETS: u32 = 3;

@@ -1,0 +1,81 @@
+//! What changes whose a socket is, besides its own state changes.
+
+use aya_ebpf::{
+    macros::{fexit, kretprobe, raw_tracepoint},
+    programs::{FExitContext, RawTracePointContext, RetProbeContext},
+};
+
+use crate::{
+    filter, memory, offset, process,
+    sock::{self, Object, Probed},
+};
+
+/// `raw_tp tcp_destroy_sock(struct sock *sk)`: nothing will be heard of this socket any more.
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+pub(crate) fn socket_destroyed(ctx: RawTracePointContext) -> i32 {
+    memory::forget(ctx.arg::<u64>(0));
+    0
+}
+
+/// `fexit inet_csk_accept(struct sock *sk, [int flags, int *err, bool kern | struct proto_accept_arg *arg])`:
+/// the arguments changed in 6.10, the result did not
+macro_rules! accept_fexit {
+    ($name:ident, $arguments:expr) => {
+        #[fexit]
+        pub(crate) fn $name(ctx: FExitContext) -> i32 {
+            accepted(ctx.arg($arguments));
+            0
+        }
+    };
+}
+accept_fexit!(accepted2_fexit, 2);
+accept_fexit!(accepted3_fexit, 3);
+accept_fexit!(accepted4_fexit, 4);
+
+/// `kretprobe inet_csk_accept`
+#[kretprobe]
+pub(crate) fn accepted_kretprobe(ctx: RetProbeContext) -> u32 {
+    accepted(ctx.ret());
+    0
+}
+
+/// The current task has accepted a connection, if it is not null.
+#[inline(always)]
+fn accepted(sk: u64) {
+    let sk = Object::<Probed>::new(sk as *const u8);
+    if let Some(entry) = memory::of(sk) {
+        let (task, owner) = process::caller();
+        if memory::adopt(entry, task, &owner) && filter::wants_ends(&sock::identity(sk)) {
+            process::announce(task, &owner);
+        }
+    }
+}
+
+/// `raw_tp sched_process_fork(struct task_struct *parent, struct task_struct *child)`
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub(crate) fn process_forked(ctx: RawTracePointContext) -> i32 {
+    let process = |task: *const u8| Object::<Probed>::new(task).get::<u32>(&offset::TASK_TGID);
+    if let (Some(parent), Some(child)) = (process(ctx.arg(0)), process(ctx.arg(1)))
+        && parent != child
+        && filter::FOLLOW_CHILDREN.load() != 0
+        && filter::contains!(filter::PIDS, parent)
+    {
+        // A full set loses a process; so many are not traced one by one.
+        let _ = filter::PIDS.insert(child, 1, 0);
+    }
+    0
+}
+
+/// `raw_tp sched_process_exit(struct task_struct *p)`: the id may be another process's soon.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub(crate) fn process_exited(ctx: RawTracePointContext) -> i32 {
+    let task = Object::<Probed>::new(ctx.arg::<*const u8>(0));
+    // Threads left in the process: this one has been taken off (do_exit in kernel/exit.c).
+    let left: Option<u32> = task.follow(&offset::TASK_SIGNAL).and_then(|signal| signal.get(&offset::SIGNAL_LIVE));
+    if left == Some(0)
+        && let Some(process) = task.get::<u32>(&offset::TASK_TGID)
+    {
+        let _ = filter::PIDS.remove(process);
+    }
+    0
+}

@@ -1,0 +1,145 @@
+//! What the two ends of a RST were before: sockets that were closed, and connections that are almost it.
+//!
+//! Bounded: the least recently used ones go first.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{macros::map, maps::LruHashMap};
+use tracer_ebpf::record::{AF_INET, PAST_CLOSED, PAST_NEAR, Past};
+
+use crate::{
+    change::Change,
+    memory::{NOBODY, Remembered},
+    offset,
+    sock::{Access, Address, Identity, Object, bytes, v4_mapped},
+    tcp, words,
+};
+
+/// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Ends {
+    local: Address,
+    remote: Address,
+    netns: u32,
+    local_port: u16,
+    remote_port: u16,
+}
+
+/// The same without addresses.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct PortPair {
+    netns: u32,
+    local_port: u16,
+    remote_port: u16,
+}
+
+/// A socket that was closed.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Gone {
+    socket: Remembered,
+    closed_ns: u64,
+    unread: u32,
+    error: u32,
+}
+
+/// Sockets that were closed.
+#[map]
+static GONE: LruHashMap<Ends, Gone> = LruHashMap::with_max_entries(65536, 0);
+
+/// Addresses of the connections that were established last.
+#[map]
+static NEAR: LruHashMap<PortPair, [Address; 2]> = LruHashMap::with_max_entries(16384, 0);
+
+#[inline(always)]
+fn of_ends(netns: u32, ends: &Identity) -> Ends {
+    let plain = |address| if ends.family == AF_INET { v4_mapped(address) } else { address };
+    Ends {
+        local: plain(ends.local),
+        remote: plain(ends.remote),
+        netns,
+        local_port: ends.local_port,
+        remote_port: ends.remote_port,
+    }
+}
+
+#[inline(always)]
+const fn ports(ends: &Ends) -> PortPair {
+    PortPair { netns: ends.netns, local_port: ends.local_port, remote_port: ends.remote_port }
+}
+
+/// A socket with a connection, or an attempt at one, is closed.
+#[inline(never)]
+pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, socket: &Remembered) {
+    let mut gone = MaybeUninit::<Gone>::uninit();
+    let to = gone.as_mut_ptr();
+    // SAFETY: all members are written here.
+    let gone = unsafe {
+        words::copy(&raw mut (*to).socket, socket);
+        (&raw mut (*to).closed_ns).write(change.now);
+        (&raw mut (*to).unread).write(tcp::unread(sk));
+        (&raw mut (*to).error).write(sk.get(&offset::SK_ERR).unwrap_or(0));
+        gone.assume_init_ref()
+    };
+    // An LRU map makes room.
+    let _ = GONE.insert(of_ends(change.netns, ends), gone, 0);
+}
+
+/// A connection is there.
+#[inline(never)]
+pub(crate) fn establish(netns: u32, ends: &Identity) {
+    let ends = of_ends(netns, ends);
+    let _ = NEAR.insert(ports(&ends), [ends.local, ends.remote], 0);
+}
+
+/// Fills in what is known; whether a filter by owner wants what was closed, if that is known.
+///
+/// # Safety
+/// `past` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity, gone: Option<&Found>) {
+    // SAFETY: the caller's.
+    let past = unsafe { words::clear(past) };
+    past.owner.uid = NOBODY.uid;
+    if let Some(Found(gone)) = gone {
+        // SAFETY: just cleared.
+        unsafe { words::copy(&raw mut past.owner, &gone.socket.owner) };
+        past.closed_ns = gone.closed_ns;
+        past.opened_ns = gone.socket.opened_ns;
+        past.unread = gone.unread;
+        past.error = gone.error;
+        past.closed_from = gone.socket.closed_from;
+        past.first_fin = gone.socket.first_fin;
+        past.resets = gone.socket.resets;
+        past.known = PAST_CLOSED;
+    }
+    let ends = of_ends(netns, ends);
+    // SAFETY: a copy; an entry that changes meanwhile can only cost the hint.
+    if let Some(near) = unsafe { NEAR.get(ports(&ends)) }
+        && (near[0] != ends.local || near[1] != ends.remote)
+    {
+        past.near_local = bytes(near[0]);
+        past.near_remote = bytes(near[1]);
+        past.known |= PAST_NEAR;
+    }
+}
+
+/// What was closed.
+pub(crate) struct Found(&'static Gone);
+
+impl Found {
+    /// As in [`Remembered`].
+    #[inline(always)]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.socket.wanted != 0 && crate::filter::wants_opened(self.0.socket.how)
+    }
+}
+
+/// The socket that had these ends last.
+#[inline(always)]
+pub(crate) fn find(netns: u32, ends: &Identity) -> Option<Found> {
+    // SAFETY: read at once; an entry that changes meanwhile can only cost details.
+    unsafe { GONE.get(of_ends(netns, ends)) }.map(Found)
+}

@@ -1,0 +1,124 @@
+//! Processes: who a task is, and what it runs, taken at the time because it may soon be gone.
+
+use aya_ebpf::{
+    bindings::task_struct,
+    helpers::{
+        bpf_get_current_task,
+        generated::{bpf_probe_read_kernel, bpf_probe_read_user},
+    },
+    macros::map,
+    maps::LruHashMap,
+};
+use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, OWNER_ACTED, Owner, Process};
+
+use crate::{
+    emit, filter, offset,
+    sock::{Object, Probed},
+};
+
+/// Processes that were reported: what they ran at that time, by process id.
+#[map]
+static PROCESSES: LruHashMap<u32, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// The task that runs on this CPU.
+#[inline(always)]
+pub(crate) fn current() -> Object<Probed> {
+    // SAFETY: a helper without preconditions.
+    let task: *const task_struct = unsafe { bpf_get_current_task() } as *const task_struct;
+    Object::new(task.cast())
+}
+
+/// A kernel thread (`PF_KTHREAD` of include/linux/sched.h).
+#[inline(always)]
+pub(crate) fn is_of_kernel(task: Object<Probed>) -> bool {
+    const PF_KTHREAD: u32 = 0x20_0000;
+    task.get::<u32>(&offset::TASK_FLAGS).unwrap_or(0) & PF_KTHREAD != 0
+}
+
+/// Who a task is.
+#[inline(never)]
+pub(crate) fn owner(task: Object<Probed>, known: u32) -> Owner {
+    Owner {
+        cgroup: task
+            .follow(&offset::TASK_CGROUPS)
+            .and_then(|set| set.follow(&offset::CSS_SET_DEFAULT))
+            .and_then(|group| group.follow(&offset::CGROUP_KN))
+            .and_then(|kn| kn.get(&offset::KN_ID))
+            .unwrap_or(0),
+        pid: task.get(&offset::TASK_TGID).unwrap_or(0),
+        tid: task.get(&offset::TASK_PID).unwrap_or(0),
+        uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
+        known,
+        comm: task.get(&offset::TASK_COMM).unwrap_or_default(),
+    }
+}
+
+/// Who makes this system call.
+#[inline(always)]
+pub(crate) fn caller() -> (Object<Probed>, Owner) {
+    let task = current();
+    (task, owner(task, OWNER_ACTED))
+}
+
+/// Reports the process of the current task, if it was not yet.
+#[inline(never)]
+pub(crate) fn announce(task: Object<Probed>, owner: &Owner) {
+    if !filter::reports(KIND_PROCESS) {
+        return;
+    }
+    let Some(leader) = task.follow(&offset::TASK_LEADER) else { return };
+    let start: u64 = leader.get(&offset::TASK_START).unwrap_or(0);
+    // It grows with each exec: together they name one program in one process.
+    let program = start.wrapping_add(leader.get(&offset::TASK_EXEC_ID).unwrap_or(0));
+    // SAFETY: a plain number; another CPU may replace it by the same.
+    if unsafe { PROCESSES.get(owner.pid) } == Some(&program) {
+        return;
+    }
+    let delivered = emit::submit(KIND_PROCESS, CONTEXT_PROCESS, |record: *mut Process| {
+        // SAFETY: `record` is reserved memory of that type; all of it is written here.
+        unsafe {
+            emit::write_header::<Process>(&raw mut (*record).header, KIND_PROCESS, emit::now(), 0, CONTEXT_PROCESS);
+            (&raw mut (*record).header.owner).write(*owner);
+            (&raw mut (*record).ancestors).write(ancestors(task));
+            let length = arguments(task, &raw mut (*record).arguments);
+            (&raw mut (*record).length).write(length);
+            (&raw mut (*record).reserved).write(0);
+        }
+    });
+    if delivered {
+        let _ = PROCESSES.insert(owner.pid, program, 0);
+    }
+}
+
+#[inline(always)]
+fn ancestors(task: Object<Probed>) -> [u32; ANCESTORS] {
+    let mut ids = [0; ANCESTORS];
+    let mut parent = task.follow(&offset::TASK_PARENT);
+    for id in &mut ids {
+        let Some(current) = parent else { break };
+        *id = current.get(&offset::TASK_TGID).unwrap_or(0);
+        // The first task is its own parent.
+        parent = if *id == 0 { None } else { current.follow(&offset::TASK_PARENT) };
+    }
+    ids
+}
+
+/// Reads the current task's arguments; the result is how long they are, which may be more than there is room for.
+///
+/// # Safety
+/// `buffer` must be writable, and `task` the current one.
+#[inline(always)]
+unsafe fn arguments(task: Object<Probed>, buffer: *mut [u8; ARGUMENTS]) -> u32 {
+    // SAFETY: the caller's buffer; a read that fails clears it, in one call where a loop would be walked through.
+    unsafe { bpf_probe_read_kernel(buffer.cast(), ARGUMENTS as u32, core::ptr::null()) };
+    let Some(mm) = task.follow(&offset::TASK_MM) else { return 0 };
+    let (Some(start), Some(end)) = (mm.get::<u64>(&offset::MM_ARG_START), mm.get::<u64>(&offset::MM_ARG_END)) else {
+        return 0;
+    };
+    let length = end.wrapping_sub(start);
+    // Masked, not compared: the verifier must see that it fits.
+    let kept = if length >= ARGUMENTS as u64 { ARGUMENTS as u64 - 1 } else { length & (ARGUMENTS as u64 - 1) };
+    // SAFETY: the buffer is longer than `kept`; the helper checks the user's memory.
+    let result = unsafe { bpf_probe_read_user(buffer.cast(), kept as u32, start as *const _) };
+    if result == 0 { length as u32 } else { 0 }
+}

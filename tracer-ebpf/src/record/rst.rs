@@ -1,0 +1,137 @@
+//! RSTs, and what tells why.
+
+#[cfg(feature = "decode")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::{Header, Owner, Segment};
+
+/// [`Rst::reason`] where this kernel has no `sk_rst_reason`.
+pub const NO_REASON: u32 = u32::MAX;
+/// Frames kept of a RST's kernel stack, innermost first.
+pub const RST_FRAMES: usize = 32;
+/// [`Rst::direction`]: this host made it.
+pub const RST_SENT_PASSIVE: u8 = 0;
+/// [`Rst::direction`]: this host made it, aborting its own connection.
+pub const RST_SENT_ACTIVE: u8 = 1;
+/// [`Rst::direction`]: it reset a socket of this host.
+pub const RST_RECEIVED: u8 = 2;
+/// [`Rst::direction`]: a packet filter of this host made it.
+pub const RST_SENT_FIREWALL: u8 = 3;
+
+/// A RST sent or received.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Rst {
+    /// Who, where and when.
+    pub header: Header,
+    /// The provoking segment (sent, passive) or the RST itself (received).
+    pub segment: Segment,
+    /// This kernel's number in `enum sk_rst_reason`, or [`NO_REASON`].
+    pub reason: u32,
+    /// One of the `RST_` constants.
+    pub direction: u8,
+    /// State of the socket, 0 without one.
+    pub socket_state: u8,
+    /// The state that the socket was in before its change to CLOSE, 0 if it is not closed.
+    pub closed_from: u8,
+    /// 1 if `circumstances` were read.
+    pub has_circumstances: u8,
+    /// Valid entries of `stack`.
+    pub frames: u32,
+    /// What the socket was doing.
+    pub circumstances: Circumstances,
+    /// What the two ends were before.
+    pub past: Past,
+    /// Return addresses, innermost first; only the first `frames` mean anything.
+    pub stack: [u64; RST_FRAMES],
+}
+
+/// [`Circumstances::flags`]: SO_LINGER is on.
+pub const SOCKET_LINGERS: u8 = 1;
+/// [`Circumstances::flags`]: no process has it open any more (SOCK_DEAD).
+pub const SOCKET_IS_ORPHAN: u8 = 2;
+/// [`Circumstances::flags`]: SO_KEEPALIVE is on.
+pub const SOCKET_KEEPS_ALIVE: u8 = 4;
+/// [`Circumstances::flags`]: the current task is exiting.
+pub const TASK_EXITS: u8 = 8;
+
+/// What a full socket was doing when a RST was made for it or came to it (`struct tcp_sock` and the
+/// structs in it). A member that this kernel does not have is zero.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Circumstances {
+    /// `jiffies_64` now.
+    pub jiffies: u64,
+    /// `rcv_tstamp`: the low half of `jiffies` when the last acknowledgment came.
+    pub last_ack: u32,
+    /// `rcv_nxt`: the sequence number that is expected next.
+    pub rcv_nxt: u32,
+    /// `rcv_nxt - copied_seq`: bytes that the process has not read.
+    pub unread: u32,
+    /// `snd_nxt - snd_una`: bytes sent and not acknowledged.
+    pub unacked: u32,
+    /// `sk_ack_backlog`: of a listener, connections that wait to be accepted.
+    pub backlog: u32,
+    /// `sk_max_ack_backlog`: the most that may.
+    pub max_backlog: u32,
+    /// `sk_lingertime`, in jiffies.
+    pub linger_time: u32,
+    /// `linger2`: in jiffies, negative for no FIN_WAIT2.
+    pub linger2: i32,
+    /// `icsk_user_timeout`, in milliseconds.
+    pub user_timeout: u32,
+    /// `exit_code` of the current task: of one that exits, in its lowest 7 bits, the signal.
+    pub exit_code: u32,
+    /// `sk_err`.
+    pub error: u32,
+    /// `icsk_probes_out`: keepalive or window probes without an answer.
+    pub probes_out: u8,
+    /// `icsk_retransmits`: retransmissions in a row.
+    pub retransmits: u8,
+    /// Some of the bits `SOCKET_...` and `TASK_EXITS`.
+    pub flags: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// [`Past::known`]: a socket with these ends was closed.
+pub const PAST_CLOSED: u8 = 1;
+/// [`Past::known`]: a connection of the same ports has another address.
+pub const PAST_NEAR: u8 = 2;
+
+/// What is known of the two ends of a RST from before.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Past {
+    /// Whose the closed socket was.
+    pub owner: Owner,
+    /// `CLOCK_MONOTONIC` of its change to CLOSE, in nanoseconds.
+    pub closed_ns: u64,
+    /// `CLOCK_MONOTONIC` of ESTABLISHED, 0 if that was not seen.
+    pub opened_ns: u64,
+    /// Bytes that the process had not read.
+    pub unread: u32,
+    /// `sk_err`: a positive errno, or 0.
+    pub error: u32,
+    /// The state that it was closed from.
+    pub closed_from: u8,
+    /// One of the `FIN_` constants.
+    pub first_fin: u8,
+    /// Some of the `RESET_` bits.
+    pub resets: u8,
+    /// Some of the `PAST_` bits; without the first all above is zero.
+    pub known: u8,
+    /// Zero.
+    pub reserved: u32,
+    /// Local address of the connection with the same ports; IPv4 is v4-mapped.
+    pub near_local: [u8; 16],
+    /// Its remote address.
+    pub near_remote: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Circumstances>() == 56);
+const _: () = assert!(size_of::<Past>() == 104);
+const _: () = assert!(size_of::<Rst>() == 584);

@@ -1,0 +1,166 @@
+//! What TCP itself knows of a connection: `struct tcp_sock`, and the table's minisockets.
+
+use aya_ebpf::helpers::bpf_jiffies64;
+use tracer_ebpf::{
+    layout::MISSING,
+    record::{
+        Circumstances, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS, TIME_WAIT,
+        TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
+    },
+};
+
+use crate::{
+    offset, process,
+    sock::{self, Access, Object, Probed, probe_read},
+    words,
+};
+
+pub(crate) const TCP_ESTABLISHED: u8 = 1;
+pub(crate) const TCP_SYN_SENT: u8 = 2;
+pub(crate) const TCP_SYN_RECV: u8 = 3;
+pub(crate) const TCP_FIN_WAIT1: u8 = 4;
+pub(crate) const TCP_FIN_WAIT2: u8 = 5;
+pub(crate) const TCP_TIME_WAIT: u8 = 6;
+pub(crate) const TCP_CLOSE: u8 = 7;
+pub(crate) const TCP_CLOSE_WAIT: u8 = 8;
+pub(crate) const TCP_LAST_ACK: u8 = 9;
+pub(crate) const TCP_LISTEN: u8 = 10;
+pub(crate) const TCP_CLOSING: u8 = 11;
+pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
+
+/// A `struct sock`, not a minisocket.
+pub(crate) const fn is_full(state: u8) -> bool {
+    state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV
+}
+
+/// Sockets looked at in a chain: the minisocket is put at its head just before.
+const CHAIN: usize = 8;
+
+/// Counters of a connection, as the records have them.
+pub(crate) struct Counters {
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) rtt_us: u32,
+    pub(crate) retransmits: u32,
+}
+
+/// The counters of a full socket.
+#[inline(always)]
+pub(crate) fn counters<A: Access>(sk: Object<A>) -> Counters {
+    // Behind the end of `struct sock`, which is all that the verifier knows: no typed load.
+    let tcp = sk.untyped();
+    let sent: Option<u64> = tcp.get(&offset::TP_BYTES_SENT);
+    let again: Option<u64> = tcp.get(&offset::TP_BYTES_RETRANS);
+    let (rtt_us, retransmits) = round_trips(sk);
+    Counters {
+        bytes_received: tcp.get(&offset::TP_BYTES_RECEIVED).unwrap_or(u64::MAX),
+        bytes_sent: match (sent, again) {
+            (Some(sent), Some(again)) => sent.wrapping_sub(again),
+            _ => u64::MAX,
+        },
+        rtt_us,
+        retransmits,
+    }
+}
+
+/// Bytes that the process has not read.
+#[inline(always)]
+pub(crate) fn unread<A: Access>(sk: Object<A>) -> u32 {
+    let tcp = sk.untyped();
+    difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ))
+}
+
+/// `later - earlier` of two sequence numbers.
+#[inline(always)]
+fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
+    match (later, earlier) {
+        (Some(later), Some(earlier)) => later.wrapping_sub(earlier),
+        _ => 0,
+    }
+}
+
+/// Numbers of bits of `sk_flags` (`enum sock_flags` in include/net/sock.h), which have not changed since 2.6.
+const SOCK_DEAD: u32 = 0;
+const SOCK_KEEPOPEN: u32 = 3;
+const SOCK_LINGER: u32 = 4;
+/// The bit of `PF_EXITING` (include/linux/sched.h).
+const PF_EXITING: u32 = 2;
+
+/// Writes what a full socket is doing, and the task that may have a hand in it.
+///
+/// # Safety
+/// `to` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: Object<A>) {
+    // SAFETY: the caller's; after the first line it is initialized.
+    let to = unsafe { words::clear(to) };
+    let tcp = sk.untyped();
+    let task = process::current();
+    let socket_flags: u64 = tcp.get(&offset::SK_FLAGS).unwrap_or(0);
+    let task_flags: u32 = task.get(&offset::TASK_FLAGS).unwrap_or(0);
+    // Shifted into place, not branched on: older verifiers would walk each way.
+    to.flags = bit(socket_flags, SOCK_LINGER, SOCKET_LINGERS)
+        | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
+        | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
+        | bit(u64::from(task_flags), PF_EXITING, TASK_EXITS);
+    // SAFETY: a helper without preconditions.
+    to.jiffies = unsafe { bpf_jiffies64() };
+    to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);
+    to.rcv_nxt = tcp.get(&offset::TP_RCV_NXT).unwrap_or(0);
+    to.unread = unread(sk);
+    to.unacked = difference(tcp.get(&offset::TP_SND_NXT), tcp.get(&offset::TP_SND_UNA));
+    to.backlog = tcp.get(&offset::SK_BACKLOG).unwrap_or(0);
+    to.max_backlog = tcp.get(&offset::SK_MAX_BACKLOG).unwrap_or(0);
+    to.linger_time = tcp.get(&offset::SK_LINGER_TIME).unwrap_or(0);
+    to.linger2 = tcp.get(&offset::TP_LINGER2).unwrap_or(0);
+    to.user_timeout = tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0);
+    to.exit_code = task.get(&offset::TASK_EXIT_CODE).unwrap_or(0);
+    to.error = tcp.get(&offset::SK_ERR).unwrap_or(0);
+    to.probes_out = tcp.get(&offset::ICSK_PROBES_OUT).unwrap_or(0);
+    to.retransmits = tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0);
+}
+
+/// `flag` if bit number `bit` is set.
+#[inline(always)]
+const fn bit(flags: u64, bit: u32, flag: u8) -> u8 {
+    (flags >> bit & 1) as u8 * flag
+}
+
+/// Smoothed round-trip time in microseconds, and segments sent again.
+#[inline(always)]
+pub(crate) fn round_trips<A: Access>(sk: Object<A>) -> (u32, u32) {
+    let tcp = sk.untyped();
+    let srtt: u32 = tcp.get(&offset::TP_SRTT).unwrap_or(0);
+    (srtt >> 3, tcp.get(&offset::TP_TOTAL_RETRANS).unwrap_or(0))
+}
+
+/// The minisocket that took a connection over, which is closing: `tcp_time_wait()` puts it at the head of
+/// the chain before it closes the socket (net/ipv4/tcp_minisocks.c).
+#[inline(never)]
+pub(crate) fn time_wait<A: Access>(sk: Object<A>) -> u8 {
+    let node_offset = offset::SK_PPREV.load().wrapping_sub(8);
+    let (Some(hash), Some((table, mask))) = (sk.get::<u32>(&offset::SK_HASH), sock::ehash(sk)) else {
+        return TIME_WAIT_UNKNOWN;
+    };
+    if offset::SK_PPREV.load() == MISSING || offset::TW_SUBSTATE.load() == MISSING {
+        return TIME_WAIT_UNKNOWN;
+    }
+    let port = sk.get::<u16>(&offset::SK_DPORT);
+    let mut node: u64 = probe_read((table + 8 * u64::from(hash & mask)) as *const u8);
+    for _ in 0..CHAIN {
+        // The end of a chain is an odd number (include/linux/list_nulls.h).
+        if node == 0 || node & 1 != 0 {
+            break;
+        }
+        let candidate = Object::<Probed>::new(node.wrapping_sub(u64::from(node_offset)) as *const u8);
+        if candidate.get::<u8>(&offset::SK_STATE) == Some(TCP_TIME_WAIT)
+            && candidate.get::<u32>(&offset::SK_HASH) == Some(hash)
+            && candidate.get::<u16>(&offset::SK_DPORT) == port
+        {
+            let substate = candidate.get::<u8>(&offset::TW_SUBSTATE);
+            return if substate == Some(TCP_TIME_WAIT) { TIME_WAIT } else { TIME_WAIT_FIN_WAIT2 };
+        }
+        node = probe_read(node as *const u8);
+    }
+    TIME_WAIT_NONE
+}

@@ -1,0 +1,71 @@
+//! Why a command did not start, and the exit code that shells give for it.
+
+use std::{
+    ffi::{CString, OsStr},
+    io,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use super::image::{Failure, Step};
+
+/// The command did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// No file of this name.
+    #[error("there is no command `{command}`: check its spelling, or give its path")]
+    NotFound {
+        /// As it was given.
+        command: String,
+    },
+    /// There is a file, which the kernel does not execute.
+    #[error("the command `{command}` cannot be executed: {reason}")]
+    NotExecutable {
+        /// As it was given.
+        command: String,
+        /// What the kernel said, or what that means.
+        reason: String,
+    },
+    /// Something before the exec failed.
+    #[error("cannot {attempt}: {error}")]
+    Other {
+        /// What was tried.
+        attempt: &'static str,
+        /// What the kernel said.
+        error: io::Error,
+    },
+}
+
+impl CommandError {
+    pub(super) fn starting(error: impl Into<io::Error>) -> Self {
+        Self::Other { attempt: "start the command", error: error.into() }
+    }
+
+    pub(super) fn new(failure: Failure, name: &OsStr, candidates: &[CString]) -> Self {
+        let command = name.to_string_lossy().into_owned();
+        let error = io::Error::from_raw_os_error(failure.errno);
+        match (failure.step, failure.errno) {
+            (Step::Identity, _) => Self::Other { attempt: "run the command as the user who called sudo", error },
+            // The kernel says ENOENT for what the file needs, too.
+            (Step::Exec, libc::ENOENT) if candidates.iter().any(is_file) => {
+                let reason = "the interpreter that it names does not exist".to_owned();
+                Self::NotExecutable { command, reason }
+            }
+            (Step::Exec, libc::ENOENT | libc::ENOTDIR) => Self::NotFound { command },
+            (Step::Exec, _) => Self::NotExecutable { command, reason: error.to_string() },
+        }
+    }
+
+    /// The exit code that shells give: 127 for not found, 126 for not executable; else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotFound { .. } => 127,
+            Self::NotExecutable { .. } => 126,
+            Self::Other { .. } => 1,
+        }
+    }
+}
+
+fn is_file(path: &CString) -> bool {
+    Path::new(OsStr::from_bytes(path.as_bytes())).is_file()
+}

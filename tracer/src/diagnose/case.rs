@@ -1,0 +1,157 @@
+//! A RST with all that is known about it, and the questions that rules ask.
+
+use std::sync::Arc;
+
+use super::Evidence;
+use crate::event::{Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, TcpState};
+
+/// A process that was seen to send a segment by itself, through a raw or packet socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// Who.
+    pub owner: Option<Arc<Owner>>,
+    /// What.
+    pub segment: Segment,
+}
+
+/// A RST to explain.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The event.
+    pub event: &'a Event,
+    /// What it carries.
+    pub rst: &'a Rst,
+    /// Who has sent a segment of these two ends by itself, from this host.
+    pub raw_sender: Option<&'a Sender>,
+    /// Who has sent the RST that came by itself, from this host.
+    pub injector: Option<&'a Sender>,
+}
+
+impl Case<'_> {
+    /// An answer to a segment.
+    pub(super) fn is_passive(&self) -> bool {
+        self.rst.kind == RstKind::Passive
+    }
+
+    /// This side's abort.
+    pub(super) fn is_active(&self) -> bool {
+        self.rst.kind == RstKind::Active
+    }
+
+    /// It came.
+    pub(super) fn is_received(&self) -> bool {
+        self.rst.kind == RstKind::Peer
+    }
+
+    /// An answer to a segment for which there was no socket.
+    pub(super) fn is_without_socket(&self) -> bool {
+        self.is_passive() && !self.rst.socket
+    }
+
+    /// The kernel's reason, or the one that its functions amount to.
+    pub(super) fn reason(&self) -> &str {
+        self.rst.reason.as_deref().or(self.rst.derived_reason).unwrap_or_default()
+    }
+
+    /// A segment, no SYN, that found no connection: neither a socket, nor more than a listener on its port, which
+    /// is what a server leaves when it has closed a connection.
+    pub(super) fn is_without_connection(&self) -> bool {
+        // From tcp_check_req it is a handshake's.
+        let by_listener = self.answers_in(&[TcpState::LISTEN]) && self.reason() != "INVALID_SYN";
+        (self.is_without_socket() || by_listener) && !self.answers_syn()
+    }
+
+    /// The socket's state; of one that was closed just before, the state before.
+    pub(super) fn state(&self) -> Option<TcpState> {
+        super::reason::state(self.rst)
+    }
+
+    /// An answer to a segment of a socket in one of these states; some segments close it first.
+    pub(super) fn answers_in(&self, states: &[TcpState]) -> bool {
+        self.is_passive() && self.rst.socket && self.state().is_some_and(|state| states.contains(&state))
+    }
+
+    /// Bytes that came and that the process has not read.
+    pub(super) fn unread(&self) -> u32 {
+        let unread = self.circumstances().unread;
+        // A FIN takes a sequence number, and is no data.
+        let closed_by_peer = [TcpState::CLOSE_WAIT, TcpState::LAST_ACK, TcpState::CLOSING];
+        let has_fin = self.state().is_some_and(|state| closed_by_peer.contains(&state));
+        unread.saturating_sub(u32::from(has_fin))
+    }
+
+    /// One of the functions is on the stack, see [`super::reason::is_from`].
+    pub(super) fn is_from(&self, functions: &[&str]) -> bool {
+        super::reason::is_from(self.rst, functions)
+    }
+
+    /// The segment that provoked it has all of these flags.
+    pub(super) fn trigger_has(&self, flags: Flags) -> bool {
+        self.rst.trigger.is_some_and(|trigger| trigger.flags.contains(flags))
+    }
+
+    /// The segment that provoked it is a SYN, not a SYN+ACK.
+    pub(super) fn answers_syn(&self) -> bool {
+        self.trigger_has(Flags::SYN) && !self.trigger_has(Flags::ACK)
+    }
+
+    pub(super) fn circumstances(&self) -> Circumstances {
+        self.rst.circumstances.clone().unwrap_or_default()
+    }
+
+    pub(super) fn past(&self) -> Option<&Past> {
+        self.rst.past.as_ref()
+    }
+
+    /// `nginx[812]`, or that it is not known.
+    pub(super) fn owner(&self) -> String {
+        name(self.event.owner.as_deref())
+    }
+
+    /// The same of a socket that may be forgotten, see [`Event::last_owner`].
+    pub(super) fn last_owner(&self) -> String {
+        name(self.event.last_owner())
+    }
+
+    /// What every verdict rests on.
+    pub(super) fn observations(&self) -> Vec<Evidence> {
+        let mut all = Vec::new();
+        let mut add = |text: String| all.push(Evidence { text, inferred: false });
+        if let Some(reason) = &self.rst.reason {
+            add(format!("the kernel's reason is {reason}"));
+        }
+        if let Some(trigger) = self.rst.trigger {
+            let what = if self.is_received() { "the RST was" } else { "it answers" };
+            add(format!("{what} {} seq {} ack {} len {}", trigger.flags, trigger.seq, trigger.ack, trigger.len));
+        }
+        match self.state() {
+            Some(state) => add(format!("the socket was in {state}")),
+            None if self.is_passive() && !self.rst.socket => add("no socket was found for it".to_owned()),
+            None => {}
+        }
+        if self.rst.reason.is_none()
+            && let Some(reason) = self.rst.derived_reason
+        {
+            all.push(Evidence {
+                text: format!("this kernel names no reason; its functions amount to {reason}"),
+                inferred: true,
+            });
+        }
+        all
+    }
+}
+
+/// `nginx[812]`, or that it is not known.
+pub(super) fn name(owner: Option<&Owner>) -> String {
+    owner.map_or_else(|| "a process that is not known".to_owned(), |owner| format!("{}[{}]", owner.comm, owner.pid))
+}
+
+/// `1.8 s`, `120 ms`.
+pub(super) fn duration(ns: u64) -> String {
+    match ns {
+        10_000_000_000.. => format!("{} s", ns / 1_000_000_000),
+        1_000_000_000.. => format!("{:.1} s", ns as f64 / 1e9),
+        1_000_000.. => format!("{} ms", ns / 1_000_000),
+        _ => format!("{} us", ns / 1000),
+    }
+}

@@ -1,0 +1,124 @@
+//! How processes close.
+
+use super::super::{Cause, Finding, case::Case};
+use crate::event::{Flags, TcpState};
+
+const CLOSE: [&str; 2] = ["__tcp_close", "tcp_close"];
+
+pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
+    id: "data_after_close",
+    title: "data came after close()",
+    remedy: "the other end still sends what nobody will read: agree on who ends the conversation, or read to the end \
+             before close() (shutdown() first, if nothing is left to send)",
+    rule: |case| {
+        let closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
+        let by_socket = case.answers_in(&closed);
+        // A minisocket in FIN_WAIT2 shows as TIME_WAIT; in TIME_WAIT proper it answers data with an ACK.
+        let by_minisocket = case.answers_in(&[TcpState::TIME_WAIT]);
+        if !by_socket && !by_minisocket {
+            return None;
+        }
+        let who = case.last_owner();
+        let len = case.rst.trigger.map_or(0, |trigger| trigger.len);
+        let finding =
+            Finding::certain(format!("{who} had closed when {len} more bytes came from {}", case.event.remote));
+        Some(match by_minisocket {
+            true => finding.inferred("the minisocket waited in FIN_WAIT2: one in TIME_WAIT would have acknowledged"),
+            false => finding,
+        })
+    },
+};
+
+pub(super) const UNSENT: Cause = Cause {
+    id: "disconnect_unsent",
+    title: "disconnected with data unsent",
+    remedy: "do not disconnect (close() with SO_LINGER 0, connect(AF_UNSPEC)) before all is sent, unless the data \
+             does not matter",
+    rule: |case| {
+        let is_one = case.is_active() && case.reason() == "TCP_DISCONNECT_WITH_DATA";
+        is_one.then(|| Finding::certain(format!("{} disconnected, and data was still to be sent", case.owner())))
+    },
+};
+
+pub(super) const LINGER_ZERO: Cause = Cause {
+    id: "linger_zero",
+    title: "closed with SO_LINGER of zero",
+    remedy: "do not set SO_LINGER {1, 0} unless to abort is what is meant: close() then drops what is unsent and resets",
+    rule: |case| {
+        if !case.is_active() || !case.is_from(&["tcp_disconnect"]) || !case.is_from(&CLOSE) {
+            return None;
+        }
+        let state = case.circumstances();
+        let summary = format!("{} closed a socket with SO_LINGER set to zero", case.owner());
+        // close() disconnects for this reason only (__tcp_close in net/ipv4/tcp.c).
+        let finding = Finding::certain(summary).observed("close() called tcp_disconnect");
+        Some(match state.lingers && !state.linger_time {
+            true => finding.observed("SO_LINGER is on, with a time of 0"),
+            false => finding,
+        })
+    },
+};
+
+pub(super) const LINGER2: Cause = Cause {
+    id: "linger2",
+    title: "closed with TCP_LINGER2 below zero",
+    remedy: "a negative TCP_LINGER2 gives FIN_WAIT2 up at once: set it to 0 or more to wait for the other end's FIN",
+    rule: |case| {
+        let by_close = case.is_active() && case.reason() == "TCP_ABORT_ON_LINGER";
+        // Where close() comes before the other end has acknowledged the FIN, that acknowledgment closes the
+        // socket, and is answered (tcp_rcv_state_process in net/ipv4/tcp_input.c).
+        let is_bare = case.rst.trigger.is_some_and(|trigger| trigger.len == 0 && !trigger.flags.contains(Flags::FIN));
+        let by_answer = case.answers_in(&[TcpState::FIN_WAIT2])
+            && case.rst.socket_state == Some(TcpState::CLOSE)
+            && case.circumstances().no_fin_wait2
+            && is_bare;
+        let is_one = by_close || by_answer;
+        is_one.then(|| Finding::certain(format!("{} closed a socket whose TCP_LINGER2 is negative", case.last_owner())))
+    },
+};
+
+/// close() aborts where data was not read (RFC 2525, section 2.17).
+fn closes_unread(case: &Case<'_>) -> bool {
+    case.is_active() && (case.reason() == "TCP_ABORT_ON_CLOSE" || case.is_from(&CLOSE) && case.unread() > 0)
+}
+
+fn unread(case: &Case<'_>) -> String {
+    match case.unread() {
+        // The kernel counts them while it drops them, so some versions have forgotten by now.
+        0 => "data".to_owned(),
+        unread => format!("{unread} bytes"),
+    }
+}
+
+pub(super) const KILLED: Cause = Cause {
+    id: "process_killed",
+    title: "the process ended with data unread",
+    remedy: "find out what ended it (its log, `journalctl`, `dmesg` for the OOM killer); a process that shuts down \
+             in order reads to the end, or stops the other end first",
+    rule: |case| {
+        let state = case.circumstances();
+        if !closes_unread(case) || !state.task_exits {
+            return None;
+        }
+        let ended = match state.signal {
+            Some(signal) => format!("was killed by signal {signal}"),
+            None => "exited".to_owned(),
+        };
+        let finding = Finding::certain(format!("{} {ended} with {} unread", case.owner(), unread(case)));
+        Some(finding.observed("the task was exiting when it closed the socket"))
+    },
+};
+
+pub(super) const UNREAD: Cause = Cause {
+    id: "close_unread",
+    title: "closed with data unread",
+    remedy: "read to the end before close(), or shutdown() the receiving side early and tell the other end to stop: \
+             what is left unread tells TCP that data was lost",
+    rule: |case| {
+        if !closes_unread(case) {
+            return None;
+        }
+        let finding = Finding::certain(format!("{} closed the socket with {} unread", case.owner(), unread(case)));
+        Some(finding.observed("close() found data in the receive queue"))
+    },
+};

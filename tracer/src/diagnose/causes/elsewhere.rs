@@ -1,0 +1,42 @@
+//! Somebody listens, but not where the SYN came to.
+
+use super::super::{Cause, Finding, case::Case};
+use crate::event::Listener;
+
+pub(super) const LISTENER_ELSEWHERE: Cause = Cause {
+    id: "listener_elsewhere",
+    title: "somebody listens on that port, but elsewhere",
+    remedy: "let the server bind to the address that its clients use (0.0.0.0 or :: for all, IPV6_V6ONLY off for \
+             both families), or publish the port into the namespace that they reach",
+    rule: |case| {
+        if !case.is_without_socket() || !case.answers_syn() {
+            return None;
+        }
+        let netns = case.event.netns;
+        let here = case.rst.listeners.iter().find(|listener| Some(listener.netns) == netns);
+        let listener = here.or_else(|| case.rst.listeners.first())?;
+        let finding = Finding::likely(summary(case, listener))
+            .observed("the lookups for its SYN missed the connections and the listeners")
+            .inferred("that the client meant that server");
+        Some(finding)
+    },
+};
+
+fn summary(case: &Case<'_>, listener: &Listener) -> String {
+    let port = case.event.local.port();
+    let who = if listener.pid == 0 { "somebody".to_owned() } else { format!("{}[{}]", listener.comm, listener.pid) };
+    if Some(listener.netns) != case.event.netns {
+        return format!("{who} listens on port {port}, but in network namespace {}", listener.netns);
+    }
+    let address = listener.address;
+    match (address.is_unspecified(), address.is_ipv6() == case.event.local.is_ipv6()) {
+        (true, false) if address.is_ipv6() => format!("{who} listens on [::]:{port}, but for IPv6 only"),
+        (true, false) => format!("{who} listens on 0.0.0.0:{port}, so for IPv4 only"),
+        // It would have been found, were it not for something else.
+        (true, true) => format!("{who} listens on port {port}, but on another device or VRF"),
+        (false, _) if address == case.event.local.ip() => {
+            format!("{who} listens on that address, but on another device or VRF")
+        }
+        (false, _) => format!("{who} listens on port {port}, but of {address} only"),
+    }
+}

@@ -1,0 +1,75 @@
+//! The causes, in the order in which their rules are asked: the special before the general.
+
+use super::Cause;
+
+mod abort;
+mod close;
+mod elsewhere;
+mod firewall;
+mod handshake;
+mod listener;
+mod no_socket;
+mod received;
+mod timer;
+mod unexplained;
+
+/// All of them.
+pub static ALL: [&Cause; 36] = [
+    &firewall::REJECT,
+    // A segment that no connection was found for.
+    &no_socket::FORGED_HANDSHAKE,
+    &elsewhere::LISTENER_ELSEWHERE,
+    &no_socket::CLOSED_PORT,
+    &no_socket::TIMED_OUT,
+    &no_socket::LATE_SEGMENT,
+    &no_socket::NAT_STATE_LOST,
+    &no_socket::HALF_OPEN,
+    // A segment that does not fit its socket.
+    &listener::ACCEPT_OVERFLOW,
+    &listener::BAD_SYN,
+    &listener::STALE_ACK,
+    &handshake::PAWS,
+    &handshake::OLD_CONNECTION,
+    &handshake::BAD_FINAL_ACK,
+    &close::LINGER2,
+    &close::DATA_AFTER_CLOSE,
+    // This side's own aborts: by somebody else, by way of another socket, by the process, by a timer.
+    &abort::MPTCP,
+    &abort::DESTROYED,
+    &abort::LISTENER_CLOSED,
+    &close::UNSENT,
+    &abort::CONNECT_UNSPEC,
+    &close::LINGER_ZERO,
+    &timer::ORPHAN_LIMIT,
+    &timer::FIN_WAIT2,
+    &timer::KEEPALIVE,
+    &close::KILLED,
+    &close::UNREAD,
+    &abort::DISCONNECTED,
+    // RSTs that came.
+    &received::INJECTED,
+    &received::RESET_IN_HANDSHAKE,
+    &received::REFUSED,
+    &received::IDLE_LIMIT,
+    &received::AFTER_CLOSE,
+    &received::WHILE_SENDING,
+    &received::PEER,
+    &unexplained::UNEXPLAINED,
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::ALL;
+
+    #[test]
+    fn identifiers_are_unique_and_texts_are_whole() {
+        let ids: HashSet<_> = ALL.iter().map(|cause| cause.id).collect();
+        assert_eq!(ids.len(), ALL.len());
+        for cause in ALL {
+            assert!(cause.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+            assert!(!cause.title.is_empty() && cause.remedy.len() > 20, "{}", cause.id);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Segments that no connection was found for.
+
+use super::super::{Cause, Finding, case};
+use crate::event::Flags;
+
+pub(super) const FORGED_HANDSHAKE: Cause = Cause {
+    id: "forged_handshake",
+    title: "a SYN that no socket of the kernel's sent",
+    remedy: "a handshake made by hand needs this RST filtered out (nft or iptables, for that port), or a socket \
+             that the kernel knows; if nobody here does that, somebody else sends SYNs in this host's name",
+    rule: |case| {
+        if !case.is_without_socket() || case.answers_syn() || case.past().is_some() {
+            return None;
+        }
+        let answers_syn_ack = case.trigger_has(Flags(Flags::SYN.0 | Flags::ACK.0));
+        // Who sends RSTs only, as tcpkill does, has no connection in mind.
+        let sender = case.raw_sender.filter(|sender| !sender.segment.flags.contains(Flags::RST));
+        if let Some(sender) = sender {
+            let who = case::name(sender.owner.as_deref());
+            let summary = match answers_syn_ack {
+                true => format!("{who} sent the SYN through a raw socket, so no socket waits for this SYN+ACK"),
+                false => format!("{who} speaks TCP through a raw socket, so the kernel knows no such connection"),
+            };
+            let sent = format!("{who} sent {} seq {} by itself", sender.segment.flags, sender.segment.seq);
+            return Some(Finding::certain(summary).observed(sent));
+        }
+        if !answers_syn_ack {
+            return None;
+        }
+        let summary = "a SYN+ACK came for a SYN that no socket is known to have sent: a raw socket's, or one with a \
+                       forged address";
+        let unseen = "no socket of these two ends was closed while the trace ran, and raw sends were not seen";
+        Some(Finding::likely(summary).inferred(unseen))
+    },
+};
+
+pub(super) const CLOSED_PORT: Cause = Cause {
+    id: "closed_port",
+    title: "nothing listens there",
+    remedy: "start the server, or correct the port; `ss -ltn` shows what listens",
+    rule: |case| {
+        let is_one = case.is_without_socket() && case.answers_syn();
+        is_one.then(|| {
+            Finding::certain(format!("nothing listens on {}", case.event.local))
+                .observed("the lookups for its SYN missed the connections and the listeners")
+        })
+    },
+};
+
+pub(super) const TIMED_OUT: Cause = Cause {
+    id: "timed_out",
+    title: "the connection had timed out here",
+    remedy: "find out why the other end was not heard: loss or a firewall on the way, a sleeping or overloaded peer; \
+             TCP_USER_TIMEOUT and tcp_retries2 set how long this end waits",
+    rule: |case| {
+        let past = case.past().filter(|_| case.is_without_connection())?;
+        if past.error.as_deref() != Some("ETIMEDOUT") {
+            return None;
+        }
+        let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
+        let summary =
+            format!("{who} gave the connection up {ago} ago, because nothing was heard; the other end did not know");
+        Some(Finding::certain(summary).observed("the socket had been closed with ETIMEDOUT"))
+    },
+};
+
+pub(super) const LATE_SEGMENT: Cause = Cause {
+    id: "late_segment",
+    title: "a segment for a connection that was closed",
+    remedy: "the other end still sent when this one had closed: let the side that reads to the end close last, or \
+             shut down sending and read until the end before close()",
+    rule: |case| {
+        let past = case.past().filter(|_| case.is_without_connection())?;
+        let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
+        let how = if past.reset_sent {
+            " by a RST"
+        } else if past.reset_received {
+            ", reset by the other end,"
+        } else {
+            ""
+        };
+        let finding = Finding::certain(format!("this connection existed: {who} closed it{how} {ago} ago"));
+        let open = past.open_ns.map_or_else(String::new, |open| format!(", after {}", case::duration(open)));
+        let finding = finding.observed(format!("its socket went from {} to CLOSE{open}", past.closed_from));
+        Some(match past.unread {
+            0 => finding,
+            unread => finding.observed(format!("{unread} bytes had not been read")),
+        })
+    },
+};
+
+pub(super) const NAT_STATE_LOST: Cause = Cause {
+    id: "nat_state_lost",
+    title: "address translation has lost the connection",
+    remedy: "compare `conntrack -L` with the connection: raise its timeouts or table size, do not flush it under \
+             traffic, and send keepalives more often than it forgets",
+    rule: |case| {
+        let near = case.rst.near.filter(|_| case.is_without_connection())?;
+        let finding = Finding::likely(format!(
+            "no socket has these addresses, but one has the same ports: {}:{} with {}:{}",
+            near.local,
+            case.event.local.port(),
+            near.remote,
+            case.event.remote.port()
+        ));
+        Some(finding.inferred("the address in the segment should have been translated, and was not"))
+    },
+};
+
+pub(super) const HALF_OPEN: Cause = Cause {
+    id: "half_open",
+    title: "a connection that this host knows nothing of",
+    remedy: "the other end believes in a connection from before this host (or container) was started anew, or took \
+             over the address: let it reconnect; keepalives find such connections sooner",
+    rule: |case| {
+        let is_one = case.is_without_socket() && !case.answers_syn();
+        is_one.then(|| {
+            Finding::likely(format!(
+                "{} has a connection in mind that {} does not have",
+                case.event.remote, case.event.local
+            ))
+            .inferred("no such socket was closed while the trace ran")
+            .inferred("so it ended before, or in another life of this host: a restart, an address reused")
+        })
+    },
+};

@@ -1,0 +1,153 @@
+//! Diagnoses RSTs as they come, in order, with what earlier and following events tell of them.
+
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize};
+
+use lru::LruCache;
+
+use super::{Case, Sender, Verdict, diagnose};
+use crate::event::{Body, Direction, Event, Flags, RstKind, TcpState};
+
+/// How long a RST that came may wait for the event of its sending, if that was on this host: an abort is
+/// reported after it was sent (tcp_send_active_reset in net/ipv4/tcp_output.c).
+const AFTER_NS: u64 = 2_000_000;
+/// How long what may be no RST waits for the answer that shows it. Both happen in the same softirq, but an
+/// interrupt, or a hypervisor, may come between them.
+const OWN_NS: u64 = 50_000_000;
+/// How long a RST that was sent may be on its way within this host.
+const BEFORE_NS: u64 = 1_000_000_000;
+
+/// Two ends, as their sender sees them. A RST crosses network namespaces, so they have none.
+type Ends = (SocketAddr, SocketAddr);
+
+/// RSTs and raw sends that are remembered.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// Gives each RST its verdict.
+pub struct Diagnoser {
+    /// Events that wait for a RST before them.
+    queue: VecDeque<Event>,
+    /// Verdicts on RSTs that were sent, and when.
+    sent: LruCache<Ends, (u64, Verdict)>,
+    /// Segments that processes sent by themselves.
+    raw: LruCache<Ends, (u64, Sender)>,
+    /// Time of the last event.
+    latest: u64,
+}
+
+impl Default for Diagnoser {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), sent: LruCache::new(REMEMBERED), raw: LruCache::new(REMEMBERED), latest: 0 }
+    }
+}
+
+impl Diagnoser {
+    /// The next event. What only looks as if a RST had come is dropped.
+    pub fn push(&mut self, mut event: Event) {
+        self.latest = self.latest.max(event.mono_ns);
+        match &event.body {
+            Body::RawSend(send) => {
+                let sender = Sender { owner: event.owner.clone(), segment: send.segment };
+                self.raw.put((event.local, event.remote), (event.mono_ns, sender));
+            }
+            Body::Rst(rst) if rst.direction == Direction::Sent => {
+                if rst.kind == RstKind::Passive {
+                    self.forget_own(&event);
+                }
+                let verdict = self.verdict(&event);
+                if let Some(verdict) = &verdict {
+                    self.sent.put((event.local, event.remote), (event.mono_ns, verdict.clone()));
+                }
+                set(&mut event, verdict);
+            }
+            _ => {}
+        }
+        self.queue.push_back(event);
+    }
+
+    /// All events up to this time, on `CLOCK_MONOTONIC` in nanoseconds, have come.
+    pub fn reach(&mut self, mono_ns: u64) {
+        self.latest = self.latest.max(mono_ns);
+    }
+
+    /// The next event that has all that there will be of it.
+    pub fn pop(&mut self) -> Option<Event> {
+        let first = self.queue.front()?;
+        let is_received = matches!(&first.body, Body::Rst(rst) if rst.direction == Direction::Received);
+        let patience = if may_be_own(first) { OWN_NS } else { AFTER_NS };
+        if is_received && self.verdict_of_peer(first).is_none() && self.latest < first.mono_ns + patience {
+            return None;
+        }
+        let mut event = self.queue.pop_front()?;
+        if is_received {
+            let verdict = self.verdict_on_received(&event);
+            set(&mut event, verdict);
+        }
+        Some(event)
+    }
+
+    /// An answer to data that came after close() shows that what was reported of the same socket just before
+    /// was not a RST, see [`may_be_own`]: none is ever answered with a RST.
+    fn forget_own(&mut self, answer: &Event) {
+        let is_own = |event: &Event| {
+            event.sock == answer.sock
+                && (event.local, event.remote) == (answer.local, answer.remote)
+                && may_be_own(event)
+        };
+        let recent = |event: &&Event| answer.mono_ns < event.mono_ns + OWN_NS;
+        let behind = self.queue.iter().rev().take_while(recent).position(is_own);
+        if let Some(behind) = behind.filter(|_| answer.sock != 0) {
+            self.queue.remove(self.queue.len() - 1 - behind);
+        }
+    }
+
+    fn verdict_of_peer(&self, event: &Event) -> Option<&Verdict> {
+        let (time, verdict) = self.sent.peek(&(event.remote, event.local))?;
+        (event.mono_ns.abs_diff(*time) < BEFORE_NS).then_some(verdict)
+    }
+
+    fn verdict_on_received(&self, event: &Event) -> Option<Verdict> {
+        match self.verdict_of_peer(event) {
+            Some(verdict) => {
+                let summary = format!("the other end is on this host: {}", verdict.summary);
+                Some(Verdict { summary, of_peer: true, ..verdict.clone() })
+            }
+            None => self.verdict(event),
+        }
+    }
+
+    fn verdict(&self, event: &Event) -> Option<Verdict> {
+        let Body::Rst(rst) = &event.body else { return None };
+        let injector = self.raw.peek(&(event.remote, event.local)).filter(|(time, sender)| {
+            let is_under_way = event.mono_ns.abs_diff(*time) < BEFORE_NS;
+            is_under_way && sender.segment.flags.contains(Flags::RST)
+        });
+        diagnose(&Case {
+            event,
+            rst,
+            raw_sender: self.raw.peek(&(event.local, event.remote)).map(|(_, sender)| sender),
+            injector: injector.map(|(_, sender)| sender),
+        })
+    }
+}
+
+/// It looks as if a RST had come, and perhaps none has. Data that comes after close() makes the kernel reset the
+/// socket as if by a RST, and then answer with one (tcp_rcv_state_process calls tcp_reset in
+/// net/ipv4/tcp_input.c). Where the probe sees the segment, it sees the difference; a RST that came shows in the
+/// stack, unless the function that takes it was inlined.
+fn may_be_own(event: &Event) -> bool {
+    let Body::Rst(rst) = &event.body else { return false };
+    let has_closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
+    rst.direction == Direction::Received
+        && rst.trigger.is_none()
+        && super::reason::state(rst).is_some_and(|state| has_closed.contains(&state))
+        && !rst.stack.iter().any(|function| function == "tcp_validate_incoming")
+}
+
+fn set(event: &mut Event, verdict: Option<Verdict>) {
+    if let Body::Rst(rst) = &mut event.body {
+        rst.verdict = verdict;
+    }
+}
+
+#[cfg(test)]
+mod tests;

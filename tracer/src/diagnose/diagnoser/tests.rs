@@ -1,0 +1,132 @@
+//! What other events tell of a RST, and how many of them are kept.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+use crate::{
+    diagnose::tests::{event, segment},
+    event::{Circumstances, RawKind, RawSend, Rst, TcpState},
+    tally::Tally,
+};
+
+const HERE: &str = "10.0.0.1:80";
+const THERE: &str = "10.0.0.2:4321";
+
+fn sent(mono_ns: u64) -> Event {
+    let abort = Rst { stack: vec!["tcp_abort".to_owned()], ..Rst::bare(RstKind::Active) };
+    event(mono_ns, HERE, THERE, Body::Rst(Box::new(abort)))
+}
+
+fn received(mono_ns: u64) -> Event {
+    event(mono_ns, THERE, HERE, Body::Rst(Box::new(Rst::bare(RstKind::Peer))))
+}
+
+fn verdicts(diagnoser: &mut Diagnoser) -> Vec<(Direction, &'static str, bool)> {
+    std::iter::from_fn(|| diagnoser.pop())
+        .filter_map(|event| match event.body {
+            Body::Rst(rst) => rst.verdict.map(|verdict| (rst.direction, verdict.cause, verdict.of_peer)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn the_sender_explains_what_came_in_either_order() {
+    for (first, second) in [(sent(10), received(20)), (received(10), sent(20))] {
+        let mut diagnoser = Diagnoser::default();
+        diagnoser.push(first);
+        diagnoser.push(second);
+        let mut both = verdicts(&mut diagnoser);
+        both.sort_by_key(|(direction, ..)| *direction == Direction::Received);
+        assert_eq!(both, [(Direction::Sent, "destroyed", false), (Direction::Received, "destroyed", true)]);
+    }
+}
+
+#[test]
+fn what_came_waits_for_its_sender_a_while() {
+    let mut diagnoser = Diagnoser::default();
+    diagnoser.push(received(10));
+    assert!(diagnoser.pop().is_none());
+    diagnoser.reach(10 + AFTER_NS);
+    assert_eq!(verdicts(&mut diagnoser), [(Direction::Received, "reset_by_peer", false)]);
+    // Another connection of the same ends, long after.
+    diagnoser.push(sent(20));
+    diagnoser.push(received(20 + BEFORE_NS));
+    diagnoser.reach(30 + BEFORE_NS + AFTER_NS);
+    let last = verdicts(&mut diagnoser).pop();
+    assert_eq!(last, Some((Direction::Received, "reset_by_peer", false)));
+}
+
+/// A socket of which nothing is left to hear was reset by something.
+fn received_in_fin_wait1(mono_ns: u64, stack: &[&str]) -> Event {
+    let stack = stack.iter().map(|&function| function.to_owned()).collect();
+    let rst = Rst { socket: true, socket_state: Some(TcpState::FIN_WAIT1), stack, ..Rst::bare(RstKind::Peer) };
+    event(mono_ns, THERE, HERE, Body::Rst(Box::new(rst)))
+}
+
+#[test]
+fn an_answer_shows_that_none_had_come() {
+    let mut diagnoser = Diagnoser::default();
+    diagnoser.push(received_in_fin_wait1(10, &["tcp_reset", "tcp_rcv_state_process"]));
+    diagnoser.reach(10 + AFTER_NS);
+    assert!(diagnoser.pop().is_none(), "the answer may be late");
+    let mut answer = Rst::bare(RstKind::Passive);
+    (answer.socket, answer.socket_state) = (true, Some(TcpState::CLOSE));
+    (answer.closed_from, answer.trigger) = (Some(TcpState::FIN_WAIT1), Some(segment(Flags(0x10))));
+    diagnoser.push(event(20 + AFTER_NS, THERE, HERE, Body::Rst(Box::new(answer))));
+    assert_eq!(verdicts(&mut diagnoser), [(Direction::Sent, "data_after_close", false)]);
+}
+
+#[test]
+fn what_was_seen_to_come_is_not_waited_for() {
+    let mut diagnoser = Diagnoser::default();
+    diagnoser.push(received_in_fin_wait1(10, &["tcp_reset", "tcp_validate_incoming", "tcp_rcv_state_process"]));
+    diagnoser.reach(10 + AFTER_NS);
+    assert_eq!(verdicts(&mut diagnoser), [(Direction::Received, "reset_after_close", false)]);
+}
+
+#[test]
+fn an_injector_is_who_sent_it_just_before() {
+    for (came, cause) in [(20, "injected"), (20 + BEFORE_NS, "reset_by_peer")] {
+        let mut diagnoser = Diagnoser::default();
+        let send = RawSend { via: RawKind::Raw, segment: segment(Flags::RST) };
+        diagnoser.push(event(10, HERE, THERE, Body::RawSend(send)));
+        let mut rst = Rst::bare(RstKind::Peer);
+        rst.circumstances = Some(Circumstances { rcv_nxt: send_seq(), ..Circumstances::default() });
+        diagnoser.push(event(came, THERE, HERE, Body::Rst(Box::new(rst))));
+        diagnoser.reach(came + AFTER_NS);
+        assert_eq!(verdicts(&mut diagnoser), [(Direction::Received, cause, false)]);
+    }
+}
+
+fn send_seq() -> u32 {
+    segment(Flags::RST).seq
+}
+
+/// A flood from forged addresses takes no more memory than some thousand of them.
+#[test]
+fn memory_is_bounded() {
+    let (mut diagnoser, mut tally) = (Diagnoser::default(), Tally::default());
+    for number in 0..100_000u32 {
+        let mut event = match number % 3 {
+            0 => sent(u64::from(number) * 1000),
+            1 => received(u64::from(number) * 1000),
+            _ => {
+                let send = RawSend { via: RawKind::Raw, segment: segment(Flags::RST) };
+                event(u64::from(number) * 1000, HERE, THERE, Body::RawSend(send))
+            }
+        };
+        let address = Ipv4Addr::from_bits(0x0b00_0000 + number % 50_000);
+        event.remote = SocketAddr::new(address.into(), 4321);
+        diagnoser.push(event);
+        while let Some(event) = diagnoser.pop() {
+            tally.add(&event);
+        }
+        assert!(diagnoser.queue.len() as u64 <= AFTER_NS / 1000 + 1);
+    }
+    assert_eq!(diagnoser.sent.len(), REMEMBERED.get());
+    assert_eq!(diagnoser.raw.len(), REMEMBERED.get());
+    let rows = tally.rows();
+    assert!(rows.len() <= crate::tally::GROUPS + 2 * crate::diagnose::causes::ALL.len(), "{}", rows.len());
+    assert!(rows.iter().map(|row| row.count).sum::<u64>() > 60_000);
+}

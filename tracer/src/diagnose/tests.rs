@@ -1,0 +1,73 @@
+//! Handmade RSTs, and that each is named as what it is.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::event::{
+    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Rst, RstKind, Segment, Task, TcpState,
+};
+
+mod every_cause;
+mod handmade;
+
+pub(super) const ACK: Flags = Flags(0x10);
+pub(super) const SYN_ACK: Flags = Flags(0x12);
+
+/// An event between these ends.
+pub(super) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Event {
+    Event {
+        body,
+        time: jiff::Timestamp::UNIX_EPOCH,
+        mono_ns,
+        netns: Some(1),
+        netns_name: None,
+        family: Family::Ipv4,
+        local: local.parse().unwrap(),
+        remote: remote.parse().unwrap(),
+        cookie: None,
+        context: Context::Process,
+        task: Task { pid: 7, tid: 7, comm: "ss".into() },
+        owner: Some(Arc::new(owner())),
+        opened: None,
+        scenario: None,
+        sock: 1,
+    }
+}
+
+fn owner() -> Owner {
+    Owner {
+        pid: 812,
+        tid: 812,
+        comm: "nginx".to_owned(),
+        cmdline: None,
+        uid: None,
+        user: None,
+        cgroup: None,
+        container: None,
+        known: Known::Call,
+    }
+}
+
+/// A segment without data.
+pub(super) fn segment(flags: Flags) -> Segment {
+    Segment { flags, seq: 1000, ack: 2000, len: 0, ttl: 64, window: 512 }
+}
+
+/// A socket that was closed a second ago.
+fn past(error: Option<&str>) -> Past {
+    Past {
+        owner: None,
+        closed_ns_ago: 1_000_000_000,
+        open_ns: None,
+        closed_from: TcpState::LAST_ACK,
+        unread: 0,
+        reset_received: false,
+        reset_sent: false,
+        error: error.map(str::to_owned),
+    }
+}
+
+#[test]
+fn what_is_surer_is_more() {
+    assert!(Confidence::Possible < Confidence::Likely && Confidence::Likely < Confidence::Certain);
+}

@@ -1,0 +1,114 @@
+//! Rules against handmade RSTs.
+
+use std::collections::BTreeSet;
+
+use super::{
+    handmade::{Handmade, all},
+    *,
+};
+
+/// What `ask` finds about a handmade RST.
+fn about<T>(made: &Handmade, ask: impl FnOnce(&Case<'_>) -> T) -> T {
+    let sender = |segment: Option<Segment>| segment.map(|segment| Sender { owner: None, segment });
+    let (raw, injector) = (sender(made.raw), sender(made.injected));
+    let event = event(0, "10.0.0.1:80", "10.0.0.2:4321", Body::Rst(Box::new(made.rst.clone())));
+    ask(&Case { event: &event, rst: &made.rst, raw_sender: raw.as_ref(), injector: injector.as_ref() })
+}
+
+fn verdict(made: &Handmade) -> (&'static str, Confidence) {
+    let verdict = about(made, diagnose).expect("one of the rules applies");
+    (verdict.cause, verdict.confidence)
+}
+
+/// As a kernel tells it that names no reasons.
+fn without_names(mut made: Handmade) -> Handmade {
+    made.rst.reason = None;
+    made.rst.derived_reason = reason::derive(&made.rst);
+    made
+}
+
+#[test]
+fn every_cause_is_found() {
+    let found: BTreeSet<_> = all()
+        .iter()
+        .map(|made| {
+            assert_eq!(verdict(made).0, made.cause);
+            made.cause
+        })
+        .collect();
+    assert_eq!(found, causes::ALL.iter().map(|cause| cause.id).collect());
+}
+
+#[test]
+fn older_kernels_tell_almost_as_much() {
+    for made in all().into_iter().map(without_names) {
+        let (cause, confidence) = verdict(&made);
+        // A bad timestamp and a bad acknowledgment look the same there.
+        if made.cause == "paws_on_connect" {
+            assert_eq!((cause, confidence), ("old_connection", Confidence::Likely));
+        } else {
+            assert_eq!(cause, made.cause, "{:?}", made.rst.derived_reason);
+        }
+    }
+}
+
+/// Where kernel functions have no names (kptr_restrict, a lockdown), verdicts may be worse, not wrong.
+#[test]
+fn without_functions_nothing_wrong_is_certain() {
+    for mut made in all() {
+        made.rst.stack.clear();
+        let named = verdict(&made);
+        assert!(named.0 == made.cause || named.1 < Confidence::Certain, "{}: {named:?}", made.cause);
+        let made = without_names(made);
+        let unnamed = verdict(&made);
+        assert!(unnamed.0 == made.cause || unnamed.1 < Confidence::Certain, "{}: {unnamed:?}", made.cause);
+    }
+}
+
+/// A rule that is certain of what is another's is more general than that, and asked after it.
+#[test]
+fn only_the_more_general_are_certain_of_what_is_not_theirs() {
+    let general = [
+        ("listener_elsewhere", "closed_port"),
+        ("timed_out", "late_segment"),
+        ("accept_overflow", "bad_syn"),
+        ("accept_overflow", "stale_ack"),
+        ("linger2", "data_after_close"),
+        ("disconnect_unsent", "linger_zero"),
+        ("fin_wait2_timeout", "keepalive"),
+        ("process_killed", "close_unread"),
+    ];
+    for made in all() {
+        for cause in causes::ALL.iter().filter(|cause| cause.id != made.cause) {
+            let found = about(&made, |case| (cause.rule)(case).map(|finding| finding.confidence));
+            let is_general = general.contains(&(made.cause, cause.id));
+            assert!(found < Some(Confidence::Certain) || is_general, "{} is certain of {}", cause.id, made.cause);
+        }
+    }
+}
+
+#[test]
+fn an_idle_limit_is_a_guess_near_a_known_one() {
+    let mut made = all().into_iter().find(|made| made.cause == "idle_limit").unwrap();
+    for (seconds, cause) in [
+        (239, "reset_by_peer"),
+        (240, "idle_limit"),
+        (254, "idle_limit"),
+        (255, "reset_by_peer"),
+        (350, "idle_limit"),
+        (600, "idle_limit"),
+    ] {
+        made.rst.circumstances.get_or_insert_default().idle_ms = Some(seconds * 1000);
+        let found = verdict(&made);
+        assert_eq!(found.0, cause, "{seconds}");
+        assert!(found.1 < Confidence::Certain);
+    }
+}
+
+#[test]
+fn what_was_injected_must_fit() {
+    let mut made = all().into_iter().find(|made| made.cause == "injected").unwrap();
+    assert_eq!(verdict(&made), ("injected", Confidence::Certain));
+    made.rst.circumstances.get_or_insert_default().rcv_nxt = 5000;
+    assert_eq!(verdict(&made), ("injected", Confidence::Likely));
+}

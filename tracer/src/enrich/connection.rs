@@ -1,0 +1,171 @@
+//! What the records say of how a connection opened and ended.
+
+use tracer_ebpf::record;
+
+use crate::event::{Close, Context, End, Open, Opened, Side, TcpState, Took};
+
+/// What a [`record::Header::opened`] means.
+pub(crate) const OPENS: [(u8, Opened); 4] = [
+    (record::OPEN_ACTIVE, Opened::Active),
+    (record::OPEN_PASSIVE, Opened::Passive),
+    (record::OPEN_SIMULTANEOUS, Opened::Simultaneous),
+    (record::OPEN_SELF, Opened::Itself),
+];
+
+/// A [`record::Header::opened`].
+pub(super) fn opened(number: u8) -> Option<Opened> {
+    OPENS.into_iter().find(|(known, _)| *known == number).map(|(_, opened)| opened)
+}
+
+/// A [`record::Close::time_wait`].
+pub(super) fn took(time_wait: u8) -> Option<Took> {
+    match time_wait {
+        record::TIME_WAIT => Some(Took::TimeWait),
+        record::TIME_WAIT_FIN_WAIT2 => Some(Took::FinWait2),
+        _ => None,
+    }
+}
+
+pub(super) fn open(record: &record::Open) -> Open {
+    let [low, high] = record.port_range;
+    let port = record.header.local_port;
+    Open {
+        handshake_ns: (record.handshake_ns != 0).then_some(record.handshake_ns),
+        rtt_us: (record.rtt_us != 0).then_some(record.rtt_us),
+        syn_retransmits: record.retransmits,
+        warning: (low..=high).contains(&port).then(|| {
+            format!(
+                "port {port} is one that the kernel gives to clients by chance ({low}-{high}, ip_local_port_range): a client that \
+                 retries a dead port of its own host ends up with itself, and the server cannot have its port back \
+                 (EADDRINUSE); add the port to net.ipv4.ip_local_reserved_ports"
+            )
+        }),
+    }
+}
+
+pub(super) fn close(record: &record::Close, context: Context) -> Close {
+    let now = record.header.mono_ns;
+    let since = |then: u64| (then != 0).then(|| now.saturating_sub(then));
+    let known = |count: u64| (count != u64::MAX).then_some(count);
+    let became = took(record.time_wait);
+    let (ended_by, ended_by_observed) = end(record, context);
+    let first = match (record.first_fin, ended_by) {
+        (record::FIN_LOCAL, _) => Some(Side::Local),
+        (record::FIN_REMOTE, _) => Some(Side::Remote),
+        (_, End::RstReceived | End::Refused) => Some(Side::Remote),
+        (_, End::RstSent | End::Aborted | End::Abandoned) => Some(Side::Local),
+        _ => None,
+    };
+    Close {
+        ended_by,
+        ended_by_observed,
+        first,
+        lifetime_ns: since(record.began_ns),
+        open_ns: since(record.opened_ns),
+        // The kernel counts a FIN like a byte (tcp_rcv_nxt_update).
+        bytes_in: known(record.bytes_received).map(|bytes| bytes.saturating_sub(has_received_fin(record).into())),
+        bytes_out: known(record.bytes_sent),
+        rtt_us: (record.rtt_us != 0).then_some(record.rtt_us),
+        retransmits: record.retransmits,
+        old: TcpState(record.old),
+        became,
+        error: (record.error != 0).then(|| error_name(record.error)),
+    }
+}
+
+fn has_received_fin(record: &record::Close) -> bool {
+    let old = TcpState(record.old);
+    record.first_fin == record::FIN_REMOTE
+        || old == TcpState::CLOSING
+        || old == TcpState::FIN_WAIT2 && record.time_wait == record::TIME_WAIT
+}
+
+/// What ended it, and whether that was seen. Otherwise it is what the kernel does in that state:
+/// `tcp_close`, `tcp_disconnect` and `tcp_rcv_state_process` of net/ipv4/tcp{,_input}.c.
+fn end(record: &record::Close, context: Context) -> (End, bool) {
+    let old = TcpState(record.old);
+    match record.error as i32 {
+        libc::ECONNREFUSED => return (End::Refused, record.resets & record::RESET_RECEIVED != 0),
+        libc::ETIMEDOUT => return (End::Timeout, true),
+        libc::ECONNABORTED => return (End::Aborted, true),
+        _ => {}
+    }
+    if record.resets & record::RESET_RECEIVED != 0 {
+        return (End::RstReceived, true);
+    }
+    if record.resets & record::RESET_SENT != 0 {
+        return (End::RstSent, true);
+    }
+    match record.error as i32 {
+        // No probe sees every RST that comes, the error tells.
+        libc::ECONNRESET | libc::EPIPE => return (End::RstReceived, false),
+        0 => {}
+        _ => return (End::Other, true),
+    }
+    let has_closed = took(record.time_wait).is_some() || old == TcpState::LAST_ACK || old == TcpState::CLOSING;
+    match old {
+        _ if has_closed => (End::Fin, true),
+        TcpState::SYN_SENT => (End::Abandoned, context == Context::Process),
+        // Closed with data unread, without lingering, or disconnected; or data came after the close.
+        _ => (End::RstSent, false),
+    }
+}
+
+/// `ECONNRESET`, or `errno 999` for one that has no name here.
+pub(super) fn error_name(errno: u32) -> String {
+    match nix::errno::Errno::from_raw(errno as i32) {
+        nix::errno::Errno::UnknownErrno => format!("errno {errno}"),
+        known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros;
+
+    use super::*;
+
+    fn record(old: TcpState) -> record::Close {
+        let mut record = record::Close::new_zeroed();
+        record.old = old.0;
+        record.header.mono_ns = 1000;
+        record
+    }
+
+    #[test]
+    fn a_fin_is_not_a_byte() {
+        let mut passive = record(TcpState::LAST_ACK);
+        (passive.first_fin, passive.bytes_received, passive.bytes_sent) = (record::FIN_REMOTE, 6, 0);
+        let shown = close(&passive, Context::Softirq);
+        assert_eq!((shown.bytes_in, shown.bytes_out), (Some(5), Some(0)));
+        assert_eq!((shown.ended_by, shown.ended_by_observed, shown.first), (End::Fin, true, Some(Side::Remote)));
+
+        let mut active = record(TcpState::FIN_WAIT2);
+        (active.first_fin, active.bytes_received, active.time_wait) = (record::FIN_LOCAL, 1, record::TIME_WAIT);
+        let shown = close(&active, Context::Softirq);
+        assert_eq!((shown.bytes_in, shown.became, shown.first), (Some(0), Some(Took::TimeWait), Some(Side::Local)));
+
+        let mut orphan = record(TcpState::FIN_WAIT2);
+        (orphan.bytes_received, orphan.time_wait) = (7, record::TIME_WAIT_FIN_WAIT2);
+        assert_eq!(close(&orphan, Context::Process).bytes_in, Some(7), "its FIN has not come yet");
+        orphan.bytes_received = u64::MAX;
+        assert_eq!(close(&orphan, Context::Process).bytes_in, None, "unknown to this kernel");
+    }
+
+    #[test]
+    fn what_was_seen_and_what_follows_are_told_apart() {
+        let aborted = record(TcpState::ESTABLISHED);
+        assert_eq!(end(&aborted, Context::Process), (End::RstSent, false));
+        let mut reset = record(TcpState::ESTABLISHED);
+        reset.resets = record::RESET_RECEIVED;
+        assert_eq!(end(&reset, Context::Softirq), (End::RstReceived, true));
+        let mut refused = record(TcpState::SYN_SENT);
+        (refused.error, refused.resets) = (libc::ECONNREFUSED as u32, record::RESET_RECEIVED);
+        assert_eq!(end(&refused, Context::Softirq), (End::Refused, true));
+        let mut timeout = record(TcpState::ESTABLISHED);
+        timeout.error = libc::ETIMEDOUT as u32;
+        assert_eq!(end(&timeout, Context::Timer), (End::Timeout, true));
+        assert_eq!(close(&timeout, Context::Timer).error.as_deref(), Some("ETIMEDOUT"));
+        assert_eq!(end(&record(TcpState::SYN_SENT), Context::Process), (End::Abandoned, true));
+    }
+}

@@ -1,0 +1,177 @@
+//! What a host calls the numbers that the kernel reports: users, control groups and the containers in
+//! them, network namespaces; and command lines of processes that are older than the trace.
+//!
+//! A fact is asked for when an event first needs it, and kept. A recording stores the facts that were
+//! found, so that its replay never asks the machine that it happens to run on.
+
+use std::sync::Arc;
+
+use nix::unistd::{Uid, User};
+
+use crate::event::Listener;
+
+mod cache;
+mod cgroup;
+mod command_line;
+mod container;
+mod fact;
+mod netns;
+
+use self::{
+    cache::Cache,
+    cgroup::Cgroups,
+    fact::{Learned, Recorded},
+    netns::Namespaces,
+};
+pub use self::{
+    cgroup::Cgroup,
+    command_line::join_arguments,
+    container::{Container, Runtime},
+    fact::Fact,
+};
+
+/// Answers from this machine or from a recording.
+pub struct Places {
+    source: Source,
+    learned: Learned,
+}
+
+enum Source {
+    Host(Box<Host>),
+    Recorded(Box<Recorded>),
+}
+
+#[derive(Default)]
+struct Host {
+    users: Cache<u32, String>,
+    cgroups: Cgroups,
+    namespaces: Namespaces,
+}
+
+impl Places {
+    /// Asks this machine.
+    pub fn of_host() -> Self {
+        Self { source: Source::Host(Box::default()), learned: Learned::default() }
+    }
+
+    /// Knows only what [`Places::learn`] tells it.
+    pub fn recorded() -> Self {
+        Self { source: Source::Recorded(Box::default()), learned: Learned::default() }
+    }
+
+    /// A user's name.
+    pub fn user(&mut self, uid: u32) -> Option<String> {
+        let Self { source, learned } = self;
+        match source {
+            Source::Recorded(known) => known.user(uid),
+            Source::Host(host) => host.users.get(uid, || {
+                let name = User::from_uid(Uid::from_raw(uid)).ok()??.name;
+                learned.add(Fact::User { uid, name: name.clone() });
+                Some(name)
+            }),
+        }
+    }
+
+    /// The control group with this id in the unified hierarchy; `pid` is a process that was in it, which
+    /// makes finding it cheap.
+    pub fn cgroup(&mut self, id: u64, pid: u32) -> Option<Arc<Cgroup>> {
+        let Self { source, learned } = self;
+        match source {
+            Source::Recorded(known) => known.cgroup(id),
+            Source::Host(host) => {
+                host.cgroups.get(id, pid, |cgroup| learned.add(Fact::Cgroup { id, path: cgroup.path.clone() }))
+            }
+        }
+    }
+
+    /// What the network namespace with this inode is called; the initial one has no name.
+    pub fn netns(&mut self, inode: u32) -> Option<Arc<str>> {
+        let Self { source, learned } = self;
+        match source {
+            Source::Recorded(known) => known.netns(inode),
+            Source::Host(host) => {
+                host.namespaces.name(inode, |name| learned.add(Fact::Netns { inode, name: name.into() }))
+            }
+        }
+    }
+
+    /// Who listened elsewhere when a SYN was refused, if a recording tells; live it is the session that asks.
+    pub fn listeners(&mut self, mono_ns: u64) -> Vec<Listener> {
+        match &mut self.source {
+            Source::Recorded(known) => known.listeners(mono_ns),
+            Source::Host(_) => Vec::new(),
+        }
+    }
+
+    /// How a process was started, as one would type it; `None` for kernel threads and for what has ended.
+    /// Not kept: a pid is reused, and only the caller knows when.
+    pub fn command_line(&mut self, pid: u32) -> Option<String> {
+        match &self.source {
+            Source::Recorded(known) => known.command_line(pid),
+            Source::Host(_) => {
+                let line = command_line::of_process(pid)?;
+                self.learned.add(Fact::CommandLine { pid, line: line.clone() });
+                Some(line)
+            }
+        }
+    }
+
+    /// The facts that were found since the last call, for a recording.
+    pub fn take_learned(&mut self) -> Vec<Fact> {
+        self.learned.take()
+    }
+
+    /// Tells a fact of a recording; this machine needs no telling.
+    pub fn learn(&mut self, fact: Fact) {
+        if let Source::Recorded(known) = &mut self.source {
+            known.learn(fact);
+        }
+    }
+}
+
+/// The id of this machine's control group at a path of the unified hierarchy.
+pub fn cgroup_id(path: &str) -> Option<u64> {
+    cgroup::id_at(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_says_what_it_told_once_and_a_recording_answers_the_same() {
+        let mut host = Places::of_host();
+        let uid = nix::unistd::getuid().as_raw();
+        let pid = std::process::id();
+        let (user, line) = (host.user(uid), host.command_line(pid).unwrap());
+        assert_eq!(host.user(uid), user);
+        let facts = host.take_learned();
+        assert_eq!(facts.len(), usize::from(user.is_some()) + 1, "{facts:?}");
+        assert_eq!(host.take_learned(), []);
+
+        let mut replay = Places::recorded();
+        for fact in facts {
+            replay.learn(fact);
+        }
+        assert_eq!((replay.user(uid), replay.command_line(pid)), (user, Some(line)));
+        assert_eq!(replay.take_learned(), []);
+    }
+
+    #[test]
+    fn a_recording_never_asks_this_machine() {
+        let mut replay = Places::recorded();
+        let pid = std::process::id();
+        let root = std::fs::metadata("/proc/self/ns/net").unwrap();
+        assert_eq!(replay.user(0), None);
+        assert_eq!(replay.cgroup(1, pid), None);
+        assert_eq!(replay.netns(u32::try_from(std::os::unix::fs::MetadataExt::ino(&root)).unwrap()), None);
+        assert_eq!(replay.command_line(pid), None);
+    }
+
+    #[test]
+    fn a_host_cannot_be_told() {
+        let mut host = Places::of_host();
+        host.learn(Fact::User { uid: u32::MAX - 7, name: "nobody-here".into() });
+        assert_eq!(host.user(u32::MAX - 7), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! RSTs, and what the kernel's programs saw around them.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use tracer_ebpf::record::{
+    self, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS,
+    TASK_EXITS,
+};
+
+use super::{Enricher, connection};
+use crate::event::{Circumstances, Direction, Near, Past, Rst, RstKind, TcpState};
+
+/// Values of CONFIG_HZ (kernel/Kconfig.hz).
+const HERTZ: [u64; 4] = [100, 250, 300, 1000];
+
+impl Enricher {
+    pub(super) fn rst(&mut self, record: &record::Rst, stack: Vec<String>) -> Rst {
+        let state = |state: u8| (state != 0).then_some(TcpState(state));
+        Rst {
+            direction: match record.direction {
+                record::RST_RECEIVED => Direction::Received,
+                _ => Direction::Sent,
+            },
+            kind: match record.direction {
+                record::RST_RECEIVED => RstKind::Peer,
+                record::RST_SENT_ACTIVE => RstKind::Active,
+                record::RST_SENT_FIREWALL => RstKind::Firewall,
+                _ => RstKind::Passive,
+            },
+            reason: (record.reason != record::NO_REASON).then(|| {
+                self.reasons.get(&record.reason).cloned().unwrap_or_else(|| format!("REASON_{}", record.reason))
+            }),
+            derived_reason: None,
+            socket: record.header.sock != 0,
+            socket_state: state(record.socket_state),
+            closed_from: state(record.closed_from),
+            trigger: (record.segment.present != 0).then(|| super::segment(&record.segment)),
+            stack,
+            circumstances: (record.has_circumstances != 0)
+                .then(|| circumstances(&record.circumstances, record.header.mono_ns)),
+            past: (record.past.known & PAST_CLOSED != 0).then(|| self.past(record)),
+            near: (record.past.known & PAST_NEAR != 0)
+                .then(|| Near { local: address(record.past.near_local), remote: address(record.past.near_remote) }),
+            listeners: self.places.listeners(record.header.mono_ns),
+            verdict: None,
+        }
+    }
+
+    fn past(&mut self, record: &record::Rst) -> Past {
+        let past = &record.past;
+        Past {
+            owner: self.owners.of(&past.owner, &mut self.places),
+            closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
+            open_ns: (past.opened_ns != 0).then(|| past.closed_ns.saturating_sub(past.opened_ns)),
+            closed_from: TcpState(past.closed_from),
+            unread: past.unread,
+            reset_received: past.resets & RESET_RECEIVED != 0,
+            reset_sent: past.resets & RESET_SENT != 0,
+            error: (past.error != 0).then(|| connection::error_name(past.error)),
+        }
+    }
+}
+
+fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
+    let is_set = |flag| raw.flags & flag != 0;
+    // The timestamp is the low half of a counter; it is 0 until the first acknowledgment.
+    let idle = (raw.last_ack != 0).then(|| u64::from((raw.jiffies as u32).wrapping_sub(raw.last_ack)));
+    let signal = (raw.exit_code & 0x7f) as u8;
+    Circumstances {
+        unread: raw.unread,
+        unacked: raw.unacked,
+        rcv_nxt: raw.rcv_nxt,
+        idle_ms: idle.zip(hertz(raw.jiffies, mono_ns)).map(|(jiffies, hertz)| jiffies * 1000 / hertz),
+        backlog: raw.backlog,
+        max_backlog: raw.max_backlog,
+        lingers: is_set(SOCKET_LINGERS),
+        linger_time: raw.linger_time != 0,
+        no_fin_wait2: raw.linger2 < 0,
+        keeps_alive: is_set(SOCKET_KEEPS_ALIVE),
+        user_timeout_ms: raw.user_timeout,
+        probes_out: raw.probes_out,
+        retransmits: raw.retransmits,
+        orphan: is_set(SOCKET_IS_ORPHAN),
+        task_exits: is_set(TASK_EXITS),
+        signal: (is_set(TASK_EXITS) && signal != 0).then_some(signal),
+        error: (raw.error != 0).then(|| connection::error_name(raw.error)),
+    }
+}
+
+/// Jiffies in a second. The counter starts 300 s before its low half wraps (INITIAL_JIFFIES in
+/// include/linux/jiffies.h) and runs as long as the monotonic clock. `None` near those 300 s, when it does
+/// not tell.
+fn hertz(jiffies: u64, mono_ns: u64) -> Option<u64> {
+    const WRAPS_AT: f64 = 300.0;
+    let seconds = mono_ns as f64 / 1e9 - WRAPS_AT;
+    let ticks = jiffies as f64 - 2f64.powi(32);
+    let fits = |hertz: &&u64| (ticks - seconds * **hertz as f64).abs() < 3.0 * **hertz as f64;
+    let mut fitting = HERTZ.iter().filter(fits);
+    let found = fitting.next().copied();
+    if fitting.next().is_some() { None } else { found }
+}
+
+fn address(bytes: [u8; 16]) -> IpAddr {
+    IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_tells_how_fast_it_runs() {
+        let at = |hertz: u64, seconds: u64| {
+            let jiffies = (1u64 << 32) - 300 * hertz + seconds * hertz;
+            super::hertz(jiffies, seconds * 1_000_000_000 + 500_000_000)
+        };
+        for hertz in HERTZ {
+            assert_eq!(at(hertz, 20), Some(hertz));
+            assert_eq!(at(hertz, 100_000), Some(hertz));
+            assert_eq!(at(hertz, 300), None);
+        }
+    }
+}

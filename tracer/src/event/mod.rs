@@ -1,0 +1,232 @@
+//! What the tracer reports: one [`Event`] per kernel event, ready for a sink.
+//!
+//! Field names of the serialized form are the tracer's JSON interface; see the README.
+//! Ports and sequence numbers are in host byte order, times in nanoseconds.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::kind::Kind;
+
+mod connection;
+mod names;
+mod owner;
+mod rst;
+
+pub use self::{
+    connection::{Close, End, Open, Opened, Side, Took},
+    names::{Flags, TcpState},
+    owner::{Known, Owner},
+    rst::{Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
+};
+
+/// One observed kernel event, with who, where and when.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct Event {
+    /// What happened.
+    #[serde(flatten)]
+    pub body: Body,
+    /// Wall-clock time, RFC 3339 with nanoseconds in JSON.
+    #[serde(serialize_with = "crate::enrich::clock::serialize_rfc3339")]
+    pub time: jiff::Timestamp,
+    /// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` gives it.
+    pub mono_ns: u64,
+    /// Inode of the network namespace (as in `/proc/PID/ns/net`), if the kernel let us read it.
+    pub netns: Option<u32>,
+    /// What that namespace is called, where it has a name (`ip netns`).
+    pub netns_name: Option<Arc<str>>,
+    /// Address family of the segments: v4-mapped sockets count as IPv4.
+    pub family: Family,
+    /// This host's end.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// The socket's cookie (`SO_COOKIE`), null without a socket or where the kernel has none yet.
+    pub cookie: Option<u64>,
+    /// What the CPU was doing when the kernel made this event.
+    pub context: Context,
+    /// The task that the CPU was running: in `softirq` and `timer` context a bystander.
+    pub task: Task,
+    /// The process that owns the socket, as far as it is known.
+    pub owner: Option<Arc<Owner>>,
+    /// How the connection opened; null where it has not yet, or before the trace.
+    pub opened: Option<Opened>,
+    /// The demo's scenario, in a demo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<&'static str>,
+    /// Kernel address of the socket, an identity for joining events only; 0 without a socket.
+    #[serde(skip)]
+    pub sock: u64,
+}
+
+impl Event {
+    /// Whose the socket is, or was: one that no process has open any more is forgotten when it is closed.
+    pub(crate) fn last_owner(&self) -> Option<&Owner> {
+        let past = match &self.body {
+            Body::Rst(rst) => rst.past.as_ref().and_then(|past| past.owner.as_deref()),
+            _ => None,
+        };
+        self.owner.as_deref().or(past)
+    }
+
+    /// Its kind, as one asks for it.
+    pub fn kind(&self) -> Kind {
+        match self.body {
+            Body::State(_) => Kind::State,
+            Body::Lookup(_) => Kind::Lookup,
+            Body::Rst(_) => Kind::Rst,
+            Body::RawSend(_) => Kind::Raw,
+            Body::Open(_) => Kind::Open,
+            Body::Close(_) => Kind::Close,
+        }
+    }
+}
+
+/// The kinds of events, and what only they carry.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Body {
+    /// A socket's state changed (`inet_sock_set_state`).
+    State(State),
+    /// The kernel looked up which socket a segment belongs to.
+    Lookup(Lookup),
+    /// A RST was sent or received.
+    Rst(Box<Rst>),
+    /// A TCP segment left through a raw or packet socket.
+    RawSend(RawSend),
+    /// A connection is established.
+    Open(Open),
+    /// A socket that had, or tried, a connection is closed.
+    Close(Close),
+}
+
+/// A state change.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct State {
+    /// State before.
+    pub old: TcpState,
+    /// State after.
+    pub new: TcpState,
+    /// Membership in the established hash at that moment; null where it was not read.
+    pub ehash: Option<EhashEntry>,
+    /// What took the connection over, if this closed the socket but not the connection.
+    pub became: Option<Took>,
+}
+
+/// A socket's place in `tcp_hashinfo.ehash`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct EhashEntry {
+    /// The socket is linked in a chain of the table (`skc_nulls_node.pprev` is not null).
+    pub hashed: bool,
+    /// `hash & ehash_mask`; null while the socket has no hash, or where the mask cannot be read.
+    pub bucket: Option<u32>,
+    /// `sk->__sk_common.skc_hash`.
+    pub hash: u32,
+}
+
+/// One socket lookup, from the receiving side: `remote` sent the segment, `local` is its destination.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct Lookup {
+    /// The table that was searched.
+    pub table: Table,
+    /// A socket was found.
+    pub hit: bool,
+    /// State of the socket that was found.
+    pub state: Option<TcpState>,
+    /// How this was observed.
+    pub observed: Observed,
+}
+
+/// A table of `tcp_hashinfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Established hash: every socket from SYN_SENT to TIME_WAIT.
+    Ehash,
+    /// Listening sockets.
+    Listener,
+}
+
+/// Where a lookup's result comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observed {
+    /// A probe on the lookup function saw the kernel's own lookup.
+    Probe,
+    /// The lookup was run again through `sock_diag`, apart from the kernel's own.
+    SockDiag,
+}
+
+/// The fields of a TCP segment that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Segment {
+    /// Control bits of RFC 9293 section 3.1.
+    pub flags: Flags,
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgment number; meaningful with ACK only.
+    pub ack: u32,
+    /// Payload bytes.
+    pub len: u32,
+    /// TTL or hop limit as received.
+    pub ttl: u8,
+    /// Window field, not scaled.
+    pub window: u16,
+}
+
+/// A TCP segment sent through a raw or packet socket.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct RawSend {
+    /// Kind of the socket that sent it.
+    pub via: RawKind,
+    /// The segment that was sent.
+    #[serde(flatten)]
+    pub segment: Segment,
+}
+
+/// Kinds of sockets that can send what they like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawKind {
+    /// `SOCK_RAW` of `AF_INET` or `AF_INET6`.
+    Raw,
+    /// `AF_PACKET`.
+    Packet,
+}
+
+/// Address family of the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+/// What the CPU was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Context {
+    /// A system call of `task`, or a kernel thread's own work.
+    Process,
+    /// Packet processing (or another interrupt) on top of `task`.
+    Softirq,
+    /// A kernel timer on top of `task`.
+    Timer,
+    /// The kernel did not let us tell.
+    Unknown,
+}
+
+/// A task as the kernel saw it at the time of the event.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Task {
+    /// Process id (thread group), in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// The thread's name; invalid UTF-8 is replaced.
+    pub comm: String,
+}

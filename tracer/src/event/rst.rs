@@ -1,0 +1,172 @@
+//! RSTs, and what is known of their surroundings.
+
+use std::{net::IpAddr, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Owner, Segment, TcpState};
+use crate::diagnose::Verdict;
+
+/// A RST that this host sent or received.
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub struct Rst {
+    /// Which way it went.
+    pub direction: Direction,
+    /// What made it.
+    pub kind: RstKind,
+    /// `sk_rst_reason` without its prefix, where this kernel names one.
+    pub reason: Option<String>,
+    /// The same, derived from the evidence where the kernel names none; null where that does not decide.
+    pub derived_reason: Option<&'static str>,
+    /// The kernel had a socket for it.
+    pub socket: bool,
+    /// State of that socket when the RST was made.
+    pub socket_state: Option<TcpState>,
+    /// The state that the socket was closed from, where it is CLOSE by now: an abort closes first, then
+    /// sends. From the state change before.
+    pub closed_from: Option<TcpState>,
+    /// The segment that provoked it (sent, passive), or the RST itself (received).
+    pub trigger: Option<Segment>,
+    /// Kernel functions that led here, innermost first; an unknown one is its address in hex.
+    pub stack: Vec<String>,
+    /// What the socket was doing; null without a full socket.
+    pub circumstances: Option<Circumstances>,
+    /// The socket that had the same two ends last, if it was closed while the trace ran.
+    pub past: Option<Past>,
+    /// A connection of the same ports that has another address.
+    pub near: Option<Near>,
+    /// Sockets that listen on the port that a SYN was for, but not where it came to.
+    pub listeners: Vec<Listener>,
+    /// Why; null where nobody was asked, as in the demo.
+    pub verdict: Option<Verdict>,
+}
+
+/// What a socket was doing when a RST was made for it or came to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Circumstances {
+    /// Bytes that were received and that the process has not read.
+    pub unread: u32,
+    /// Bytes that were sent and that the other end has not acknowledged.
+    pub unacked: u32,
+    /// Sequence number that is expected next.
+    pub rcv_nxt: u32,
+    /// Since the other end was last heard, in milliseconds; null if it never was, or that is not known.
+    pub idle_ms: Option<u64>,
+    /// Of a listener: connections that wait to be accepted.
+    pub backlog: u32,
+    /// Of a listener: the most that may wait.
+    pub max_backlog: u32,
+    /// SO_LINGER is on; with a time of zero close() aborts.
+    pub lingers: bool,
+    /// The time of SO_LINGER is not zero.
+    pub linger_time: bool,
+    /// TCP_LINGER2 is negative: close() does not wait in FIN_WAIT2.
+    pub no_fin_wait2: bool,
+    /// SO_KEEPALIVE is on.
+    pub keeps_alive: bool,
+    /// TCP_USER_TIMEOUT in milliseconds, 0 for none.
+    pub user_timeout_ms: u32,
+    /// Keepalive or window probes that were not answered.
+    pub probes_out: u8,
+    /// Retransmissions in a row that were not answered.
+    pub retransmits: u8,
+    /// No process has the socket open any more.
+    pub orphan: bool,
+    /// The current task was exiting.
+    pub task_exits: bool,
+    /// The signal that ends it.
+    pub signal: Option<u8>,
+    /// The socket's error by name.
+    pub error: Option<String>,
+}
+
+/// A socket that was closed.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Past {
+    /// Whose it was.
+    pub owner: Option<Arc<Owner>>,
+    /// How long ago it was closed, in nanoseconds.
+    pub closed_ns_ago: u64,
+    /// For how long it had been open, in nanoseconds; null if it never was, or before the trace.
+    pub open_ns: Option<u64>,
+    /// The state that it was closed from.
+    pub closed_from: TcpState,
+    /// Bytes that its process had not read.
+    pub unread: u32,
+    /// A RST had come.
+    pub reset_received: bool,
+    /// A RST had been sent for it.
+    pub reset_sent: bool,
+    /// Its error by name.
+    pub error: Option<String>,
+}
+
+/// A socket that listens.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Listener {
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Its address, `::` or `0.0.0.0` for all.
+    pub address: IpAddr,
+    /// Process id of its owner, 0 if several listen there.
+    pub pid: u32,
+    /// The owner's name.
+    pub comm: String,
+}
+
+/// A connection that is almost the one that a segment was for: the same ports, another address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Near {
+    /// Its address on this host.
+    pub local: IpAddr,
+    /// Its other end's.
+    pub remote: IpAddr,
+}
+
+#[cfg(test)]
+impl Rst {
+    /// One of which nothing more is known.
+    pub(crate) fn bare(kind: RstKind) -> Self {
+        Self {
+            direction: if kind == RstKind::Peer { Direction::Received } else { Direction::Sent },
+            kind,
+            reason: None,
+            derived_reason: None,
+            socket: false,
+            socket_state: None,
+            closed_from: None,
+            trigger: None,
+            stack: Vec::new(),
+            circumstances: None,
+            past: None,
+            near: None,
+            listeners: Vec::new(),
+            verdict: None,
+        }
+    }
+}
+
+/// Which way a RST went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// This host made it.
+    Sent,
+    /// It came from the network and reset a socket of this host.
+    Received,
+}
+
+/// What made a RST.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RstKind {
+    /// An answer to a segment (`tcp_v4_send_reset`, `tcp_v6_send_reset`).
+    Passive,
+    /// This side aborted its own connection (`tcp_send_active_reset`).
+    Active,
+    /// A packet filter refused a segment (`nf_send_reset`, `nf_send_reset6`).
+    Firewall,
+    /// Received: the peer's doing (`tcp_reset`).
+    Peer,
+}

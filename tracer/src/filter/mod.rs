@@ -1,0 +1,136 @@
+//! Which events one wants to see: as options ([`FilterArgs`]), as what the kernel's programs go by
+//! ([`Criteria`]), and for recordings ([`Admission`]).
+//!
+//! Filters of different kinds must all match; of several values of one kind, one must.
+
+use std::net::IpAddr;
+
+use clap::Args;
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::event::Opened;
+
+mod admission;
+mod criteria;
+mod ports;
+
+pub use self::{admission::Admission, criteria::Criteria, ports::Ports};
+
+/// The options.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Filters (of different kinds all must match, of one kind one)")]
+pub struct FilterArgs {
+    /// Sockets of these processes; the trace ends when they have
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub pids: Vec<u32>,
+
+    /// With -p, sockets of processes that these start too
+    #[arg(short, long, requires = "pids")]
+    pub follow: bool,
+
+    /// Sockets of these users, by name or id
+    #[arg(short, long = "user", value_name = "USER", value_delimiter = ',')]
+    pub users: Vec<String>,
+
+    /// Sockets of threads of these names (as in /proc/PID/comm, at most 15 bytes)
+    #[arg(long = "comm", value_name = "NAME", value_parser = comm)]
+    pub comms: Vec<String>,
+
+    /// Either end's port is one of these: a list of ports and ranges
+    #[arg(short = 'P', long = "port", value_name = "PORTS", value_delimiter = ',')]
+    pub ports: Vec<Ports>,
+
+    /// This host's port is one of these; while a socket has none it does not match
+    #[arg(short = 'L', long = "local-port", value_name = "PORTS", value_delimiter = ',')]
+    pub local_ports: Vec<Ports>,
+
+    /// The other end's port is one of these
+    #[arg(short = 'D', long = "remote-port", value_name = "PORTS", value_delimiter = ',')]
+    pub remote_ports: Vec<Ports>,
+
+    /// Either end's address is in one of these networks, such as 10.0.0.0/8 or ::1
+    #[arg(long = "addr", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub networks: Vec<IpNet>,
+
+    /// IPv4, also of IPv6 sockets that speak it
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// IPv6
+    #[arg(short = '6', long)]
+    pub ipv6: bool,
+
+    /// These network namespaces: names of `ip netns`, paths, or inodes
+    #[arg(long = "netns", value_name = "NETNS")]
+    pub netns: Vec<String>,
+
+    /// Sockets of processes in these control groups and those below, such as /system.slice/ssh.service
+    #[arg(long = "cgroup", value_name = "PATH", value_parser = cgroup)]
+    pub cgroups: Vec<String>,
+
+    /// Only connections that opened in one of these ways, from then on
+    #[arg(long, value_name = "HOW", value_delimiter = ',')]
+    pub opens: Vec<Opened>,
+}
+
+/// Longest name of a thread in bytes (TASK_COMM_LEN without its NUL).
+const COMM_LENGTH: usize = 15;
+
+fn comm(text: &str) -> Result<String, String> {
+    // The kernel would cut it off, and so it would never match.
+    if text.is_empty() || text.len() > COMM_LENGTH {
+        return Err(format!("the kernel keeps {COMM_LENGTH} bytes of a thread's name: give these"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The path in the hierarchy, also from that of its directory.
+fn cgroup(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix("/sys/fs/cgroup").unwrap_or(text).trim_end_matches('/');
+    Ok(format!("/{}", path.trim_start_matches('/')))
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    // As one may write an IPv4 address among those of IPv6.
+    let as_v4 = |net: IpNet| match net {
+        IpNet::V6(v6) => {
+            let address = v6.addr().to_ipv4_mapped()?;
+            Some(Ipv4Net::new(address, v6.prefix_len().checked_sub(96)?).ok()?.into())
+        }
+        IpNet::V4(_) => None,
+    };
+    net.map(|net| as_v4(net).unwrap_or(net))
+        .ok_or_else(|| "it takes an address or a network such as 10.0.0.0/8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_networks_too() {
+        assert_eq!(network("10.1.2.3").unwrap().prefix_len(), 32);
+        assert_eq!(network("2001:db8::/32").unwrap().prefix_len(), 32);
+        assert_eq!(network("::ffff:10.0.0.0/104"), network("10.0.0.0/8"));
+        assert_eq!(network("::ffff:10.1.2.3"), network("10.1.2.3"));
+        for wrong in ["", "10.0.0.0/33", "example.org", "10/8"] {
+            assert!(network(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn control_groups_may_be_named_by_their_directory() {
+        for text in ["/user.slice", "user.slice", "/sys/fs/cgroup/user.slice/"] {
+            assert_eq!(cgroup(text).unwrap(), "/user.slice");
+        }
+        assert_eq!(cgroup("/").unwrap(), "/");
+    }
+
+    #[test]
+    fn a_name_that_can_never_match_is_refused() {
+        assert!(comm("fifteen-bytes-x").is_ok());
+        assert!(comm("sixteen-bytes-xx").is_err());
+        assert!(comm("").is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! Kinds of events, as one asks for them.
+
+use std::collections::BTreeSet;
+
+use clap::ValueEnum;
+use tracer_ebpf::record::{KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE};
+
+use crate::probes::Probe;
+
+/// Kinds of events to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// State changes of sockets
+    State,
+    /// RSTs sent and received
+    Rst,
+    /// Connections that are established: how, and how fast
+    Open,
+    /// Sockets that are closed: by whom, after how long and how many bytes
+    Close,
+    /// Lookups in the established hash and among the listeners
+    Lookup,
+    /// TCP segments sent through raw or packet sockets
+    Raw,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::State, Self::Rst, Self::Open, Self::Close, Self::Lookup, Self::Raw];
+
+    /// The `event` member of such an event in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Rst => "rst",
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::Lookup => "lookup",
+            Self::Raw => "raw_send",
+        }
+    }
+
+    /// The kind of its records.
+    pub fn of_record(self) -> u16 {
+        match self {
+            Self::State => KIND_STATE,
+            Self::Rst => KIND_RST,
+            Self::Open => KIND_OPEN,
+            Self::Close => KIND_CLOSE,
+            Self::Lookup => KIND_LOOKUP,
+            Self::Raw => KIND_RAW_SEND,
+        }
+    }
+
+    /// What has to be observed for it. State changes tell whose a socket is and what it went through.
+    fn probes(self) -> &'static [Probe] {
+        match self {
+            Self::State | Self::Open | Self::Close => &[Probe::State],
+            Self::Rst => {
+                &[Probe::State, Probe::RstSentPassive, Probe::RstSentActive, Probe::RstFirewall, Probe::RstReceived]
+            }
+            Self::Lookup => &[Probe::State, Probe::LookupEhash, Probe::LookupListener],
+            Self::Raw => &[Probe::RawSend],
+        }
+    }
+}
+
+/// What has to be observed for all of `kinds`.
+pub fn probes(kinds: &BTreeSet<Kind>) -> BTreeSet<Probe> {
+    let mut probes: BTreeSet<_> = kinds.iter().flat_map(|kind| kind.probes()).copied().collect();
+    if probes.contains(&Probe::State) {
+        probes.extend([Probe::Accept, Probe::Existing, Probe::Release]);
+    }
+    probes
+}
+
+/// The records of `kinds` and those that tell of processes, as the programs' `REPORTED`.
+pub fn reported(kinds: &BTreeSet<Kind>) -> u32 {
+    kinds.iter().map(|kind| kind.of_record()).chain([KIND_PROCESS]).fold(0, |bits, kind| bits | 1 << kind)
+}

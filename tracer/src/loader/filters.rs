@@ -1,0 +1,42 @@
+//! Tells the programs what to report.
+
+use anyhow::{Context as _, anyhow};
+use aya::{
+    Ebpf, Pod,
+    maps::{
+        Array, HashMap as BpfHashMap, MapData,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
+use tracer_ebpf::criteria::PortSet;
+
+use crate::filter::Criteria;
+
+/// Fills the maps that the filters look things up in.
+pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
+    fill_set(ebpf, "PIDS", &criteria.pids)?;
+    fill_set(ebpf, "UIDS", &criteria.uids)?;
+    fill_set(ebpf, "COMMS", &criteria.comms)?;
+    fill_set(ebpf, "CGROUPS", &criteria.cgroups)?;
+    fill_set(ebpf, "NETNS", criteria.netns.as_deref().unwrap_or_default())?;
+    let map = ebpf.map_mut("PORTS").ok_or_else(|| anyhow!("the map of ports is missing"))?;
+    let mut sets: Array<&mut MapData, PortSet> = Array::try_from(map)?;
+    for (index, ports) in &criteria.ports {
+        sets.set(*index, **ports, 0)?;
+    }
+    let map = ebpf.map_mut("NETWORKS").ok_or_else(|| anyhow!("the map of networks is missing"))?;
+    let mut networks: LpmTrie<&mut MapData, [u8; 16], u8> = LpmTrie::try_from(map)?;
+    for &(prefix, address) in &criteria.networks {
+        networks.insert(&Key::new(prefix, address), 1, 0).context("too many networks to filter by")?;
+    }
+    Ok(())
+}
+
+fn fill_set<K: Pod>(ebpf: &mut Ebpf, name: &str, keys: &[K]) -> anyhow::Result<()> {
+    let map = ebpf.map_mut(name).ok_or_else(|| anyhow!("the map {name} is missing"))?;
+    let mut set: BpfHashMap<&mut MapData, K, u8> = BpfHashMap::try_from(map)?;
+    for key in keys {
+        set.insert(key, 1, 0).with_context(|| format!("too many {} to filter by", name.to_lowercase()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,344 @@
+//! Carries out the probe plan: for each event the first way that this kernel accepts.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    maps::{HashMap as BpfHashMap, MapData, PerCpuArray, RingBuf},
+};
+use nix::errno::Errno;
+use tracer_ebpf::{
+    layout::{FIELDS, MISSING},
+    record::{Delivery, KINDS},
+};
+
+use self::attacher::Attacher;
+use crate::{
+    btf::{self, KernelBtf},
+    filter::Criteria,
+    hook_types, pidfd,
+    preflight::Unmet,
+    probes::{Candidate, Column, Outcome, Probe, plan},
+};
+
+mod attacher;
+mod filters;
+mod listeners;
+
+pub use self::listeners::Listeners;
+
+/// The eBPF programs, or nothing if the build had none (see build.rs).
+static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// What to load.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The events wanted; nothing is attached for the others.
+    pub probes: BTreeSet<Probe>,
+    /// The mechanisms that may be used.
+    pub column: Column,
+    /// Bits `1 << KIND` of the records that are wanted.
+    pub reported: u32,
+    /// What they must be about.
+    pub criteria: Criteria,
+    /// Size of the ring buffer in bytes: a power of two, at least a page.
+    pub ring_bytes: u32,
+    /// Level of the programs' own log (aya-log), [`log::LevelFilter::Off`] by default.
+    pub log: log::LevelFilter,
+}
+
+/// The attached programs. Dropping it detaches them all.
+pub struct Probes {
+    ebpf: Ebpf,
+    links: Vec<Box<dyn Any + Send>>,
+    /// How each event is observed.
+    pub outcomes: Vec<Outcome>,
+    /// Features that are missing because a kernel field is, one sentence each.
+    pub missing_fields: Vec<String>,
+    /// Names of `enum sk_rst_reason` by number, empty before 6.10.
+    pub reasons: BTreeMap<u32, String>,
+    is_by_netns: bool,
+    is_by_pid: bool,
+}
+
+impl Probes {
+    /// Loads and attaches what `settings` wants, as far as this kernel allows. An event that cannot be
+    /// observed is no error: its outcome says so.
+    ///
+    /// # Errors
+    /// If the binary has no programs, a field that everything rests on is missing, or the maps cannot be
+    /// made.
+    pub fn attach(settings: &Settings, kernel: &KernelBtf) -> anyhow::Result<Self> {
+        if PROGRAMS.is_empty() {
+            bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
+        }
+        let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
+        let flags = [
+            ("NETNS_ONLY", u8::from(settings.criteria.netns.is_some())),
+            ("FILTER_ENDS", settings.criteria.ends),
+            ("FILTER_OWNER", settings.criteria.owner),
+            ("FILTER_OPENS", settings.criteria.opens),
+            ("FOLLOW_CHILDREN", u8::from(settings.criteria.follow)),
+            ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
+            ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
+            ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
+            (aya_log::LEVEL, settings.log as u8),
+        ];
+        let wake_at = settings.ring_bytes / 4;
+        let plan: Vec<_> = settings.probes.iter().map(|&probe| (probe, plan::candidates(probe, kernel))).collect();
+        let hook_types = hook_types(&plan, kernel)?;
+        let mut loader = EbpfLoader::new();
+        // No relocations: the programs get their offsets as globals.
+        loader.btf(None).map_max_entries("EVENTS", settings.ring_bytes);
+        for (name, offset) in &globals {
+            loader.override_global(name, offset, true);
+        }
+        for (name, flag) in &flags {
+            loader.override_global(name, flag, true);
+        }
+        loader.override_global("WAKE_AT", &wake_at, true);
+        loader.override_global("REPORTED", &settings.reported, true);
+        let mut ebpf = loader.load(PROGRAMS).context("cannot create the eBPF maps")?;
+        // Before anything runs that goes by them.
+        filters::fill(&mut ebpf, &settings.criteria)?;
+
+        let mut attacher = Attacher::new(ebpf, hook_types);
+        let outcomes = plan
+            .into_iter()
+            .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.column))
+            .collect();
+        let Attacher { ebpf, links, .. } = attacher;
+        let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
+        let reasons = kernel
+            .enumerators("sk_rst_reason")
+            .into_iter()
+            .map(|(number, name)| (number, name.trim_start_matches("SK_RST_REASON_").to_owned()))
+            .collect();
+        Ok(Self { ebpf, links, outcomes, missing_fields, reasons, is_by_netns, is_by_pid })
+    }
+
+    /// The ring buffer of records. It can be taken once.
+    ///
+    /// # Errors
+    /// If it was taken before.
+    pub fn take_ring(&mut self) -> anyhow::Result<RingBuf<MapData>> {
+        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| anyhow!("the ring buffer is already in use"))?;
+        Ok(RingBuf::try_from(map)?)
+    }
+
+    /// The set of namespaces to report. It can be taken once.
+    ///
+    /// # Errors
+    /// If it was taken before, or the settings did not ask for it.
+    pub fn take_watch(&mut self) -> anyhow::Result<Watch> {
+        if !self.is_by_netns {
+            bail!("these probes report every network namespace");
+        }
+        let map = self.ebpf.take_map("NETNS").ok_or_else(|| anyhow!("the namespaces are already in use"))?;
+        Ok(Watch { netns: BpfHashMap::try_from(map)? })
+    }
+
+    /// The processes that are reported, each until it has ended; `None` if that does not matter. It can be
+    /// taken once.
+    ///
+    /// # Errors
+    /// If it was taken before.
+    pub fn take_processes(&mut self) -> anyhow::Result<Option<Processes>> {
+        if !self.is_by_pid {
+            return Ok(None);
+        }
+        let map = self.ebpf.take_map("PIDS").ok_or_else(|| anyhow!("the processes are already in use"))?;
+        Ok(Some(Processes { pids: BpfHashMap::try_from(map)? }))
+    }
+
+    /// Runs of the programs that the kernel skipped, because the CPU was in the same program already. For state
+    /// changes a second program is there for what interrupts the first: only its own count.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn skipped(&self) -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for (name, program) in self.ebpf.programs() {
+            let Ok(fd) = program.fd() else { continue };
+            let has_twin = self.ebpf.program(&format!("{name}_nested")).is_some();
+            if !has_twin && !HOUSEKEEPING.contains(&name) {
+                sum += misses(fd.as_fd().as_raw_fd())?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Who listens. It can be taken once.
+    ///
+    /// # Errors
+    /// If it was taken before.
+    pub fn take_listeners(&mut self) -> anyhow::Result<Listeners> {
+        Listeners::new(self.ebpf.take_map("LISTENERS").ok_or_else(|| anyhow!("the listeners are already in use"))?)
+    }
+
+    /// Sockets whose past found no room, so that their owner and beginning are not known.
+    ///
+    /// # Errors
+    /// If the counter cannot be read.
+    pub fn unremembered(&self) -> anyhow::Result<u64> {
+        let map = self.ebpf.map("UNREMEMBERED").ok_or_else(|| anyhow!("a counter is missing"))?;
+        let counters: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
+        Ok(counters.get(&0, 0)?.iter().sum())
+    }
+
+    /// The programs' own log, for `-v`.
+    ///
+    /// # Errors
+    /// If its map cannot be read.
+    pub fn logger(&mut self) -> anyhow::Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        Ok(aya_log::EbpfLogger::init(&mut self.ebpf)?)
+    }
+
+    /// Deliveries so far, by record kind, summed over the CPUs.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn deliveries(&self) -> anyhow::Result<[Delivery; KINDS]> {
+        let map = self.ebpf.map("DELIVERIES").ok_or_else(|| anyhow!("the delivery counters are missing"))?;
+        let counters: PerCpuArray<_, PodDelivery> = PerCpuArray::try_from(map)?;
+        let mut sums = [Delivery::default(); KINDS];
+        // Twice as many slots as kinds, see the programs.
+        for (slot, kind) in (0..2).flat_map(|_| 0..KINDS).enumerate() {
+            for PodDelivery(one) in counters.get(&u32::try_from(slot)?, 0)?.iter() {
+                sums[kind].submitted += one.submitted;
+                sums[kind].lost += one.lost;
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Detaches all programs: from here on nothing is added to the ring buffer.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+}
+
+/// Programs that report nothing.
+const HOUSEKEEPING: [&str; 4] = ["socket_destroyed", "process_forked", "process_exited", "existing_sockets"];
+
+/// `recursion_misses` of a program (bpf_prog_show_fdinfo in kernel/bpf/syscall.c, 5.12 and later; before, the
+/// kernel started a program whether it ran or not).
+fn misses(program: i32) -> anyhow::Result<u64> {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{program}"))?;
+    let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+    Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+}
+
+/// The network namespaces that are reported.
+pub struct Watch {
+    netns: BpfHashMap<MapData, u32, u8>,
+}
+
+impl Watch {
+    /// Reports the namespace with this inode too.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn add(&mut self, inode: u32) -> anyhow::Result<()> {
+        self.netns.insert(inode, 1, 0).with_context(|| format!("cannot watch network namespace {inode}"))
+    }
+
+    /// Watches none any more: an inode may be another namespace's next.
+    ///
+    /// # Errors
+    /// If the kernel does not let go of one.
+    pub fn clear(&mut self) -> anyhow::Result<()> {
+        let watched = self.netns.keys().collect::<Result<Vec<_>, _>>()?;
+        for inode in watched {
+            self.netns.remove(&inode)?;
+        }
+        Ok(())
+    }
+}
+
+/// The processes that are reported; the programs add children and drop those that end.
+pub struct Processes {
+    pids: BpfHashMap<MapData, u32, u8>,
+}
+
+impl Processes {
+    /// Forgets those that had ended before the programs could see it.
+    ///
+    /// # Errors
+    /// If the kernel does not tell which there are.
+    pub fn forget_ended(&mut self) -> anyhow::Result<()> {
+        for pid in self.pids.keys().collect::<Result<Vec<_>, _>>()? {
+            // Not whether its id is in /proc: there it stays until its parent has waited for it.
+            let has_ended = match pidfd::open(pid) {
+                Ok(process) => pidfd::has_ended(&process),
+                Err(error) => error == Errno::ESRCH,
+            };
+            if has_ended {
+                // Where it is gone by now, the programs have seen it end.
+                let _ = self.pids.remove(&pid);
+            }
+        }
+        Ok(())
+    }
+
+    /// All have ended.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub fn is_empty(&self) -> anyhow::Result<bool> {
+        Ok(self.pids.keys().next().transpose()?.is_none())
+    }
+}
+
+/// [`Delivery`] as a map value of aya's.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct PodDelivery(Delivery);
+
+// SAFETY: two integers without padding (asserted by `IntoBytes` where it is defined).
+unsafe impl aya::Pod for PodDelivery {}
+
+/// What the programs need to know of this kernel's structs.
+struct Offsets {
+    /// The value for each global.
+    globals: Vec<(&'static str, u32)>,
+    /// A sentence for each feature that is lost with a missing field.
+    missing: Vec<String>,
+}
+
+fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
+    let mut missing = Vec::new();
+    let mut globals = Vec::new();
+    for field in FIELDS {
+        let offset = match (kernel.offset(field.path), field.without) {
+            (Ok(offset), _) => offset,
+            (Err(error), Some(lost)) => {
+                missing.push(format!("{lost}: not available, {error}"));
+                MISSING
+            }
+            (Err(error), None) => return Err(Unmet::UnknownSockets(error).into()),
+        };
+        globals.push((field.global, offset));
+    }
+    Ok(Offsets { globals, missing })
+}
+
+/// What aya needs of the kernel's BTF, by ids that the running kernel knows.
+fn hook_types(plan: &[(Probe, Vec<Candidate>)], kernel: &KernelBtf) -> anyhow::Result<Btf> {
+    let attachments =
+        plan.iter().flat_map(|(_, candidates)| candidates).filter_map(|one| one.attachments.as_ref().ok());
+    let hooks = attachments.flatten().map(|attachment| attachment.hook);
+    let types = if kernel.is_own() {
+        hook_types::of(kernel, hooks)
+    } else {
+        hook_types::of(&KernelBtf::load(Path::new(btf::VMLINUX))?, hooks)
+    };
+    Ok(types?)
+}

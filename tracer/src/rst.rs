@@ -1,0 +1,72 @@
+//! `tracer rst`: only RSTs, each with its verdict, and a table of them at the end.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+use crate::{
+    cli::{Cli, RstArgs},
+    diagnose::causes,
+    kind::Kind,
+    output::OutputArgs,
+    sink::text::Manner,
+    trace::{self, Job},
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// As [`trace::run`].
+pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
+    if args.causes {
+        list(args.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    trace::perform(
+        cli,
+        &Job {
+            // Who forges segments is evidence.
+            kinds: BTreeSet::from([Kind::Rst, Kind::Raw]),
+            shown: BTreeSet::from([Kind::Rst]),
+            filter: &args.filter,
+            duration: args.duration,
+            count: args.count,
+            command: &[],
+            write: args.write.as_deref(),
+            output: OutputArgs {
+                json: args.json,
+                manner: Manner::Trace { tasks: false, evidence: args.evidence },
+                file: args.output.as_deref(),
+            },
+            table: true,
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct Listed {
+    cause: &'static str,
+    title: &'static str,
+    remedy: &'static str,
+}
+
+/// The causes, with their texts.
+fn list(json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    for cause in causes::ALL {
+        if json {
+            let listed = Listed { cause: cause.id, title: cause.title, remedy: cause.remedy };
+            serde_json::to_writer(&mut out, &listed).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}: {}", cause.id, cause.title)?;
+            let indented = textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    ");
+            writeln!(out, "{}", textwrap::fill(cause.remedy, indented))?;
+        }
+    }
+    Ok(())
+}

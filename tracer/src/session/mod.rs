@@ -1,0 +1,258 @@
+//! A run of the probes: attach, read events, detach, account for what was lost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::BufWriter,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use tokio::io::{Interest, unix::AsyncFd};
+use tracer_ebpf::record::{Delivery, KIND_PROCESS};
+
+use crate::{
+    btf::KernelBtf,
+    cli::Cli,
+    decode,
+    enrich::{
+        Enricher,
+        clock::Clock,
+        place::{Fact, Places},
+        symbols::Symbols,
+    },
+    event::{Body, Event, Flags},
+    filter::Criteria,
+    kind::{self, Kind},
+    loader::{Listeners, Probes, Processes, Settings, Watch},
+    memory,
+    preflight::Unmet,
+    probes::Probe,
+    recording::{self, Preamble, Writer},
+    report::{Lost, RunInfo, Summary},
+    source::Source,
+};
+
+pub mod info;
+
+/// What a run is to report.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// Kinds of events.
+    pub kinds: BTreeSet<Kind>,
+    /// What they must be about.
+    pub criteria: Criteria,
+}
+
+/// Attached probes and the way from their records to events.
+pub struct Session {
+    probes: Probes,
+    listeners: Listeners,
+    source: Source,
+    clock: Clock,
+    enricher: Enricher,
+    recorder: Option<Writer<BufWriter<File>>>,
+    undecodable: u64,
+    started: Instant,
+}
+
+impl Session {
+    /// Attaches probes for what is wanted. An event is there at the latest `latency` after it happened.
+    /// Needs a running tokio reactor.
+    ///
+    /// # Errors
+    /// If the kernel lacks what everything rests on; see [`Probes::attach`].
+    pub fn start(cli: &Cli, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
+        let Scope { kinds, criteria } = scope;
+        let mut wanted = kind::probes(&kinds);
+        if !criteria.pids.is_empty() {
+            wanted.insert(Probe::Descent);
+        }
+        let settings = Settings {
+            probes: wanted,
+            column: cli.probes,
+            reported: kind::reported(&kinds),
+            criteria,
+            ring_bytes: cli.ring_bytes(),
+            log: if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
+        };
+        let mut probes = Probes::attach(&settings, &KernelBtf::load(&cli.btf)?)?;
+        if !probes.outcomes.iter().any(|outcome| !outcome.probe.is_auxiliary() && outcome.is_observed()) {
+            return Err(Unmet::NothingObserved(info::refusals(&probes.outcomes)).into());
+        }
+        let listeners = probes.take_listeners()?;
+        let source = Source::new(probes.take_ring()?, latency)?;
+        if cli.verbose {
+            forward_log(&mut probes)?;
+        }
+        let clock = Clock::now()?;
+        let enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
+        memory::give_back();
+        let started = Instant::now();
+        Ok(Self { probes, listeners, source, clock, enricher, recorder: None, undecodable: 0, started })
+    }
+
+    /// The set of watched namespaces, see [`Probes::take_watch`].
+    ///
+    /// # Errors
+    /// If it was taken before or all are watched.
+    pub fn take_watch(&mut self) -> anyhow::Result<Watch> {
+        self.probes.take_watch()
+    }
+
+    /// The processes that are reported, see [`Probes::take_processes`].
+    ///
+    /// # Errors
+    /// If they were taken before.
+    pub fn take_processes(&mut self) -> anyhow::Result<Option<Processes>> {
+        self.probes.take_processes()
+    }
+
+    /// Waits until there may be events, at most for the latency.
+    ///
+    /// # Errors
+    /// If polling fails.
+    pub async fn ready(&mut self) -> std::io::Result<()> {
+        self.source.ready().await?;
+        self.listeners.age();
+        Ok(())
+    }
+
+    /// Writes all records from now on to a file too.
+    ///
+    /// # Errors
+    /// If the file cannot be made.
+    pub fn record(&mut self, path: &Path) -> anyhow::Result<()> {
+        let cannot = || format!("cannot record to {}", path.display());
+        let file = BufWriter::new(File::create(path).with_context(cannot)?);
+        let preamble = Preamble {
+            endian: recording::native_endian().to_owned(),
+            boot: self.clock.boot(),
+            reasons: self.probes.reasons.clone(),
+            run: self.info(),
+        };
+        self.recorder = Some(Writer::new(file, &preamble).with_context(cannot)?);
+        Ok(())
+    }
+
+    /// The next event that is already there.
+    ///
+    /// # Errors
+    /// If it cannot be recorded.
+    pub fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        while let Some(bytes) = self.source.next_record() {
+            match decode::decode(&bytes) {
+                Ok(record) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        for &address in &record.stack {
+                            let name = self.enricher.symbols().name(address);
+                            recorder.symbol(address, &name).context(CANNOT_RECORD)?;
+                        }
+                    }
+                    let mut event = self.enricher.event(record);
+                    let mut learned = self.enricher.places().take_learned();
+                    if let Some(event) = &mut event {
+                        learned.extend(look_elsewhere(&mut self.listeners, event));
+                    }
+                    if let Some(recorder) = &mut self.recorder {
+                        // What the record needs to be read comes before it.
+                        learned.iter().try_for_each(|fact| recorder.fact(fact)).context(CANNOT_RECORD)?;
+                        recorder.record(&bytes).context(CANNOT_RECORD)?;
+                    }
+                    if let Some(event) = event {
+                        return Ok(Some(event));
+                    }
+                }
+                Err(error) => {
+                    log::warn!("a record was skipped: {error}");
+                    self.undecodable += 1;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How the events are observed.
+    pub fn info(&self) -> RunInfo {
+        info::of_run(&self.probes)
+    }
+
+    /// Whether the probes see the kernel's own lookups.
+    pub fn observes_lookups(&self) -> bool {
+        let observed = |wanted| self.probes.outcomes.iter().any(|one| one.probe == wanted && one.is_observed());
+        observed(Probe::LookupEhash) && observed(Probe::LookupListener)
+    }
+
+    /// Detaches all probes. What they delivered before can still be read.
+    pub fn detach(&mut self) {
+        self.probes.detach();
+    }
+
+    /// Losses so far, and `counts` of what was shown.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read.
+    pub fn summary(&self, counts: BTreeMap<String, u64>) -> anyhow::Result<Summary> {
+        let deliveries = self.probes.deliveries()?;
+        let kinds = Kind::ALL.map(|kind| (kind.name(), kind.of_record()));
+        let by_kind = |count: fn(&Delivery) -> u64| {
+            let kinds = kinds.into_iter().chain([("process", KIND_PROCESS)]);
+            kinds.map(|(name, kind)| (name.to_owned(), deliveries.get(usize::from(kind)).map_or(0, count))).collect()
+        };
+        Ok(Summary {
+            counts,
+            submitted: by_kind(|delivery| delivery.submitted),
+            lost: Lost {
+                ring_buffer: by_kind(|delivery| delivery.lost),
+                decode: self.undecodable,
+                skipped: self.probes.skipped()?,
+                memory: self.probes.unremembered()?,
+            },
+            probes: info::mechanisms(&self.probes.outcomes),
+            seconds: self.started.elapsed().as_secs_f64(),
+            causes: None,
+            unaccounted: Vec::new(),
+            answer: Vec::new(),
+        })
+    }
+
+    /// Ends the recording, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish_recording(&mut self, summary: &Summary) -> anyhow::Result<()> {
+        if let Some(recorder) = self.recorder.take() {
+            recorder.finish(summary).context(CANNOT_RECORD)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a SYN was refused: who listens on that port, but elsewhere.
+fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> {
+    let (mono_ns, local) = (event.mono_ns, event.local);
+    let Body::Rst(rst) = &mut event.body else { return None };
+    let trigger = rst.trigger?;
+    if rst.socket || trigger.flags.contains(Flags::ACK) || !trigger.flags.contains(Flags::SYN) {
+        return None;
+    }
+    rst.listeners = listeners.of_port(local.port());
+    (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
+}
+
+const CANNOT_RECORD: &str = "cannot write the recording";
+
+/// Passes the programs' log on to ours, in the background.
+fn forward_log(probes: &mut Probes) -> anyhow::Result<()> {
+    // SAFETY: the logger owns its ring buffer's descriptor as long as it lives.
+    let logger = unsafe { AsyncFd::register_with_interest(probes.logger()?, Interest::READABLE) };
+    let mut logger = logger.map_err(std::io::Error::from)?;
+    tokio::spawn(async move {
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Aligned columns for people: time, process, local, remote, what happened. It fits 100 columns, but
+//! for IPv6 addresses longer than theirs; details go on indented lines below.
+
+mod causes;
+mod details;
+mod line;
+mod units;
+
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    num::NonZeroUsize,
+    sync::Arc,
+};
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use lru::LruCache;
+
+use self::line::{process, row, what};
+use super::{Item, Sink};
+use crate::{
+    event::{Body, Event, Family},
+    probes::Probe,
+    report::{RunInfo, ScenarioReport, Summary, Unaccounted},
+};
+
+const WIDTH: usize = 100;
+const INDENT: &str = "             ";
+/// Frames of a kernel stack that are shown; JSON has them all.
+const FRAMES: usize = 8;
+
+/// The text format.
+#[derive(Debug)]
+pub struct Text {
+    /// Colours, for a terminal.
+    pub colour: bool,
+    /// What is shown below the lines.
+    pub manner: Manner,
+    /// The zone that times are shown in.
+    pub zone: TimeZone,
+    /// Processes that were introduced, by id and command line.
+    known: LruCache<(u32, Option<Arc<str>>), ()>,
+}
+
+/// What a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// The demo: each state change says whether the socket is in the ehash.
+    Demo,
+    /// A trace: each process is introduced.
+    Trace {
+        /// Each event says which task the CPU was running.
+        tasks: bool,
+        /// Each RST shows its evidence and the remedy.
+        evidence: bool,
+    },
+}
+
+/// Processes that are not introduced again.
+const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+impl Sink for Text {
+    fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
+        match item {
+            Item::Start(info) => self.start(out, info),
+            Item::Scenario(name, title, family) => self.scenario(out, name, title, family),
+            Item::Event(event) => self.event(out, event),
+            Item::Report(report, _) => self.report(out, report),
+            Item::Summary(summary) => self.summary(out, summary),
+        }
+    }
+}
+
+impl Text {
+    /// A text that begins.
+    pub fn new(colour: bool, manner: Manner, zone: TimeZone) -> Self {
+        Self { colour, manner, zone, known: LruCache::new(KNOWN) }
+    }
+
+    fn start(&self, out: &mut dyn Write, info: &RunInfo) -> io::Result<()> {
+        let is_event = |name: &str| Probe::ALL.iter().any(|probe| probe.name() == name && !probe.is_auxiliary());
+        let probes =
+            info.probes.iter().filter(|(probe, _)| is_event(probe)).map(|(probe, mechanism)| match mechanism {
+                Some(mechanism) => format!("{probe} {mechanism}"),
+                None => format!("{probe} not observed"),
+            });
+        let probes = probes.collect::<Vec<_>>().join(", ");
+        wrapped(out, "", &format!("tracer {} on Linux {}: {probes}", info.version, info.kernel))?;
+        for sentence in &info.degraded {
+            wrapped(out, "", &format!("note: {sentence}"))?;
+        }
+        writeln!(
+            out,
+            "{}",
+            self.paint(Style::new().bold(), &row("TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED"))
+        )
+    }
+
+    fn scenario(&self, out: &mut dyn Write, name: &str, title: &str, family: Family) -> io::Result<()> {
+        writeln!(out)?;
+        let over = if family == Family::Ipv6 { " (over IPv6)" } else { "" };
+        for line in textwrap::wrap(&format!("== {name}: {title}{over}"), WIDTH) {
+            writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
+        let (what, style) = what(event);
+        let time = self.zone.to_datetime(event.time).strftime("%H:%M:%S%.3f").to_string();
+        let line = row(&time, &process(event), &event.local.to_string(), &event.remote.to_string(), &what);
+        // Painted last: escape sequences have no width.
+        let line = line.strip_suffix(what.as_str()).unwrap_or(&line);
+        writeln!(out, "{line}{}", self.paint(style, &what))?;
+        match &event.body {
+            Body::State(state) if self.manner == Manner::Demo => details::ehash(out, state),
+            Body::State(state) => details::state(out, state),
+            Body::Rst(rst) => details::rst(out, rst),
+            Body::Lookup(lookup) => details::lookup(out, lookup),
+            Body::RawSend(raw) => wrapped(out, INDENT, &details::numbers(&raw.segment)),
+            Body::Open(open) => details::open(out, open, event.opened),
+            Body::Close(close) => details::close(out, close, event.opened),
+        }?;
+        let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
+        if let Body::Rst(rst) = &event.body
+            && let Some(verdict) = &rst.verdict
+        {
+            let line = format!("why ({}): {}", verdict.confidence, verdict.summary);
+            for line in folded(INDENT, &line) {
+                writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;
+            }
+            if evidence {
+                details::evidence(out, verdict)?;
+            }
+        }
+        if tasks {
+            details::task(out, event)?;
+        }
+        match &event.owner {
+            Some(owner) if self.known.put((owner.pid, owner.cmdline.clone()), ()).is_none() => {
+                details::owner(out, owner, event.netns_name.as_deref())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn report(&self, out: &mut dyn Write, report: &ScenarioReport) -> io::Result<()> {
+        for line in &report.exhibits {
+            writeln!(out, "    {line}")?;
+        }
+        let (mark, colour) = if report.ok { ("ok", AnsiColor::Green) } else { ("NOT OK", AnsiColor::Red) };
+        let style = Style::new().bold().fg_color(Some(colour.into()));
+        wrapped(out, "", &format!("-- {}: {}", self.paint(style, mark), report.outcome))?;
+        for line in &report.verdict {
+            wrapped(out, "   ", line)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+        if !summary.answer.is_empty() {
+            writeln!(out)?;
+            for line in &summary.answer {
+                wrapped(out, "", line)?;
+            }
+        }
+        if let Some(causes) = &summary.causes {
+            self.causes(out, causes)?;
+        }
+        for Unaccounted { netns, counted, reported } in &summary.unaccounted {
+            let missing = counted.saturating_sub(*reported);
+            let text = format!(
+                "{missing} RSTs of network namespace {netns} are unaccounted for: its kernel counted {counted} as sent, \
+                 {reported} were reported; some may be older or newer than the trace"
+            );
+            wrapped(out, "", &text)?;
+        }
+        let counts = summary.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
+        let counts = if counts.is_empty() { "no events".to_owned() } else { counts.join(", ") };
+        wrapped(out, "", &format!("\n{counts} in {:.1} s; {} lost", summary.seconds, summary.lost.total()))?;
+        for (kind, lost) in summary.lost.ring_buffer.iter().filter(|(_, lost)| **lost > 0) {
+            writeln!(out, "lost: {lost} {kind} records found the ring buffer full (a larger --ring-size helps)")?;
+        }
+        if summary.lost.skipped > 0 {
+            let runs = summary.lost.skipped;
+            writeln!(out, "lost: {runs} events at most that came while their CPU was reporting another one")?;
+        }
+        if summary.lost.memory > 0 {
+            let sockets = summary.lost.memory;
+            writeln!(
+                out,
+                "lost: the past of {sockets} sockets, for which there was no room: owner and beginning are not known"
+            )?;
+        }
+        if summary.lost.decode > 0 {
+            writeln!(out, "lost: {} records could not be decoded", summary.lost.decode)?;
+        }
+        Ok(())
+    }
+
+    fn paint<'a>(&self, style: Style, text: &'a str) -> Cow<'a, str> {
+        if self.colour { format!("{style}{text}{style:#}").into() } else { text.into() }
+    }
+}
+
+fn wrapped(out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
+    folded(indent, text).into_iter().try_for_each(|line| writeln!(out, "{line}"))
+}
+
+fn folded<'a>(indent: &'a str, text: &'a str) -> Vec<Cow<'a, str>> {
+    let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent).break_words(false);
+    textwrap::wrap(text, options)
+}

@@ -1,0 +1,70 @@
+//! RSTs by cause, process and peer.
+
+use std::{collections::HashMap, net::IpAddr};
+
+use crate::{
+    diagnose::Verdict,
+    event::{Body, Direction, Event},
+    report::CauseCount,
+};
+
+/// Groups that are kept apart. A flood from forged addresses must not take all memory: what comes when there
+/// are so many is counted by cause alone.
+pub(crate) const GROUPS: usize = 10_000;
+
+#[derive(PartialEq, Eq, Hash)]
+struct Group {
+    cause: &'static str,
+    direction: Direction,
+    /// Process and peer; none for those that came when there were too many groups.
+    who: Option<(String, IpAddr)>,
+}
+
+/// Counts.
+#[derive(Default)]
+pub(crate) struct Tally(HashMap<Group, CauseCount>);
+
+impl Tally {
+    /// Counts an event, if it is a RST.
+    pub(crate) fn add(&mut self, event: &Event) {
+        let Body::Rst(rst) = &event.body else { return };
+        let Some(verdict) = &rst.verdict else { return };
+        let who = (process(event), event.remote.ip());
+        let mut group = Group { cause: verdict.cause, direction: rst.direction, who: Some(who) };
+        if self.0.len() >= GROUPS && !self.0.contains_key(&group) {
+            group.who = None;
+        }
+        let count = self.0.entry(group).or_insert_with_key(|group| row(group, verdict, event));
+        count.count += 1;
+        count.last = event.time;
+        count.confidence = count.confidence.min(verdict.confidence);
+    }
+
+    /// The counts, the highest first.
+    pub(crate) fn rows(self) -> Vec<CauseCount> {
+        let mut rows: Vec<_> = self.0.into_values().collect();
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
+        rows
+    }
+}
+
+fn row(group: &Group, verdict: &Verdict, event: &Event) -> CauseCount {
+    let (process, peer) = group.who.clone().unzip();
+    CauseCount {
+        cause: verdict.cause.to_owned(),
+        title: verdict.title.to_owned(),
+        remedy: verdict.remedy.to_owned(),
+        direction: group.direction,
+        process,
+        peer,
+        count: 0,
+        confidence: verdict.confidence,
+        first: event.time,
+        last: event.time,
+    }
+}
+
+/// The owner's name: one process is one of many of a server's.
+fn process(event: &Event) -> String {
+    event.last_owner().map_or_else(|| "-".to_owned(), |owner| owner.comm.clone())
+}

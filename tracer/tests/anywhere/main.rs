@@ -1,0 +1,39 @@
+//! Tests as root of what is the same on every kernel: they run on this one only (`cargo xtask test`),
+//! while those of `live` run in virtual machines too.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod attribution;
+mod cgroup;
+#[path = "../live/child.rs"]
+mod child;
+mod command;
+mod demo;
+#[path = "../live/ends.rs"]
+mod ends;
+mod existing;
+mod filters;
+mod full;
+mod hostile;
+mod observe;
+#[path = "../live/peer/mod.rs"]
+#[expect(dead_code, reason = "some of it is for the other tests")]
+mod peer;
+mod process;
+mod recorded;
+mod refused;
+mod replay;
+#[path = "../live/report.rs"]
+#[expect(dead_code, reason = "some of it is for the other tests")]
+mod report;
+mod tcpstates;
+mod trace;
+mod unhappy;
+mod vanished;
+mod witness;
+
+/// Held by tests that load the machine, and by those that must not be loaded.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}

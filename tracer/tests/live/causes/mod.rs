@@ -1,0 +1,185 @@
+//! Each cause of RSTs, brought about, and what `tracer rst` says of it.
+//!
+//! One tracer watches all scenarios, each of which has network namespaces of its own: those tell whose a RST is.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::report::Trace;
+
+mod aborts;
+mod answers;
+mod peers;
+mod puppet;
+mod table;
+mod timers;
+
+/// How long the last verdicts may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One way to bring a cause about.
+pub(super) struct Scenario {
+    /// The cause that the verdict must name: on the sending side, and on the receiving side if that is on this
+    /// host.
+    pub(super) cause: &'static str,
+    /// What else its RSTs may be told to be; at least one must be told as above, unless this has it too.
+    pub(super) also: &'static [&'static str],
+    /// Plays it in network namespaces of its own.
+    pub(super) perform: fn() -> anyhow::Result<Played>,
+}
+
+impl Scenario {
+    pub(super) const fn new(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
+        Self { cause, also: &[], perform }
+    }
+
+    /// Causes that are right, too: of a RST that goes before, or where a kernel does not tell two apart.
+    pub(super) const fn also(self, also: &'static [&'static str]) -> Self {
+        Self { also, ..self }
+    }
+
+    fn allows(&self, told: &Told) -> bool {
+        told.cause == self.cause || self.also.contains(&told.cause.as_str())
+    }
+}
+
+/// A scenario that was played.
+pub(super) struct Played {
+    /// Inodes of the namespaces whose RSTs belong to it. They are used again when a namespace is gone.
+    pub(super) netns: Vec<u32>,
+    /// Hosts, sockets and what else must live until the verdicts were read.
+    pub(super) alive: Vec<Box<dyn Any + Send>>,
+    /// RSTs that must have been reported at least.
+    pub(super) rsts: usize,
+}
+
+/// This kernel cannot play a scenario, for this reason: that is no failure.
+#[derive(Debug)]
+pub(super) struct Lacks(pub(super) &'static str);
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Lacks {}
+
+/// What was said of a RST.
+struct Told {
+    cause: String,
+    confidence: String,
+    /// All of it, for a failure's text.
+    event: Value,
+}
+
+/// A scenario, and what became of it: its RSTs, or why it was not played.
+struct Outcome {
+    scenario: &'static Scenario,
+    told: anyhow::Result<Vec<Told>>,
+}
+
+impl Outcome {
+    fn told(&self) -> &[Told] {
+        self.told.as_deref().unwrap_or_default()
+    }
+
+    /// This kernel could not play it.
+    fn is_lacking(&self) -> bool {
+        self.told.as_ref().is_err_and(anyhow::Error::is::<Lacks>)
+    }
+}
+
+fn results() -> &'static [Outcome] {
+    static RESULTS: OnceLock<Vec<Outcome>> = OnceLock::new();
+    RESULTS.get_or_init(play)
+}
+
+fn play() -> Vec<Outcome> {
+    let start = Instant::now();
+    let mut trace = Trace::of("rst", &[]);
+    let attached = start.elapsed();
+    let scenarios = [answers::ALL, aborts::ALL, timers::ALL, peers::ALL].into_iter().flatten();
+    let played: Vec<_> = scenarios.map(|scenario| (scenario, (scenario.perform)())).collect();
+    let performed = start.elapsed();
+    let deadline = Instant::now() + PATIENCE;
+    for one in played.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
+        trace.read_until(deadline, |seen| rsts_of(seen, &one.netns).count() >= one.rsts);
+    }
+    let reported = start.elapsed();
+    // Before the hosts end, which may send some more.
+    let seen = trace.stop();
+    println!(
+        "{} scenarios: attached after {attached:?}, performed after {performed:?}, reported after {reported:?}, \
+         stopped after {:?}",
+        played.len(),
+        start.elapsed()
+    );
+    let outcome = |one: &Played| {
+        let told: Vec<_> = rsts_of(&seen, &one.netns).map(told).collect();
+        anyhow::ensure!(told.len() >= one.rsts, "{} of {} RSTs were reported", told.len(), one.rsts);
+        Ok(told)
+    };
+    let judge = |(scenario, played): (_, anyhow::Result<Played>)| Outcome {
+        scenario,
+        told: played.and_then(|one| outcome(&one)),
+    };
+    played.into_iter().map(judge).collect()
+}
+
+fn rsts_of<'a>(events: &'a [Value], netns: &'a [u32]) -> impl Iterator<Item = &'a Value> {
+    let is_of = |event: &Value| event["netns"].as_u64().is_some_and(|inode| netns.contains(&(inode as u32)));
+    events.iter().filter(move |event| event["event"] == "rst" && is_of(event))
+}
+
+fn told(event: &Value) -> Told {
+    let text = |field: &str| event["verdict"][field].as_str().unwrap_or("none").to_owned();
+    Told { cause: text("cause"), confidence: text("confidence"), event: event.clone() }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn each_cause_is_told() {
+    let mut wrong = Vec::new();
+    for Outcome { scenario, told } in results() {
+        match told {
+            Err(error) if error.is::<Lacks>() => println!("{}: not seen here: {error}", scenario.cause),
+            Err(error) => wrong.push(format!("{}: {error:#}", scenario.cause)),
+            Ok(told) => {
+                let others = told.iter().filter(|told| !scenario.allows(told));
+                wrong.extend(
+                    others.map(|told| format!("{} was told as {}: {}", scenario.cause, told.cause, told.event)),
+                );
+                let is_right = |told: &Told| told.cause == scenario.cause;
+                if scenario.also.is_empty() && !told.iter().any(is_right) {
+                    wrong.push(format!("{} was not told", scenario.cause));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_certain_verdict_is_wrong() {
+    println!("{}", table::confusion(results()));
+    let mut wrong = Vec::new();
+    for Outcome { scenario, told } in results() {
+        let certain = told.iter().flatten().filter(|told| told.confidence == "certain" && !scenario.allows(told));
+        wrong.extend(certain.map(|told| format!("{} was told as {}: {}", scenario.cause, told.cause, told.event)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_table_is_as_documented() {
+    table::check(results());
+}

@@ -1,0 +1,161 @@
+//! A host whose only network is a TUN device that the test holds: it plays all other hosts by hand.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read, Write},
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::Socket;
+use tracer::{
+    demo::{host::Host, segment::Packet, tcp, tun},
+    event::Flags,
+};
+
+use super::Played;
+
+/// How long any one thing may take.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The host's address and those of its peers (TEST-NET-1, RFC 5737).
+pub(super) const HERE: &str = "192.0.2.2";
+pub(super) const PEER: &str = "192.0.2.1";
+pub(super) const OTHER: &str = "192.0.2.77";
+
+/// Where the peer starts to count.
+pub(super) const ISN: u32 = 1_000_000;
+
+pub(super) const SYN: Flags = Flags::SYN;
+pub(super) const ACK: Flags = Flags::ACK;
+pub(super) const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
+pub(super) const FIN_ACK: Flags = Flags(Flags::FIN.0 | Flags::ACK.0);
+
+pub(super) struct Puppet {
+    pub(super) host: Host,
+    pub(super) wire: File,
+}
+
+/// The peer's end of a connection: what it would send, and acknowledge, next.
+#[derive(Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) end: SocketAddr,
+    pub(super) host: SocketAddr,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+}
+
+impl Peer {
+    pub(super) fn new(address: &str, end_port: u16, port: u16) -> Self {
+        let at = |address: &str, port| SocketAddr::new(address.parse::<IpAddr>().expect("an address"), port);
+        Self { end: at(address, end_port), host: at(HERE, port), seq: ISN, ack: 0 }
+    }
+
+    /// The same from further on.
+    pub(super) fn sent(self, bytes: u32) -> Self {
+        Self { seq: self.seq + bytes, ..self }
+    }
+
+    pub(super) fn heard(self, packet: &Packet) -> Self {
+        let flags = packet.segment.flags;
+        let bits = u32::from(flags.contains(Flags::SYN)) + u32::from(flags.contains(Flags::FIN));
+        Self { ack: packet.segment.seq.wrapping_add(packet.segment.len + bits), ..self }
+    }
+}
+
+impl Puppet {
+    pub(super) fn new(name: &'static str) -> anyhow::Result<Self> {
+        let host = Host::new(name)?;
+        let wire = host.run(|| tun::open(HERE.parse()?))?;
+        Ok(Self { host, wire })
+    }
+
+    /// What the peer sends.
+    pub(super) fn send(&mut self, peer: Peer, flags: Flags, payload: &[u8]) -> anyhow::Result<()> {
+        self.send_with(peer, flags, payload, &[])
+    }
+
+    pub(super) fn send_with(
+        &mut self,
+        peer: Peer,
+        flags: Flags,
+        payload: &[u8],
+        options: &[TcpOptionElement],
+    ) -> anyhow::Result<()> {
+        let (IpAddr::V4(from), IpAddr::V4(to)) = (peer.end.ip(), peer.host.ip()) else { bail!("IPv4 only") };
+        let mut header = TcpHeader::new(peer.end.port(), peer.host.port(), peer.seq, u16::MAX);
+        header.syn = flags.contains(Flags::SYN);
+        header.fin = flags.contains(Flags::FIN);
+        header.rst = flags.contains(Flags::RST);
+        header.ack = flags.contains(Flags::ACK);
+        header.acknowledgment_number = peer.ack;
+        header.set_options(options)?;
+        let mut bytes = Vec::new();
+        PacketBuilder::ipv4(from.octets(), to.octets(), 64).tcp_header(header).write(&mut bytes, payload)?;
+        self.wire.write_all(&bytes).context("the host does not take a packet")
+    }
+
+    /// The next segment of the host's that is wanted; others are dropped.
+    pub(super) fn receive(&mut self, what: &str, wanted: impl Fn(&Packet) -> bool) -> anyhow::Result<Packet> {
+        let deadline = Instant::now() + TIMEOUT;
+        let mut buffer = vec![0; 2048];
+        loop {
+            match self.wire.read(&mut buffer) {
+                Ok(len) => {
+                    if let Some(packet) = Packet::parse(&buffer[..len]).filter(&wanted) {
+                        return Ok(packet);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let mut fds = [PollFd::new(self.wire.as_fd(), PollFlags::POLLIN)];
+                    if poll(&mut fds, PollTimeout::try_from(left)?)? == 0 {
+                        bail!("the host did not send {what}");
+                    }
+                }
+                Err(error) => return Err(error).context("cannot read what the host sent"),
+            }
+        }
+    }
+
+    /// The host's next RST.
+    pub(super) fn receive_rst(&mut self) -> anyhow::Result<Packet> {
+        self.receive("a RST", Packet::is_rst)
+    }
+
+    /// A listener of the host's.
+    pub(super) fn listen(&self, port: u16) -> anyhow::Result<Socket> {
+        self.host.run(move || tcp::listening(SocketAddr::new(HERE.parse()?, port), TIMEOUT))
+    }
+
+    /// Sends the SYN, and takes the SYN+ACK; the last ACK is still to be sent.
+    pub(super) fn open(&mut self, peer: Peer) -> anyhow::Result<Peer> {
+        self.send(peer, SYN, &[])?;
+        let answer = self.receive("a SYN+ACK", |packet| packet.is_syn_ack() && packet.destination == peer.end)?;
+        Ok(peer.sent(1).heard(&answer))
+    }
+
+    /// A whole handshake with a listener.
+    pub(super) fn establish(&mut self, listener: &Socket, peer: Peer) -> anyhow::Result<(Peer, Socket)> {
+        let peer = self.open(peer)?;
+        self.send(peer, ACK, &[])?;
+        Ok((peer, tcp::accept(listener)?))
+    }
+
+    /// A socket of the host's that has sent its SYN, which is returned.
+    pub(super) fn connect(&mut self, peer: Peer) -> anyhow::Result<(Socket, Packet)> {
+        let socket = self.host.run(move || tcp::connecting(peer.host, peer.end, TIMEOUT))?;
+        let syn = self.receive("a SYN", Packet::is_syn)?;
+        Ok((socket, syn))
+    }
+
+    /// Ready, with so many RSTs and these sockets.
+    pub(super) fn played(self, rsts: usize, sockets: Vec<Socket>) -> Played {
+        let netns = vec![self.host.netns()];
+        Played { netns, alive: vec![Box::new(self), Box::new(sockets)], rsts }
+    }
+}

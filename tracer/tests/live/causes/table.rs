@@ -1,0 +1,84 @@
+//! How sure each cause is told: of this run, and as `docs/causes.md` has it.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use tracer::diagnose::causes;
+
+use super::Outcome;
+
+const DOCUMENTED: &str = include_str!("../../../../docs/causes.md");
+
+/// No scenario brings it about.
+const NOT_PLAYED: &str = "not played";
+/// This kernel could not play it.
+const NOT_SEEN: &str = "not seen";
+/// It was played, and told as something else that is allowed.
+const OTHERWISE: &str = "otherwise";
+/// From the least sure on.
+const CONFIDENCES: [&str; 3] = ["possible", "likely", "certain"];
+
+/// What was expected and what was told, with how many of each confidence.
+pub(super) fn confusion(outcomes: &[Outcome]) -> String {
+    let mut counts: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
+    for Outcome { scenario, told } in outcomes {
+        for told in told.iter().flatten() {
+            *counts.entry((scenario.cause, &told.cause)).or_default().entry(&told.confidence).or_default() += 1;
+        }
+    }
+    let mut text = format!("{:20} {:20} RSTs\n", "played", "told");
+    for ((played, told), confidences) in counts {
+        let cells: Vec<_> = confidences.iter().map(|(confidence, count)| format!("{count} {confidence}")).collect();
+        let mark = if played == told { ' ' } else { '!' };
+        let _ = writeln!(text, "{played:20} {told:20} {} {mark}", cells.join(", "));
+    }
+    text
+}
+
+/// The least sure of a cause's right verdicts.
+fn cell(outcomes: &[Outcome], cause: &str) -> &'static str {
+    let of_cause = || outcomes.iter().filter(|outcome| outcome.scenario.cause == cause);
+    if of_cause().next().is_none() {
+        return NOT_PLAYED;
+    }
+    if of_cause().all(Outcome::is_lacking) {
+        return NOT_SEEN;
+    }
+    let told: Vec<_> = of_cause().flat_map(Outcome::told).filter(|told| told.cause == cause).collect();
+    let least = CONFIDENCES.into_iter().find(|confidence| told.iter().any(|told| told.confidence == *confidence));
+    least.unwrap_or(OTHERWISE)
+}
+
+/// The table has all causes, and in this kernel's column (if it has one) what was found. An empty cell allows
+/// anything.
+pub(super) fn check(outcomes: &[Outcome]) {
+    let rows: BTreeMap<&str, Vec<&str>> = rows().collect();
+    let release = nix::sys::utsname::uname().expect("the kernel has a name").release().to_string_lossy().into_owned();
+    let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let column = rows["cause"].iter().position(|cell| *cell == kernel);
+    let found: Vec<_> = causes::ALL.iter().map(|cause| (cause.id, cell(outcomes, cause.id))).collect();
+    // To fill the column in from.
+    let line: Vec<_> = found.iter().map(|(cause, cell)| format!("{cause}={cell}")).collect();
+    println!("causes on {kernel}: {}", line.join(", "));
+    let mut wrong = Vec::new();
+    for (cause, found) in found {
+        let Some(row) = rows.get(cause) else {
+            wrong.push(format!("{cause} is not in the table"));
+            continue;
+        };
+        let documented = column.map_or("", |column| row[column]);
+        // What a kernel of this version was built without is no fault of the table's.
+        if !documented.is_empty() && found != documented && found != NOT_SEEN {
+            wrong.push(format!("{cause} is {found}, documented as {documented}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{kernel}: {}", wrong.join("\n"));
+}
+
+/// The table's lines: the first cell, and the others.
+fn rows() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    let lines = DOCUMENTED.lines().filter_map(|line| line.trim().strip_prefix('|')?.strip_suffix('|'));
+    lines.filter_map(|line| {
+        let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+        Some((cells.next()?, cells.collect()))
+    })
+}

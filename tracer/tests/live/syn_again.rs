@@ -1,0 +1,94 @@
+//! Handshakes of which a segment is lost, so that it is sent again: the test is the other end.
+
+use std::{
+    fs::File,
+    io::{ErrorKind, Read as _, Write as _},
+    net::SocketAddr,
+    os::fd::AsFd as _,
+    time::Duration,
+};
+
+use anyhow::ensure;
+use etherparse::PacketBuilder;
+use nix::poll::{PollFd, PollFlags, poll};
+use serde_json::Value;
+use tracer::demo::{host::Host, segment::Packet, tcp, tun};
+
+use crate::report::Trace;
+
+/// The host and the end that this test plays: addresses of TEST-NET-1 (RFC 5737).
+const HOST: [u8; 4] = [192, 0, 2, 2];
+const TEST: [u8; 4] = [192, 0, 2, 1];
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Of the segments that this test sends.
+const SEQ: u32 = 1000;
+const WINDOW: u16 = 1024;
+
+#[test]
+#[ignore = "needs root"]
+fn a_handshake_segment_that_is_sent_again_is_counted() {
+    let host = Host::new("patient").unwrap();
+    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "open"]);
+    host.run(|| {
+        let cable = tun::open(HOST.into())?;
+        let sockets = (connect(&cable)?, accept(&cable)?);
+        drop(sockets);
+        Ok(())
+    })
+    .unwrap();
+    for how in ["active", "passive"] {
+        let is_so = |event: &Value| event["event"] == "open" && event["opened"] == how;
+        let open = trace.wait(how, is_so);
+        assert!(open["syn_retransmits"].as_u64() >= Some(1), "{open:#}");
+        assert!(open["rtt_us"].is_null(), "which of the two was answered? {open:#}");
+    }
+    trace.stop();
+}
+
+/// The host connects; its second SYN is answered.
+fn connect(cable: &File) -> anyhow::Result<socket2::Socket> {
+    let (local, remote) = (SocketAddr::from((HOST, 1234)), SocketAddr::from((TEST, 9)));
+    let socket = tcp::connecting(local, remote, TIMEOUT)?;
+    next(cable, Packet::is_syn)?;
+    let syn = next(cable, Packet::is_syn)?;
+    let answer = PacketBuilder::ipv4(TEST, HOST, 64).tcp(9, 1234, SEQ, WINDOW).syn().ack(syn.segment.seq + 1);
+    send(cable, answer)?;
+    tcp::connected(&socket)??;
+    Ok(socket)
+}
+
+/// The host accepts; its second SYN+ACK is acknowledged.
+fn accept(cable: &File) -> anyhow::Result<socket2::Socket> {
+    let listener = tcp::listening((HOST, 80).into(), TIMEOUT)?;
+    let from_client = |seq| PacketBuilder::ipv4(TEST, HOST, 64).tcp(4321, 80, seq, WINDOW);
+    send(cable, from_client(SEQ).syn())?;
+    next(cable, Packet::is_syn_ack)?;
+    let again = next(cable, Packet::is_syn_ack)?;
+    send(cable, from_client(SEQ + 1).ack(again.segment.seq + 1))?;
+    tcp::accept(&listener)
+}
+
+/// The next segment of the kind that the host sends.
+fn next(mut cable: &File, wanted: fn(&Packet) -> bool) -> anyhow::Result<Packet> {
+    let mut buffer = [0; 2048];
+    loop {
+        match cable.read(&mut buffer) {
+            Ok(length) => match Packet::parse(&buffer[..length]) {
+                Some(packet) if wanted(&packet) => return Ok(packet),
+                _ => {}
+            },
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let mut fds = [PollFd::new(cable.as_fd(), PollFlags::POLLIN)];
+                let timeout: u16 = TIMEOUT.as_millis().try_into()?;
+                ensure!(poll(&mut fds, timeout)? == 1, "the host sends nothing");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn send(mut cable: &File, segment: etherparse::PacketBuilderStep<etherparse::TcpHeader>) -> anyhow::Result<()> {
+    let mut packet = Vec::new();
+    segment.write(&mut packet, &[])?;
+    Ok(cable.write_all(&packet)?)
+}
