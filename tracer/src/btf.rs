@@ -92,6 +92,24 @@ impl KernelBtf {
             .map_err(|error| Error::Unreadable { path: path.to_owned(), reason: error.to_string() })
     }
 
+    /// Finds these names in one pass over all types; a name that is asked for later takes a pass of its own.
+    pub fn look_up(&self, names: impl Iterator<Item = &'static str>) {
+        let mut found: HashMap<String, Vec<u32>> = names.map(|name| (name.to_owned(), Vec::new())).collect();
+        let any = found.keys().map(|name| regex::escape(name)).collect::<Vec<_>>().join("|");
+        // Whatever goes wrong here goes wrong again, and is told, where one of the names is needed.
+        let Ok(any) = regex::Regex::new(&format!("^(?:{any})$")) else { return };
+        for id in self.btf.resolve_ids_by_regex(&any).unwrap_or_default() {
+            let name = self.btf.resolve_type_by_id(id).ok().and_then(|found| {
+                let named = found.as_btf_type()?;
+                self.btf.resolve_name(named).ok()
+            });
+            if let Some(ids) = name.and_then(|name| found.get_mut(&name)) {
+                ids.push(id);
+            }
+        }
+        self.found.borrow_mut().extend(found);
+    }
+
     /// Whether it is the running kernel's own, so that its ids mean something to the kernel.
     pub fn is_own(&self) -> bool {
         self.path == Path::new(VMLINUX)
@@ -180,6 +198,11 @@ impl KernelBtf {
         };
         let named = |member| Some((btf_rs::EnumMember::val(member), self.btf.resolve_name(member).ok()?));
         found.members.iter().filter_map(named).collect()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn asked_for(&self) -> Vec<String> {
+        self.found.borrow().keys().cloned().collect()
     }
 
     fn types(&self, name: &str) -> impl Iterator<Item = Type> {

@@ -79,6 +79,8 @@ impl Probes {
         if PROGRAMS.is_empty() {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
         }
+        let structs = FIELDS.iter().filter_map(|field| field.path.split('.').next());
+        kernel.look_up(structs.chain(plan::NAMES));
         let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
         let flags = [
             ("NETNS_ONLY", u8::from(settings.criteria.netns.is_some())),

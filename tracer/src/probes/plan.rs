@@ -26,6 +26,32 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
     }
 }
 
+/// What the ways need to know of this kernel, for a search of all at once.
+pub const NAMES: [&str; 22] = [
+    "btf_trace_inet_sock_set_state",
+    STATE_STORE,
+    STATE_SET,
+    "btf_trace_tcp_send_reset",
+    "tcp_v4_send_reset",
+    "tcp_v6_send_reset",
+    ACTIVE_RESET,
+    "nf_send_reset",
+    "nf_send_reset6",
+    "btf_trace_tcp_receive_reset",
+    "tcp_reset",
+    "__inet_lookup_established",
+    "__inet6_lookup_established",
+    "__inet_lookup_listener",
+    "inet6_lookup_listener",
+    "btf_trace_net_dev_queue",
+    "__dev_queue_xmit",
+    "inet_csk_accept",
+    "bpf_iter_task_file",
+    "sk_rst_reason",
+    "bpf_get_socket_ptr_cookie",
+    "bpf_task_pt_regs",
+];
+
 /// Whether `tcp:tcp_send_reset` names a reason. Where it does it also fires for every passive RST;
 /// before, only for those with a full socket.
 fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
@@ -325,4 +351,23 @@ fn both_families(
         attachments
     });
     Candidate { mechanism, attachments, blind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_asked_for_is_named() {
+        let btf = match KernelBtf::load(Path::new(crate::btf::VMLINUX)) {
+            Ok(btf) => btf,
+            Err(error) => return println!("not tested: {error}"),
+        };
+        for probe in Probe::ALL {
+            candidates(probe, &btf);
+        }
+        for name in btf.asked_for() {
+            assert!(NAMES.contains(&name.as_str()), "{name}");
+        }
+    }
 }
