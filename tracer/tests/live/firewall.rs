@@ -24,7 +24,7 @@ fn a_rejected_connect_is_reported_as_the_filters_doing() {
         return;
     }
     for loopback in ["127.0.0.1", "::1"] {
-        let mut trace = Trace::start(&[]);
+        let mut trace = Trace::shared();
         let host = Host::new("rejecter").unwrap();
         let listener = host
             .run(move || {
@@ -38,8 +38,8 @@ fn a_rejected_connect_is_reported_as_the_filters_doing() {
         // Inodes of namespaces are used again: a port tells better whose RST it is.
         let is_about = |event: &Value, end: &str| event["event"] == "rst" && event[end] == listener.to_string();
         trace.wait("the client's end", |event| is_about(event, "remote") && event["direction"] == "received");
-        let objects = trace.stop();
-        let rsts = of_kind(&objects, "rst");
+        let objects = trace.so_far();
+        let rsts = of_kind(objects, "rst");
         let sent: Vec<_> =
             rsts.into_iter().filter(|rst| is_about(rst, "local") && rst["direction"] == "sent").collect();
         assert_eq!(sent.len(), 1, "{loopback}: {sent:#?}");

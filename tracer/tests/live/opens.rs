@@ -32,19 +32,24 @@ fn record(truth: &mut Truth, local: SocketAddr, remote: SocketAddr, how: &'stati
 #[ignore = "needs root"]
 fn a_thousand_opens_are_told_apart() {
     let mut truth = Truth::new();
-    let mut objects = Vec::new();
-    for addresses in [["10.115.20.30", "10.115.20.40"], ["2001:db8::30", "2001:db8::40"]] {
+    let sides = [["10.115.20.30", "10.115.20.40"], ["2001:db8::30", "2001:db8::40"]].map(|addresses| {
         let addresses = addresses.map(|address| address.parse().unwrap());
         let hosts = ["left", "right"].map(|name| Host::new(name).unwrap());
         let wire = Wire::join([(&hosts[0], addresses[0]), (&hosts[1], addresses[1])]).unwrap();
-        let [left, right] = [0, 1].map(|host: usize| hosts[host].netns().to_string());
-        let trace = Trace::start(&["-e", "open,state", "--netns", &left, "--netns", &right]);
+        (hosts, wire, addresses)
+    });
+    let inodes: Vec<_> =
+        sides.iter().flat_map(|(hosts, ..)| hosts.each_ref().map(|host| host.netns().to_string())).collect();
+    let mut args = vec!["-e", "open,state"];
+    args.extend(inodes.iter().flat_map(|inode| ["--netns", inode]));
+    let trace = Trace::start(&args);
+    for (hosts, wire, addresses) in &sides {
         // In this order: what clients get by chance must not be taken from those that ask for a port.
         connect_to_themselves(&hosts[0], addresses[0], &mut truth);
-        cross(&hosts, &wire, addresses, &mut truth);
+        cross(hosts, wire, *addresses, &mut truth);
         connect_pairs(&hosts[0], addresses[0], &mut truth);
-        objects.extend(trace.stop());
     }
+    let objects = trace.stop();
     assert_eq!(truth.len(), 1000);
     let events = of_kind(&objects, "open");
     assert_eq!(found(&events), truth);

@@ -86,7 +86,7 @@ fn each_end_belongs_to_its_process() {
 #[ignore = "needs root"]
 fn an_inherited_connection_changes_hands_when_the_heir_works_on_it() {
     let host = Host::new("the-parent").unwrap();
-    let mut trace = Trace::start(&["--netns", &host.netns().to_string()]);
+    let mut trace = Trace::shared();
     let (client, server) = host.run(|| Ok(connection())).unwrap();
     let [local, remote] = [&client, &server].map(|end| end.local_addr().unwrap().to_string());
     let mut heir = Peer::inheriting("the-heir", &client);
@@ -97,7 +97,7 @@ fn an_inherited_connection_changes_hands_when_the_heir_works_on_it() {
     let opened = trace.wait("the connection", state(&local, &remote, "ESTABLISHED"));
     let closing = trace.wait("its FIN", state(&local, &remote, "FIN_WAIT1"));
     let passive = trace.wait("its arrival", state(&remote, &local, "CLOSE_WAIT"));
-    trace.stop();
+    drop(trace);
     for event in [&opened, &passive] {
         assert_eq!(event["owner"]["pid"], std::process::id(), "{event:#}");
         assert_eq!(event["owner"]["comm"], "the-parent", "{event:#}");
@@ -105,31 +105,43 @@ fn an_inherited_connection_changes_hands_when_the_heir_works_on_it() {
     assert_owned(&closing, &heir, ROOT, "call");
 }
 
+/// A server and a client with two connections.
+struct Older {
+    server: Peer,
+    client: Peer,
+    listener: String,
+    ends: [String; 2],
+}
+
 #[test]
 #[ignore = "needs root"]
 fn older_sockets_belong_to_who_holds_them() {
     let elsewhere = Host::new("elsewhere").unwrap();
-    for address in LOOPBACK {
+    let pairs = LOOPBACK.into_iter().flat_map(|address| {
         let here = ["old-server", "old-client"].map(Peer::start);
         let there = ["old-server", "old-client"].map(|name| elsewhere.run(move || Ok(Peer::start(name))).unwrap());
-        for [server, client] in [here, there] {
-            follow_older(address, server, client);
-        }
+        [here, there].map(|[server, client]| connect(address, server, client))
+    });
+    let pairs: Vec<_> = pairs.collect();
+    let port = |older: &Older| older.listener.rsplit_once(':').unwrap().1.to_owned();
+    let mut trace = Trace::start(&["-P", &pairs.iter().map(port).collect::<Vec<_>>().join(",")]);
+    if is_observed(&trace, "existing") {
+        pairs.into_iter().for_each(|older| follow_older(&mut trace, older));
     }
+    trace.stop();
 }
 
-fn follow_older(address: &str, mut server: Peer, mut client: Peer) {
+fn connect(address: &str, mut server: Peer, mut client: Peer) -> Older {
     let listener = server.ask(&format!("listen {address}"));
     let ends = [(); 2].map(|()| {
         let end = client.ask(&format!("connect {listener}"));
         assert_eq!(server.ask("accept"), end);
         end
     });
-    let (_, port) = listener.rsplit_once(':').unwrap();
-    let mut trace = Trace::start(&["-P", port]);
-    if !is_observed(&trace, "existing") {
-        return;
-    }
+    Older { server, client, listener, ends }
+}
+
+fn follow_older(trace: &mut Trace, Older { mut server, mut client, listener, ends }: Older) {
     // The first is closed by the client, the second by the server: each has one end that only waits.
     client.ask("close 1");
     let passive = trace.wait("the client's FIN", state(&listener, &ends[0], "CLOSE_WAIT"));
@@ -143,5 +155,4 @@ fn follow_older(address: &str, mut server: Peer, mut client: Peer) {
     let new = trace.wait("a connection to the old listener", state(&listener, &end, "ESTABLISHED"));
     assert_owned(&new, &server, ROOT, "listener");
     assert_eq!(new["opened"], "passive", "{new:#}");
-    trace.stop();
 }

@@ -4,16 +4,21 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
-        Mutex, PoisonError,
+        LazyLock, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver},
     },
     time::Instant,
 };
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::{
+    prctl,
+    signal::Signal,
+    socket::{setsockopt, sockopt},
+};
 use serde_json::Value;
 
 #[path = "schema.rs"]
@@ -77,17 +82,42 @@ impl Trace {
 
     /// The same of another command that traces.
     pub(crate) fn of(command: &str, args: &[&str]) -> Self {
-        let mut child =
-            tracer().args([command, "-j"]).args(args).stdout(Stdio::piped()).spawn().expect("the tracer starts");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut tracer = tracer();
+        tracer.args([command, "-j"]).args(args).stdout(Stdio::piped());
+        // SAFETY: between fork and exec it makes one system call and allocates nothing.
+        unsafe {
+            tracer.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGINT)?));
+        }
+        let (started, child) = mpsc::channel();
         let (sender, lines) = mpsc::channel();
+        // It ends with the thread that starts it: with this one, which lives as long as the tests do.
         std::thread::spawn(move || {
+            let mut child = tracer.spawn().expect("the tracer starts");
+            let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+            let _ = started.send(child);
             // Nobody takes them any more only after a failed assertion.
             stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
         });
+        let child = child.recv().expect("the tracer starts");
         let mut trace = Self { child, lines, seen: Vec::new() };
         assert_eq!(trace.next().expect("a first line")["event"], "start");
         trace
+    }
+
+    /// One of the whole machine, for a test that waits for events of its own: its start would take most of the
+    /// test's time. It is one test's at a time.
+    pub(crate) fn shared() -> MutexGuard<'static, Self> {
+        static SHARED: LazyLock<Mutex<Trace>> = LazyLock::new(|| Mutex::new(Trace::start(&[])));
+        let mut trace = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        trace.seen.clear();
+        trace
+    }
+
+    /// All that has happened so far, of which nothing is still to come: events are reported in order.
+    pub(crate) fn so_far(&mut self) -> &[Value] {
+        let (last, _) = abort();
+        self.wait("the last RST", |event| event["event"] == "rst" && event["local"] == last.to_string());
+        &self.seen
     }
 
     /// Its process id.
@@ -124,7 +154,7 @@ impl Trace {
     /// Asks it to end, as Ctrl-C does, and returns all that it reported.
     pub(crate) fn stop(mut self) -> Vec<Value> {
         let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("the tracer runs");
+        nix::sys::signal::kill(pid, Signal::SIGINT).expect("the tracer runs");
         while self.next().is_some() {}
         let status = self.child.wait().expect("the tracer ends");
         assert!(status.success(), "{status}");

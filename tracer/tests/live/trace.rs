@@ -33,7 +33,7 @@ fn state(local: SocketAddr, new: &str) -> impl Fn(&Value) -> bool {
 #[test]
 #[ignore = "needs root"]
 fn an_ordinary_connection_is_followed_on_both_ends() {
-    let mut trace = Trace::start(&[]);
+    let mut trace = Trace::shared();
     let (mut client, mut server) = connection();
     let ends = (client.local_addr().unwrap(), server.local_addr().unwrap());
     client.write_all(b"hello").unwrap();
@@ -44,14 +44,14 @@ fn an_ordinary_connection_is_followed_on_both_ends() {
     drop(server);
     trace.wait("the server's end", state(ends.1, "CLOSE"));
     trace.wait("the client's end", state(ends.0, "CLOSE"));
-    let objects = trace.stop();
-    let client = path(&objects, ends.0);
+    let objects = trace.so_far();
+    let client = path(objects, ends.0);
     assert_eq!(
         client,
         ["SYN_SENT ESTABLISHED", "ESTABLISHED FIN_WAIT1", "FIN_WAIT1 FIN_WAIT2", "FIN_WAIT2 CLOSE"],
         "the source port is not known before"
     );
-    let server: Vec<_> = path(&objects, ends.1).into_iter().filter(|step| !step.contains("LISTEN CLOSE")).collect();
+    let server: Vec<_> = path(objects, ends.1).into_iter().filter(|step| !step.contains("LISTEN CLOSE")).collect();
     assert_eq!(
         server,
         [
@@ -64,14 +64,14 @@ fn an_ordinary_connection_is_followed_on_both_ends() {
         ]
     );
     let cookies: std::collections::HashSet<_> =
-        of_local(&objects, ends.0).iter().map(|event| event["cookie"].as_u64()).collect();
+        of_local(objects, ends.0).iter().map(|event| event["cookie"].as_u64()).collect();
     assert_eq!(cookies.len(), 1, "one socket, one cookie");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_refused_connect_is_one_rst_at_each_end() {
-    let mut trace = Trace::start(&[]);
+    let mut trace = Trace::shared();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert!(TcpStream::connect(closed).is_err());
     let sent = trace.wait("the RST", |object| {
@@ -83,8 +83,8 @@ fn a_refused_connect_is_one_rst_at_each_end() {
     assert_eq!(sent["trigger"]["len"], 0);
     assert_eq!(sent["trigger"]["ttl"], 64);
     trace.wait("its arrival", |object| object["event"] == "rst" && object["remote"] == closed.to_string());
-    let objects = trace.stop();
-    let rsts = of_kind(&objects, "rst");
+    let objects = trace.so_far();
+    let rsts = of_kind(objects, "rst");
     let count = |end: &str| rsts.iter().filter(|rst| rst[end] == closed.to_string()).count();
     assert_eq!((count("local"), count("remote")), (1, 1), "each exactly once");
 }
@@ -92,7 +92,7 @@ fn a_refused_connect_is_one_rst_at_each_end() {
 #[test]
 #[ignore = "needs root"]
 fn an_abort_is_an_active_rst_of_the_process_that_closed() {
-    let mut trace = Trace::start(&[]);
+    let mut trace = Trace::shared();
     let (local, server) = abort();
     let sent = trace.wait("the RST", |object| {
         object["event"] == "rst" && object["direction"] == "sent" && object["remote"] == server.to_string()
@@ -100,7 +100,7 @@ fn an_abort_is_an_active_rst_of_the_process_that_closed() {
     let received = trace.wait("its arrival", |object| {
         object["event"] == "rst" && object["direction"] == "received" && object["remote"] == local.to_string()
     });
-    trace.stop();
+    drop(trace);
     assert_eq!(sent["kind"], "active");
     assert_eq!(sent["closed_from"], "ESTABLISHED");
     assert_eq!(sent["context"], "process");
@@ -113,7 +113,7 @@ fn an_abort_is_an_active_rst_of_the_process_that_closed() {
 #[test]
 #[ignore = "needs root"]
 fn a_v4_mapped_connection_is_ipv4() {
-    let mut trace = Trace::start(&[]);
+    let mut trace = Trace::shared();
     let listener = TcpListener::bind("[::]:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -122,7 +122,7 @@ fn a_v4_mapped_connection_is_ipv4() {
             && object["new"] == "ESTABLISHED"
             && object["remote"] == client.local_addr().unwrap().to_string()
     });
-    trace.stop();
+    drop(trace);
     assert_eq!(child["family"], "ipv4", "{child:#}");
     assert_eq!(child["local"], format!("127.0.0.1:{port}"));
 }
@@ -130,7 +130,7 @@ fn a_v4_mapped_connection_is_ipv4() {
 #[test]
 #[ignore = "needs root"]
 fn a_timeout_is_told_from_a_packet() {
-    let mut trace = Trace::start(&[]);
+    let mut trace = Trace::shared();
     // A host whose segments nobody takes off its device: 192.0.2.0/24 is TEST-NET-1 (RFC 5737).
     let host = Host::new("void").unwrap();
     host.run(|| {
@@ -146,7 +146,7 @@ fn a_timeout_is_told_from_a_packet() {
     let closed = trace.wait("the timeout", |object| {
         object["event"] == "state" && object["new"] == "CLOSE" && object["remote"] == "192.0.2.1:9"
     });
-    trace.stop();
+    drop(trace);
     assert_eq!((&closed["old"], &closed["context"]), (&"SYN_SENT".into(), &"timer".into()), "{closed:#}");
 }
 
