@@ -56,13 +56,22 @@ fn test_one(
 ) -> Counts {
     let start = Instant::now();
     let name = &kernel.name;
-    let mut counts = Counts::default();
-    let result = payload.pack(kernel, commands.to_vec()).and_then(|initramfs| {
+    let boot = |counts: &mut Counts| {
+        *counts = Counts::default();
+        let initramfs = payload.pack(kernel, commands.to_vec())?;
         qemu::boot(emulator, kernel, &initramfs, options, &mut |line| {
             println!("{name:<5}| {line}");
-            counts += Counts::of_line(line).unwrap_or_default();
+            *counts += Counts::of_line(line).unwrap_or_default();
         })
-    });
+    };
+    let mut counts = Counts::default();
+    let mut result = boot(&mut counts);
+    if let Err(error) = &result
+        && error.is::<qemu::EmulationFailed>()
+    {
+        println!("{name:<5}| {error}: once more");
+        result = boot(&mut counts);
+    }
     let problem = match result {
         Ok(0) if counts.passed == 0 => Some("no test ran".to_owned()),
         Ok(0) => None,
