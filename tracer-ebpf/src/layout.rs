@@ -74,6 +74,7 @@ macro_rules! fields {
             EHASH_MASK = "inet_hashinfo.ehash_mask", "ehash bucket numbers";
             EHASH_TABLE = "inet_hashinfo.ehash", "telling TIME_WAIT from CLOSE";
             TW_SUBSTATE = "inet_timewait_sock.tw_substate", "telling TIME_WAIT from CLOSE";
+            TW_RCV_NXT = "sock_common.skc_tw_rcv_nxt", "whether a RST ended TIME_WAIT";
             TP_RCV_NXT = "tcp_sock.rcv_nxt", "bytes that were unread when a RST was sent";
             TP_COPIED_SEQ = "tcp_sock.copied_seq", "bytes that were unread when a RST was sent";
             TP_SND_NXT = "tcp_sock.snd_nxt", "bytes that were unacknowledged when a RST came";
@@ -96,6 +97,8 @@ macro_rules! fields {
             SKB_SK = "sk_buff.sk", "segments sent through raw sockets";
             SKB_DEV = "sk_buff.dev", "network namespaces of RSTs without a socket";
             SKB_DST = "sk_buff._skb_refdst", "ruling out RSTs that a function entry announces but the kernel does not send";
+            SKB_PROTOCOL = "sk_buff.protocol", "RSTs that came and reset no socket";
+            DST_DEV = "dst_entry.dev", "network namespaces of RSTs that came and reset no socket";
             DEV_NET = "net_device.nd_net.net", "network namespaces of RSTs without a socket";
             RT_TYPE = "rtable.rt_type", "ruling out IPv4 RSTs to segments that were not for this host";
             RT6_FLAGS = "rt6_info.rt6i_flags", "ruling out IPv6 RSTs to segments that were not for this host";

@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-struct Ends {
+pub(crate) struct Ends {
     local: Address,
     remote: Address,
     netns: u32,
@@ -54,7 +54,7 @@ static GONE: LruHashMap<Ends, Gone> = LruHashMap::with_max_entries(65536, 0);
 static NEAR: LruHashMap<PortPair, [Address; 2]> = LruHashMap::with_max_entries(16384, 0);
 
 #[inline(always)]
-fn of_ends(netns: u32, ends: &Identity) -> Ends {
+pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
     let plain = |address| if ends.family == AF_INET { v4_mapped(address) } else { address };
     Ends {
         local: plain(ends.local),

@@ -208,6 +208,19 @@ pub(crate) fn skb_netns<A: Access>(skb: Object<A>) -> u32 {
     inode(skb.follow(&offset::SKB_DEV).and_then(|dev| dev.follow(&offset::DEV_NET)))
 }
 
+/// The same of a packet that TCP has taken from its device, by its route (net/ipv4/tcp_ipv4.c).
+#[inline(always)]
+pub(crate) fn skb_route_netns<A: Access>(skb: Object<A>) -> u32 {
+    /// `SKB_DST_PTRMASK` (include/linux/skbuff.h).
+    const DST: u64 = !7;
+    let dst = skb.get::<u64>(&offset::SKB_DST).unwrap_or(0) & DST;
+    if dst == 0 {
+        return 0;
+    }
+    let dst = Object::<Probed>::new(dst as *const u8);
+    inode(dst.follow(&offset::DST_DEV).and_then(|dev| dev.follow(&offset::DEV_NET)))
+}
+
 /// Lowest and highest port that the socket's namespace gives to clients, 0 if unknown.
 #[inline(always)]
 pub(crate) fn local_port_range<A: Access>(sk: Object<A>) -> [u16; 2] {

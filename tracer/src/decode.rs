@@ -1,8 +1,8 @@
 //! Bytes to records. Total: any input gives a record or an error, none is trusted.
 
 use tracer_ebpf::record::{
-    Close, Header, KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, Lookup, Open,
-    Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithStack,
+    Close, Header, KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
+    Lookup, Open, Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithStack,
 };
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -20,7 +20,7 @@ pub struct Record {
 pub enum Body {
     /// See [`State`].
     State(State),
-    /// See [`Rst`]; boxed because it carries its stack.
+    /// See [`Rst`], stray ones included; boxed because it carries its stack.
     Rst(Box<Rst>),
     /// See [`Lookup`].
     Lookup(Lookup),
@@ -70,7 +70,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Error> {
             Record { body: Body::State(record.state), stack: record.stack[..frames].to_vec() }
         }
         KIND_STATE => read(bytes).map(Body::State).ok_or_else(truncated)?.into(),
-        KIND_RST => {
+        KIND_RST | KIND_STRAY => {
             let record: Rst = read(bytes).ok_or_else(truncated)?;
             let frames = RST_FRAMES.min(record.frames as usize);
             Record { stack: record.stack[..frames].to_vec(), body: Body::Rst(Box::new(record)) }

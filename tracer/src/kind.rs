@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use clap::ValueEnum;
-use tracer_ebpf::record::{KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE};
+use tracer_ebpf::record::{
+    KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
+};
 
 use crate::probes::Probe;
 
@@ -14,6 +16,8 @@ pub enum Kind {
     State,
     /// RSTs sent and received
     Rst,
+    /// RSTs that came and reset no socket
+    Stray,
     /// Connections that are established: how, and how fast
     Open,
     /// Sockets that are closed: by whom, after how long and how many bytes
@@ -26,13 +30,14 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::State, Self::Rst, Self::Open, Self::Close, Self::Lookup, Self::Raw];
+    pub const ALL: [Self; 7] = [Self::State, Self::Rst, Self::Stray, Self::Open, Self::Close, Self::Lookup, Self::Raw];
 
     /// The `event` member of such an event in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Rst => "rst",
+            Self::Stray => "stray_rst",
             Self::Open => "open",
             Self::Close => "close",
             Self::Lookup => "lookup",
@@ -45,6 +50,7 @@ impl Kind {
         match self {
             Self::State => KIND_STATE,
             Self::Rst => KIND_RST,
+            Self::Stray => KIND_STRAY,
             Self::Open => KIND_OPEN,
             Self::Close => KIND_CLOSE,
             Self::Lookup => KIND_LOOKUP,
@@ -59,6 +65,8 @@ impl Kind {
             Self::Rst => {
                 &[Probe::State, Probe::RstSentPassive, Probe::RstSentActive, Probe::RstFirewall, Probe::RstReceived]
             }
+            // What did reset a socket is told from it by the probe for that.
+            Self::Stray => &[Probe::State, Probe::RstReceived, Probe::RstStray],
             Self::Lookup => &[Probe::State, Probe::LookupEhash, Probe::LookupListener],
             Self::Raw => &[Probe::RawSend],
         }

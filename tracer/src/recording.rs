@@ -7,7 +7,7 @@
 //! byte order, which the preamble names.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io::{self, Read, Write},
 };
 
@@ -36,7 +36,10 @@ pub struct Preamble {
     /// Wall-clock time at which `CLOCK_MONOTONIC` was zero.
     pub boot: Timestamp,
     /// Names of `enum sk_rst_reason` by number.
-    pub reasons: std::collections::BTreeMap<u32, String>,
+    pub reasons: BTreeMap<u32, String>,
+    /// Names of `enum skb_drop_reason` by number.
+    #[serde(default)]
+    pub drop_reasons: BTreeMap<u32, String>,
     /// How the events were observed.
     pub run: RunInfo,
 }
@@ -236,13 +239,15 @@ mod tests {
     use super::*;
 
     fn preamble() -> Preamble {
-        let run = RunInfo {
-            version: "0.1.0".into(),
-            kernel: "6.12.0".into(),
-            probes: std::collections::BTreeMap::new(),
-            degraded: vec![],
-        };
-        Preamble { endian: native_endian().into(), boot: Timestamp::UNIX_EPOCH, reasons: [].into(), run }
+        let run =
+            RunInfo { version: "0.1.0".into(), kernel: "6.12.0".into(), probes: BTreeMap::new(), degraded: vec![] };
+        Preamble {
+            endian: native_endian().into(),
+            boot: Timestamp::UNIX_EPOCH,
+            reasons: [].into(),
+            drop_reasons: [].into(),
+            run,
+        }
     }
 
     fn recording() -> Vec<u8> {

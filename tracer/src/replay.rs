@@ -9,7 +9,7 @@ use crate::{
     cli::ReplayArgs,
     decode::{self, Body},
     diagnose::Diagnoser,
-    enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
+    enrich::{Enricher, Reasons, clock::Clock, place::Places, symbols::Symbols},
     filter::Admission,
     kind::Kind,
     output::{Output, OutputArgs},
@@ -57,8 +57,9 @@ impl Replay {
         let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
         let mut output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
         output.write(Item::Start(&preamble.run))?;
+        let reasons = Reasons { reset: preamble.reasons, drop: preamble.drop_reasons };
         Ok(Self {
-            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons),
+            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), reasons),
             diagnoser: Diagnoser::default(),
             admission: Admission::new(args.filter.clone(), kinds.into_iter().collect()),
             tally: Tally::default(),

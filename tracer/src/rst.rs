@@ -30,8 +30,8 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
         cli,
         &Job {
             // Who forges segments is evidence.
-            kinds: BTreeSet::from([Kind::Rst, Kind::Raw]),
-            shown: BTreeSet::from([Kind::Rst]),
+            kinds: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Raw]),
+            shown: BTreeSet::from([Kind::Rst, Kind::Stray]),
             filter: &args.filter,
             duration: args.duration,
             count: args.count,

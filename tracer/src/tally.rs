@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr};
 
 use crate::{
     diagnose::Verdict,
-    event::{Body, Direction, Event},
+    event::{Direction, Event},
     report::CauseCount,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Tally(HashMap<Group, CauseCount>);
 impl Tally {
     /// Counts an event, if it is a RST.
     pub(crate) fn add(&mut self, event: &Event) {
-        let Body::Rst(rst) = &event.body else { return };
+        let Some(rst) = event.rst() else { return };
         let Some(verdict) = &rst.verdict else { return };
         let who = (process(event), event.remote.ip());
         let mut group = Group { cause: verdict.cause, direction: rst.direction, who: Some(who) };

@@ -7,3 +7,4 @@ mod owner;
 mod raw_send;
 mod reset;
 mod state;
+mod stray;

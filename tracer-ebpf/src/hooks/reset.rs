@@ -7,17 +7,19 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
-    KIND_RST, NO_REASON, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, Rst,
-    Segment,
+    KIND_RST, KIND_STRAY, NO_REASON, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
+    RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
+use super::stray;
 use crate::{
     context,
     emit::{self, About},
     filter, memory, offset, past,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
-    tcp, words,
+    tcp::{self, TCP_TIME_WAIT},
+    words,
 };
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
@@ -180,7 +182,9 @@ fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Pac
         return;
     }
     let segment = packet.map_or(segment::NONE, |packet| packet.segment);
-    report(ctx, RST_RECEIVED, sock::netns(sk), sk, &sock::full_identity(sk), segment, NO_REASON);
+    let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
+    stray::expect(netns, &ends);
+    report(ctx, RST_RECEIVED, netns, sk, &ends, segment, NO_REASON);
 }
 
 /// Puts a RST into the ring buffer.
@@ -212,29 +216,35 @@ pub(super) fn report<A: Access>(
     let gone = past::find(netns, ends);
     // Where no socket is left to have an owner, the one that was there has.
     let is_wanted = known.wanted || sk.is_null() && gone.as_ref().is_some_and(past::Found::is_wanted);
-    if !is_wanted || !filter::reports(KIND_RST) {
+    let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
+    if !is_wanted || !filter::reports(kind) {
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
     let context = context::of(ctx.as_ptr());
     let about = About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
-    emit::submit(KIND_RST, about.context, |record: *mut Rst| {
+    emit::submit(kind, about.context, |record: *mut Rst| {
         // SAFETY: `record` is reserved memory of that type; all that counts of it is written here.
         unsafe {
-            emit::write_about::<Rst, A>(&raw mut (*record).header, KIND_RST, &about, sk);
+            emit::write_about::<Rst, A>(&raw mut (*record).header, kind, &about, sk);
             let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
             (&raw mut (*record).segment).write(segment);
             (&raw mut (*record).reason).write(reason);
             (&raw mut (*record).direction).write(direction);
             (&raw mut (*record).socket_state).write(state);
             (&raw mut (*record).closed_from).write(closed_from);
-            let has_circumstances = state != 0 && tcp::is_full(state);
-            (&raw mut (*record).has_circumstances).write(u8::from(has_circumstances));
-            if has_circumstances {
+            let is_full = state != 0 && tcp::is_full(state);
+            let mut has_circumstances = u8::from(is_full);
+            if is_full {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
             } else {
-                words::clear(&raw mut (*record).circumstances);
+                let circumstances = words::clear(&raw mut (*record).circumstances);
+                if direction == RST_STRAY && state == TCP_TIME_WAIT {
+                    circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
+                    has_circumstances = 2;
+                }
             }
+            (&raw mut (*record).has_circumstances).write(has_circumstances);
             past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
             let frames = emit::stack::<RST_FRAMES>(ctx, &raw mut (*record).stack);
             (&raw mut (*record).frames).write(frames);

@@ -28,8 +28,10 @@ pub const KIND_OPEN: u16 = 4;
 pub const KIND_CLOSE: u16 = 5;
 /// [`Header::kind`] of a [`Process`].
 pub const KIND_PROCESS: u16 = 6;
+/// [`Header::kind`] of a [`Rst`] that came and reset no socket.
+pub const KIND_STRAY: u16 = 7;
 /// Number of kinds.
-pub const KINDS: usize = 7;
+pub const KINDS: usize = 8;
 
 /// [`Header::context`]: the program could not tell; the stack in the record does.
 pub const CONTEXT_UNKNOWN: u8 = 0;

@@ -18,6 +18,9 @@ pub const RST_RECEIVED: u8 = 2;
 /// [`Rst::direction`]: a packet filter of this host made it.
 pub const RST_SENT_FIREWALL: u8 = 3;
 
+/// [`Rst::direction`]: it came, and reset no socket.
+pub const RST_STRAY: u8 = 4;
+
 /// A RST sent or received.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +30,7 @@ pub struct Rst {
     pub header: Header,
     /// The provoking segment (sent, passive) or the RST itself (received).
     pub segment: Segment,
-    /// This kernel's number in `enum sk_rst_reason`, or [`NO_REASON`].
+    /// This kernel's number in `enum sk_rst_reason` (of a stray one in `enum skb_drop_reason`), or [`NO_REASON`].
     pub reason: u32,
     /// One of the `RST_` constants.
     pub direction: u8,
@@ -35,7 +38,7 @@ pub struct Rst {
     pub socket_state: u8,
     /// The state that the socket was in before its change to CLOSE, 0 if it is not closed.
     pub closed_from: u8,
-    /// 1 if `circumstances` were read.
+    /// 1 if `circumstances` were read; 2 if only their `rcv_nxt` was, of a minisocket in TIME_WAIT.
     pub has_circumstances: u8,
     /// Valid entries of `stack`.
     pub frames: u32,

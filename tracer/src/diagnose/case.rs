@@ -25,6 +25,8 @@ pub struct Case<'a> {
     pub raw_sender: Option<&'a Sender>,
     /// Who has sent the RST that came by itself, from this host.
     pub injector: Option<&'a Sender>,
+    /// Another RST with a lower sequence number came from the same end just before: how long before, in nanoseconds.
+    pub earlier_ns: Option<u64>,
 }
 
 impl Case<'_> {
@@ -41,6 +43,11 @@ impl Case<'_> {
     /// It came.
     pub(super) fn is_received(&self) -> bool {
         self.rst.kind == RstKind::Peer
+    }
+
+    /// It came, and reset no socket.
+    pub(super) fn is_stray(&self) -> bool {
+        self.rst.kind == RstKind::Stray
     }
 
     /// An answer to a segment for which there was no socket.
@@ -118,10 +125,13 @@ impl Case<'_> {
         let mut all = Vec::new();
         let mut add = |text: String| all.push(Evidence { text, inferred: false });
         if let Some(reason) = &self.rst.reason {
-            add(format!("the kernel's reason is {reason}"));
+            add(match self.is_stray() {
+                true => format!("the kernel dropped it as {reason}"),
+                false => format!("the kernel's reason is {reason}"),
+            });
         }
         if let Some(trigger) = self.rst.trigger {
-            let what = if self.is_received() { "the RST was" } else { "it answers" };
+            let what = if self.is_received() || self.is_stray() { "the RST was" } else { "it answers" };
             add(format!("{what} {} seq {} ack {} len {}", trigger.flags, trigger.seq, trigger.ack, trigger.len));
         }
         match self.state() {

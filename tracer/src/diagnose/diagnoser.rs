@@ -5,7 +5,7 @@ use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize};
 use lru::LruCache;
 
 use super::{Case, Sender, Verdict, diagnose};
-use crate::event::{Body, Direction, Event, Flags, RstKind, TcpState};
+use crate::event::{Body, Direction, Event, Flags, Rst, RstKind, TcpState};
 
 /// How long a RST that came may wait for the event of its sending, if that was on this host: an abort is
 /// reported after it was sent (tcp_send_active_reset in net/ipv4/tcp_output.c).
@@ -15,6 +15,11 @@ const AFTER_NS: u64 = 2_000_000;
 const OWN_NS: u64 = 50_000_000;
 /// How long a RST that was sent may be on its way within this host.
 const BEFORE_NS: u64 = 1_000_000_000;
+
+/// How long after another a RST of the same series may come.
+const SERIES_NS: u64 = 1_000_000_000;
+/// RSTs that are remembered of two ends.
+const SERIES: usize = 4;
 
 /// Two ends, as their sender sees them. A RST crosses network namespaces, so they have none.
 type Ends = (SocketAddr, SocketAddr);
@@ -30,13 +35,21 @@ pub struct Diagnoser {
     sent: LruCache<Ends, (u64, Verdict)>,
     /// Segments that processes sent by themselves.
     raw: LruCache<Ends, (u64, Sender)>,
+    /// RSTs that came: when, and with which sequence number. By the ends as this host sees them.
+    came: LruCache<Ends, VecDeque<(u64, u32)>>,
     /// Time of the last event.
     latest: u64,
 }
 
 impl Default for Diagnoser {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), sent: LruCache::new(REMEMBERED), raw: LruCache::new(REMEMBERED), latest: 0 }
+        Self {
+            queue: VecDeque::new(),
+            sent: LruCache::new(REMEMBERED),
+            raw: LruCache::new(REMEMBERED),
+            came: LruCache::new(REMEMBERED),
+            latest: 0,
+        }
     }
 }
 
@@ -59,9 +72,23 @@ impl Diagnoser {
                 }
                 set(&mut event, verdict);
             }
+            Body::Rst(rst) => self.note(&event, rst),
+            Body::StrayRst(rst) => {
+                self.note(&event, rst);
+                let verdict = self.verdict(&event);
+                set(&mut event, verdict);
+            }
             _ => {}
         }
         self.queue.push_back(event);
+    }
+
+    /// Remembers a RST that came.
+    fn note(&mut self, event: &Event, rst: &Rst) {
+        let Some(seq) = sequence(rst) else { return };
+        let series = self.came.get_or_insert_mut((event.local, event.remote), VecDeque::new);
+        series.truncate(SERIES - 1);
+        series.push_front((event.mono_ns, seq));
     }
 
     /// All events up to this time, on `CLOCK_MONOTONIC` in nanoseconds, have come.
@@ -115,8 +142,17 @@ impl Diagnoser {
         }
     }
 
+    /// How long before this RST another one with a lower number came.
+    fn earlier(&self, event: &Event, rst: &Rst) -> Option<u64> {
+        let seq = sequence(rst)?;
+        let series = self.came.peek(&(event.local, event.remote))?;
+        let is_below = |other: u32| (1..1 << 31).contains(&seq.wrapping_sub(other));
+        let ago = |(time, other): &(u64, u32)| event.mono_ns.checked_sub(*time).filter(|_| is_below(*other));
+        series.iter().filter_map(ago).find(|ago| *ago < SERIES_NS)
+    }
+
     fn verdict(&self, event: &Event) -> Option<Verdict> {
-        let Body::Rst(rst) = &event.body else { return None };
+        let rst = event.rst()?;
         let injector = self.raw.peek(&(event.remote, event.local)).filter(|(time, sender)| {
             let is_under_way = event.mono_ns.abs_diff(*time) < BEFORE_NS;
             is_under_way && sender.segment.flags.contains(Flags::RST)
@@ -126,6 +162,7 @@ impl Diagnoser {
             rst,
             raw_sender: self.raw.peek(&(event.local, event.remote)).map(|(_, sender)| sender),
             injector: injector.map(|(_, sender)| sender),
+            earlier_ns: self.earlier(event, rst),
         })
     }
 }
@@ -143,8 +180,17 @@ fn may_be_own(event: &Event) -> bool {
         && !rst.stack.iter().any(|function| function == "tcp_validate_incoming")
 }
 
+/// The sequence number of a RST that came. Where the segment is not seen: only what is expected next resets (RFC
+/// 5961, section 3.2), but for a SYN's answer.
+fn sequence(rst: &Rst) -> Option<u32> {
+    let expected = || rst.circumstances.as_ref().map(|circumstances| circumstances.rcv_nxt);
+    rst.trigger
+        .map(|trigger| trigger.seq)
+        .or_else(|| expected().filter(|_| rst.socket_state != Some(TcpState::SYN_SENT)))
+}
+
 fn set(event: &mut Event, verdict: Option<Verdict>) {
-    if let Body::Rst(rst) = &mut event.body {
+    if let Body::Rst(rst) | Body::StrayRst(rst) = &mut event.body {
         rst.verdict = verdict;
     }
 }

@@ -13,7 +13,7 @@ pub fn derive(rst: &Rst) -> Option<&'static str> {
         RstKind::Passive => passive(rst),
         RstKind::Active => active(rst),
         // No part of TCP, which the reasons are about.
-        RstKind::Firewall | RstKind::Peer => None,
+        RstKind::Firewall | RstKind::Peer | RstKind::Stray => None,
     }
 }
 

@@ -11,8 +11,8 @@ use crate::{
     decode::{Body as Raw, Record},
     diagnose,
     event::{
-        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, Segment, State, Table,
-        Task, TcpState,
+        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, RstKind, Segment, State,
+        Table, Task, TcpState,
     },
 };
 
@@ -24,23 +24,27 @@ pub mod place;
 mod rst;
 pub mod symbols;
 
+/// What a kernel calls reasons, by its numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reasons {
+    /// `enum sk_rst_reason`, empty before 6.10.
+    pub reset: BTreeMap<u32, String>,
+    /// `enum skb_drop_reason`, empty before 5.17.
+    pub drop: BTreeMap<u32, String>,
+}
+
 /// Turns records into events; keeps what later ones need to know of earlier ones.
 pub struct Enricher {
     clock: clock::Clock,
     symbols: symbols::Symbols,
-    reasons: BTreeMap<u32, String>,
+    reasons: Reasons,
     places: place::Places,
     owners: owner::Owners,
 }
 
 impl Enricher {
-    /// `reasons`: names of `enum sk_rst_reason` by number.
-    pub fn new(
-        clock: clock::Clock,
-        symbols: symbols::Symbols,
-        places: place::Places,
-        reasons: BTreeMap<u32, String>,
-    ) -> Self {
+    /// With what the kernel that the records are of calls reasons.
+    pub fn new(clock: clock::Clock, symbols: symbols::Symbols, places: place::Places, reasons: Reasons) -> Self {
         Self { clock, symbols, places, reasons, owners: owner::Owners::default() }
     }
 
@@ -104,7 +108,15 @@ impl Enricher {
                 state: (record.hit != 0).then_some(TcpState(record.state)),
                 observed: Observed::Probe,
             }),
-            Raw::Rst(record) => Body::Rst(Box::new(self.rst(&record, stack))),
+            Raw::Rst(record) => {
+                let rst = Box::new(self.rst(&record, stack));
+                // A forwarded one may be dropped, too: it is no business of TCP's.
+                match rst.kind {
+                    RstKind::Stray if !rst.stack.iter().any(|function| is_of_tcp(function)) => return None,
+                    RstKind::Stray => Body::StrayRst(rst),
+                    _ => Body::Rst(rst),
+                }
+            }
             Raw::RawSend(record) => Body::RawSend(RawSend {
                 via: if record.via == record::VIA_PACKET { RawKind::Packet } else { RawKind::Raw },
                 segment: segment(&record.segment),
@@ -131,6 +143,11 @@ fn is_of_probe(function: &str) -> bool {
     const PREFIXES: [&str; 6] =
         ["bpf_prog_", "bpf_trace_run", "bpf_trampoline_", "__traceiter_", "__bpf_trace_", "trace_call_bpf"];
     PREFIXES.iter().any(|prefix| function.starts_with(prefix))
+}
+
+/// TCP's reception: a stack without names tells nothing.
+fn is_of_tcp(function: &str) -> bool {
+    ["tcp_", "__tcp_", "0x"].iter().any(|prefix| function.starts_with(prefix))
 }
 
 fn task(header: &Header) -> Task {
@@ -199,7 +216,7 @@ mod tests {
             clock::Clock::since(jiff::Timestamp::UNIX_EPOCH),
             symbols,
             place::Places::recorded(),
-            [(1, "NO_SOCKET".into())].into(),
+            Reasons { reset: [(1, "NO_SOCKET".into())].into(), ..Reasons::default() },
         )
     }
 

@@ -18,17 +18,20 @@ impl Enricher {
         let state = |state: u8| (state != 0).then_some(TcpState(state));
         Rst {
             direction: match record.direction {
-                record::RST_RECEIVED => Direction::Received,
+                record::RST_RECEIVED | record::RST_STRAY => Direction::Received,
                 _ => Direction::Sent,
             },
             kind: match record.direction {
                 record::RST_RECEIVED => RstKind::Peer,
                 record::RST_SENT_ACTIVE => RstKind::Active,
                 record::RST_SENT_FIREWALL => RstKind::Firewall,
+                record::RST_STRAY => RstKind::Stray,
                 _ => RstKind::Passive,
             },
             reason: (record.reason != record::NO_REASON).then(|| {
-                self.reasons.get(&record.reason).cloned().unwrap_or_else(|| format!("REASON_{}", record.reason))
+                let reasons =
+                    if record.direction == record::RST_STRAY { &self.reasons.drop } else { &self.reasons.reset };
+                reasons.get(&record.reason).cloned().unwrap_or_else(|| format!("REASON_{}", record.reason))
             }),
             derived_reason: None,
             socket: record.header.sock != 0,
@@ -36,8 +39,9 @@ impl Enricher {
             closed_from: state(record.closed_from),
             trigger: (record.segment.present != 0).then(|| super::segment(&record.segment)),
             stack,
-            circumstances: (record.has_circumstances != 0)
+            circumstances: (record.has_circumstances == 1)
                 .then(|| circumstances(&record.circumstances, record.header.mono_ns)),
+            expected_seq: (record.has_circumstances == 2).then_some(record.circumstances.rcv_nxt),
             past: (record.past.known & PAST_CLOSED != 0).then(|| self.past(record)),
             near: (record.past.known & PAST_NEAR != 0)
                 .then(|| Near { local: address(record.past.near_local), remote: address(record.past.near_remote) }),

@@ -62,12 +62,17 @@ pub struct Event {
 }
 
 impl Event {
+    /// The RST that it is about, stray or not.
+    pub fn rst(&self) -> Option<&Rst> {
+        match &self.body {
+            Body::Rst(rst) | Body::StrayRst(rst) => Some(rst),
+            _ => None,
+        }
+    }
+
     /// Whose the socket is, or was: one that no process has open any more is forgotten when it is closed.
     pub(crate) fn last_owner(&self) -> Option<&Owner> {
-        let past = match &self.body {
-            Body::Rst(rst) => rst.past.as_ref().and_then(|past| past.owner.as_deref()),
-            _ => None,
-        };
+        let past = self.rst().and_then(|rst| rst.past.as_ref()?.owner.as_deref());
         self.owner.as_deref().or(past)
     }
 
@@ -77,6 +82,7 @@ impl Event {
             Body::State(_) => Kind::State,
             Body::Lookup(_) => Kind::Lookup,
             Body::Rst(_) => Kind::Rst,
+            Body::StrayRst(_) => Kind::Stray,
             Body::RawSend(_) => Kind::Raw,
             Body::Open(_) => Kind::Open,
             Body::Close(_) => Kind::Close,
@@ -94,6 +100,8 @@ pub enum Body {
     Lookup(Lookup),
     /// A RST was sent or received.
     Rst(Box<Rst>),
+    /// A RST came and reset no socket.
+    StrayRst(Box<Rst>),
     /// A TCP segment left through a raw or packet socket.
     RawSend(RawSend),
     /// A connection is established.

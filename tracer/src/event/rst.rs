@@ -15,7 +15,7 @@ pub struct Rst {
     pub direction: Direction,
     /// What made it.
     pub kind: RstKind,
-    /// `sk_rst_reason` without its prefix, where this kernel names one.
+    /// `sk_rst_reason` without its prefix, where this kernel names one; of a stray RST `skb_drop_reason`.
     pub reason: Option<String>,
     /// The same, derived from the evidence where the kernel names none; null where that does not decide.
     pub derived_reason: Option<&'static str>,
@@ -32,6 +32,9 @@ pub struct Rst {
     pub stack: Vec<String>,
     /// What the socket was doing; null without a full socket.
     pub circumstances: Option<Circumstances>,
+    /// The sequence number that a connection in TIME_WAIT expects, where a stray RST was for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_seq: Option<u32>,
     /// The socket that had the same two ends last, if it was closed while the trace ran.
     pub past: Option<Past>,
     /// A connection of the same ports that has another address.
@@ -129,7 +132,11 @@ impl Rst {
     /// One of which nothing more is known.
     pub(crate) fn bare(kind: RstKind) -> Self {
         Self {
-            direction: if kind == RstKind::Peer { Direction::Received } else { Direction::Sent },
+            direction: if matches!(kind, RstKind::Peer | RstKind::Stray) {
+                Direction::Received
+            } else {
+                Direction::Sent
+            },
             kind,
             reason: None,
             derived_reason: None,
@@ -139,6 +146,7 @@ impl Rst {
             trigger: None,
             stack: Vec::new(),
             circumstances: None,
+            expected_seq: None,
             past: None,
             near: None,
             listeners: Vec::new(),
@@ -169,4 +177,6 @@ pub enum RstKind {
     Firewall,
     /// Received: the peer's doing (`tcp_reset`).
     Peer,
+    /// Received, and no socket was reset (`kfree_skb`).
+    Stray,
 }

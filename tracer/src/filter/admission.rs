@@ -25,7 +25,7 @@ pub struct Admission {
 /// Where no socket is left to have an owner, the one that was there has.
 fn past_owner(event: &Event) -> Option<&Owner> {
     match &event.body {
-        Body::Rst(rst) if !rst.socket => event.last_owner(),
+        Body::Rst(rst) | Body::StrayRst(rst) if !rst.socket => event.last_owner(),
         _ => None,
     }
 }

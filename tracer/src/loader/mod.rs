@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
@@ -22,6 +22,7 @@ use tracer_ebpf::{
 use self::attacher::Attacher;
 use crate::{
     btf::{self, KernelBtf},
+    enrich::Reasons,
     filter::Criteria,
     hook_types, pidfd,
     preflight::Unmet,
@@ -62,8 +63,8 @@ pub struct Probes {
     pub outcomes: Vec<Outcome>,
     /// Features that are missing because a kernel field is, one sentence each.
     pub missing_fields: Vec<String>,
-    /// Names of `enum sk_rst_reason` by number, empty before 6.10.
-    pub reasons: BTreeMap<u32, String>,
+    /// What this kernel calls reasons.
+    pub reasons: Reasons,
     is_by_netns: bool,
     is_by_pid: bool,
 }
@@ -118,11 +119,14 @@ impl Probes {
             .collect();
         let Attacher { ebpf, links, .. } = attacher;
         let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
-        let reasons = kernel
-            .enumerators("sk_rst_reason")
-            .into_iter()
-            .map(|(number, name)| (number, name.trim_start_matches("SK_RST_REASON_").to_owned()))
-            .collect();
+        let names = |of: &str, prefix: &str| {
+            let all = kernel.enumerators(of).into_iter();
+            all.map(|(number, name)| (number, name.trim_start_matches(prefix).to_owned())).collect()
+        };
+        let reasons = Reasons {
+            reset: names("sk_rst_reason", "SK_RST_REASON_"),
+            drop: names("skb_drop_reason", "SKB_DROP_REASON_"),
+        };
         Ok(Self { ebpf, links, outcomes, missing_fields, reasons, is_by_netns, is_by_pid })
     }
 

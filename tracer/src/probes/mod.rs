@@ -21,6 +21,8 @@ pub enum Probe {
     RstFirewall,
     /// A RST resets a socket.
     RstReceived,
+    /// A RST comes that resets no socket.
+    RstStray,
     /// The established hash is searched.
     LookupEhash,
     /// The listeners are searched.
@@ -39,12 +41,13 @@ pub enum Probe {
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
         Self::RstFirewall,
         Self::RstReceived,
+        Self::RstStray,
         Self::LookupEhash,
         Self::LookupListener,
         Self::RawSend,
@@ -67,6 +70,7 @@ impl Probe {
             Self::RstSentActive => "rst_sent_active",
             Self::RstFirewall => "rst_firewall",
             Self::RstReceived => "rst_received",
+            Self::RstStray => "rst_stray",
             Self::LookupEhash => "lookup_ehash",
             Self::LookupListener => "lookup_listener",
             Self::RawSend => "raw_send",
@@ -103,6 +107,7 @@ impl Probe {
             Self::RstSentActive => "RST sent, active",
             Self::RstFirewall => "RST by a firewall",
             Self::RstReceived => "RST received",
+            Self::RstStray => "stray RST",
             Self::LookupEhash => "ehash lookup",
             Self::LookupListener => "listener lookup",
             Self::RawSend => "raw or packet send",
@@ -251,6 +256,10 @@ pub enum Blind {
     Segment,
     /// The kernel's own lookups.
     Lookup,
+    /// The socket that a stray RST was for.
+    StraySocket,
+    /// RSTs that are dropped without a trace.
+    Untraced,
     /// The IPv6 twin of the function.
     Ipv6,
     /// What a module does that is not loaded.
@@ -265,11 +274,13 @@ pub enum Blind {
 
 impl Blind {
     /// All of them, in the README's order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Cookie,
         Self::Reason,
         Self::Segment,
         Self::Lookup,
+        Self::StraySocket,
+        Self::Untraced,
         Self::Ipv6,
         Self::Unloaded,
         Self::Unsent,
@@ -283,7 +294,14 @@ impl Blind {
             Self::Cookie => Some("cookie"),
             Self::Reason => Some("reason"),
             Self::Segment => Some("trigger"),
-            Self::Lookup | Self::Ipv6 | Self::Unloaded | Self::Unsent | Self::Bypass | Self::CheapContext => None,
+            Self::Lookup
+            | Self::StraySocket
+            | Self::Untraced
+            | Self::Ipv6
+            | Self::Unloaded
+            | Self::Unsent
+            | Self::Bypass
+            | Self::CheapContext => None,
         }
     }
 
@@ -294,6 +312,8 @@ impl Blind {
             Self::Reason => "no reset reason (the kernel's functions name one from 6.10 on)",
             Self::Segment => "the RST's own flags, numbers and TTL are not seen",
             Self::Lookup => "the kernel's own lookups are not seen; the demo asks for one again through sock_diag",
+            Self::StraySocket => "the socket that a stray RST was for is not seen (the kernel tells it from 6.12 on)",
+            Self::Untraced => "stray RSTs for a connection are not seen, only those for none (before 5.17)",
             Self::Ipv6 => "no IPv6: this kernel has no such function for it",
             Self::Unloaded => "nothing of a module that was not loaded when the trace began",
             Self::Unsent => {

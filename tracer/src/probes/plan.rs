@@ -16,6 +16,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::RstSentActive => rst_sent_active(btf),
         Probe::RstFirewall => rst_firewall(btf),
         Probe::RstReceived => rst_received(btf),
+        Probe::RstStray => rst_stray(btf),
         Probe::LookupEhash => lookup(btf, &EHASH),
         Probe::LookupListener => lookup(btf, &LISTENER),
         Probe::RawSend => raw_send(btf),
@@ -27,7 +28,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
 }
 
 /// What the ways need to know of this kernel, for a search of all at once.
-pub const NAMES: [&str; 22] = [
+pub const NAMES: [&str; 24] = [
     "btf_trace_inet_sock_set_state",
     STATE_STORE,
     STATE_SET,
@@ -48,6 +49,8 @@ pub const NAMES: [&str; 22] = [
     "inet_csk_accept",
     "bpf_iter_task_file",
     "sk_rst_reason",
+    "btf_trace_kfree_skb",
+    "skb_drop_reason",
     "bpf_get_socket_ptr_cookie",
     "bpf_task_pt_regs",
 ];
@@ -63,6 +66,7 @@ const STATE_STORE: &str = "inet_sk_state_store";
 const STATE_SET: &str = "inet_sk_set_state";
 const SEND_RESET: &str = "tcp_send_reset";
 const RECEIVE_RESET: &str = "tcp_receive_reset";
+const DROP: &str = "kfree_skb";
 const ACTIVE_RESET: &str = "tcp_send_active_reset";
 
 fn state(btf: &KernelBtf) -> Vec<Candidate> {
@@ -289,6 +293,23 @@ fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
             blind: vec![Blind::Bypass],
         },
     ]
+}
+
+fn rst_stray(btf: &KernelBtf) -> Vec<Candidate> {
+    let parameters = btf.tracepoint(DROP);
+    let type_at = |position: usize| {
+        parameters.as_ref().and_then(|all| all.get(position)).map_or("", |parameter| parameter.type_name.as_str())
+    };
+    let (program, blind) = match (type_at(2), type_at(3)) {
+        ("skb_drop_reason", "sock") => ("stray_raw_tp_sk", vec![]),
+        ("skb_drop_reason", _) => ("stray_raw_tp_reason", vec![Blind::StraySocket]),
+        _ => ("stray_raw_tp", vec![Blind::StraySocket, Blind::Untraced]),
+    };
+    let attachments = match parameters {
+        Some(_) => Ok(vec![Attachment { program, hook: Hook::RawTp(DROP) }]),
+        None => Err(missing(&format!("tracepoint {DROP}"))),
+    };
+    vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind }]
 }
 
 /// The position of the `enum sk_rst_reason` among the parameters.

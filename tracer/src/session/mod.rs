@@ -129,7 +129,8 @@ impl Session {
         let preamble = Preamble {
             endian: recording::native_endian().to_owned(),
             boot: self.clock.boot(),
-            reasons: self.probes.reasons.clone(),
+            reasons: self.probes.reasons.reset.clone(),
+            drop_reasons: self.probes.reasons.drop.clone(),
             run: self.info(),
         };
         self.recorder = Some(Writer::new(file, &preamble).with_context(cannot)?);

@@ -12,7 +12,7 @@ use crate::report::Trace;
 
 /// All kinds that need no more than a socket's own life.
 const EVENTS: &str = "state,rst,open,close";
-const KINDS: [&str; 6] = ["state", "rst", "open", "close", "lookup", "raw_send"];
+const KINDS: [&str; 7] = ["state", "rst", "stray_rst", "open", "close", "lookup", "raw_send"];
 
 /// A filter, and what it must let pass, said in other words.
 pub(crate) struct Case {

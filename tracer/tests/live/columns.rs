@@ -31,9 +31,9 @@ fn column(name: &'static str) -> Option<Column> {
     let findings = doctor(name);
     let mut blind = BTreeSet::new();
     for probe in findings["probes"].as_array().expect("probes") {
-        // A firewall's RSTs have one way only, and the scenarios none of them. Whose a socket is, is not asked
-        // of a column.
-        if probe["chosen"].is_null() && probe["event"] != "rst_firewall" && probe["event"] != "accept" {
+        // These have one way only, and the scenarios none of them. Whose a socket is, is not asked of a column.
+        let has_one_way = ["rst_firewall", "rst_stray", "accept"].iter().any(|event| probe["event"] == *event);
+        if probe["chosen"].is_null() && !has_one_way {
             println!("{name} is left out: it cannot see {} here", probe["event"]);
             return None;
         }

@@ -46,6 +46,7 @@ fn doctor_names_a_mechanism_for_each_event() {
             "rst_sent_active",
             "rst_firewall",
             "rst_received",
+            "rst_stray",
             "lookup_ehash",
             "lookup_listener",
             "raw_send",

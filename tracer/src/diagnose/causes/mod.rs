@@ -10,11 +10,13 @@ mod handshake;
 mod listener;
 mod no_socket;
 mod received;
+
+mod stray;
 mod timer;
 mod unexplained;
 
 /// All of them.
-pub static ALL: [&Cause; 36] = [
+pub static ALL: [&Cause; 45] = [
     &firewall::REJECT,
     // A segment that no connection was found for.
     &no_socket::FORGED_HANDSHAKE,
@@ -48,12 +50,22 @@ pub static ALL: [&Cause; 36] = [
     &abort::DISCONNECTED,
     // RSTs that came.
     &received::INJECTED,
+    &received::MIDDLEBOX,
     &received::RESET_IN_HANDSHAKE,
     &received::REFUSED,
     &received::IDLE_LIMIT,
     &received::AFTER_CLOSE,
     &received::WHILE_SENDING,
     &received::PEER,
+    // RSTs that came and reset nothing.
+    &stray::CHALLENGE_ACK,
+    &stray::OUT_OF_WINDOW,
+    &stray::ASSASSINATION,
+    &stray::IN_TIME_WAIT,
+    &stray::OF_REQUEST,
+    &stray::AT_LISTENER,
+    &stray::WITHOUT_SOCKET,
+    &stray::OTHER,
     &unexplained::UNEXPLAINED,
 ];
 

@@ -47,6 +47,27 @@ pub(super) const RESET_IN_HANDSHAKE: Cause = Cause {
     },
 };
 
+pub(super) const MIDDLEBOX: Cause = Cause {
+    id: "middlebox",
+    title: "several RSTs with rising sequence numbers: sent by something on the way",
+    remedy: "a firewall, an intrusion prevention system or a censor resets connections in the other end's name: \
+             compare captures at both ends, and the TTL of the RSTs with that of the other end's segments",
+    rule: |case| {
+        let ago = case.earlier_ns.filter(|_| case.is_received() || case.is_stray())?;
+        let summary = format!(
+            "RSTs with rising sequence numbers came from {}: who sends them does not know which is the right one",
+            case.event.remote
+        );
+        let finding = Finding::likely(summary)
+            .observed(format!("another RST with a lower sequence number came {} before", case::duration(ago)))
+            .inferred("an end knows its own sequence numbers, and sends one RST");
+        Some(match case.rst.trigger {
+            Some(rst) => finding.observed(format!("its TTL is {}", rst.ttl)),
+            None => finding,
+        })
+    },
+};
+
 /// Idle times after which well-known load balancers and NATs forget a connection, in seconds: AWS NLB and
 /// NAT gateways, Azure's load balancer, GCP's and Linux conntrack's defaults are longer.
 const IDLE_LIMITS: [(u64, &str); 3] =

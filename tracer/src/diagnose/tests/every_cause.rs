@@ -12,7 +12,13 @@ fn about<T>(made: &Handmade, ask: impl FnOnce(&Case<'_>) -> T) -> T {
     let sender = |segment: Option<Segment>| segment.map(|segment| Sender { owner: None, segment });
     let (raw, injector) = (sender(made.raw), sender(made.injected));
     let event = event(0, "10.0.0.1:80", "10.0.0.2:4321", Body::Rst(Box::new(made.rst.clone())));
-    ask(&Case { event: &event, rst: &made.rst, raw_sender: raw.as_ref(), injector: injector.as_ref() })
+    ask(&Case {
+        event: &event,
+        rst: &made.rst,
+        raw_sender: raw.as_ref(),
+        injector: injector.as_ref(),
+        earlier_ns: made.earlier_ns,
+    })
 }
 
 fn verdict(made: &Handmade) -> (&'static str, Confidence) {
@@ -22,7 +28,10 @@ fn verdict(made: &Handmade) -> (&'static str, Confidence) {
 
 /// As a kernel tells it that names no reasons.
 fn without_names(mut made: Handmade) -> Handmade {
-    made.rst.reason = None;
+    // Why a segment was dropped is another list of names.
+    if made.rst.kind != RstKind::Stray {
+        made.rst.reason = None;
+    }
     made.rst.derived_reason = reason::derive(&made.rst);
     made
 }
@@ -77,6 +86,8 @@ fn only_the_more_general_are_certain_of_what_is_not_theirs() {
         ("disconnect_unsent", "linger_zero"),
         ("fin_wait2_timeout", "keepalive"),
         ("process_killed", "close_unread"),
+        ("time_wait_assassination", "rst_in_time_wait"),
+        ("middlebox", "challenge_ack"),
     ];
     for made in all() {
         for cause in causes::ALL.iter().filter(|cause| cause.id != made.cause) {

@@ -10,10 +10,12 @@ pub(super) struct Handmade {
     /// Who has sent segments by hand: of these ends, and of the other's.
     pub(super) raw: Option<Segment>,
     pub(super) injected: Option<Segment>,
+    /// Another RST with a lower number came so long before.
+    pub(super) earlier_ns: Option<u64>,
 }
 
 fn made(cause: &'static str, rst: Rst) -> Handmade {
-    Handmade { cause, rst, raw: None, injected: None }
+    Handmade { cause, rst, raw: None, injected: None, earlier_ns: None }
 }
 
 /// An answer to a segment without a socket.
@@ -70,6 +72,18 @@ fn came(cause: &'static str, state: TcpState, change: fn(&mut Circumstances)) ->
     made(cause, rst)
 }
 
+/// One that reset nothing.
+fn stray(cause: &'static str, state: Option<TcpState>, reason: &str, stack: &[&str]) -> Handmade {
+    let bare = Rst::bare(RstKind::Stray);
+    let mut rst = match state {
+        Some(state) => known(bare, state, stack),
+        None => Rst { stack: stack.iter().map(|&name| name.to_owned()).collect(), ..bare },
+    };
+    rst.reason = Some(reason.to_owned());
+    rst.trigger = Some(segment(Flags::RST));
+    made(cause, rst)
+}
+
 /// All of them.
 pub(super) fn all() -> Vec<Handmade> {
     use TcpState as S;
@@ -83,6 +97,15 @@ pub(super) fn all() -> Vec<Handmade> {
     early.rst.circumstances.get_or_insert_default().no_fin_wait2 = true;
     let mut late = answer("data_after_close", S::CLOSE, ACK, "TCP_ABORT_ON_DATA", &[]);
     late.rst.closed_from = Some(S::FIN_WAIT1);
+    let (validate, process) = (["tcp_validate_incoming", "tcp_rcv_established"], ["tcp_rcv_state_process"]);
+    let rcv = ["tcp_v4_rcv"];
+    let mut assassination = stray("time_wait_assassination", Some(S::TIME_WAIT), "NOT_SPECIFIED", &rcv);
+    assassination.rst.expected_seq = Some(segment(Flags::RST).seq);
+    let mut late_stray = stray("rst_without_socket", None, "NOT_SPECIFIED", &rcv);
+    late_stray.rst.past = Some(past(None));
+    let mut waited = stray("rst_in_time_wait", None, "NOT_SPECIFIED", &rcv);
+    waited.rst.past = Some(Past { closed_from: S::FIN_WAIT2, ..past(None) });
+    let earlier_ns = Some(1000);
     let raw = Some(segment(Flags::SYN));
     let injected = Some(segment(Flags::RST));
     vec![
@@ -127,12 +150,27 @@ pub(super) fn all() -> Vec<Handmade> {
         abort("close_unread", S::CLOSE_WAIT, "TCP_ABORT_ON_CLOSE", &close, |state| state.unread = 8),
         abort("disconnected", S::ESTABLISHED, "TCP_STATE", &["tcp_disconnect", "mystery"], |_| {}),
         Handmade { injected, ..came("injected", S::ESTABLISHED, |state| state.rcv_nxt = 1000) },
+        Handmade { earlier_ns, ..came("middlebox", S::ESTABLISHED, |_| {}) },
+        Handmade { earlier_ns, ..stray("middlebox", Some(S::ESTABLISHED), "TCP_RESET", &validate) },
         came("reset_in_handshake", S::SYN_RECV, |_| {}),
         came("refused", S::SYN_SENT, |_| {}),
         came("idle_limit", S::ESTABLISHED, |state| state.idle_ms = Some(352_000)),
         came("reset_after_close", S::FIN_WAIT1, |_| {}),
         came("reset_while_sending", S::ESTABLISHED, |state| state.unacked = 9),
         came("reset_by_peer", S::ESTABLISHED, |_| {}),
+        stray("challenge_ack", Some(S::ESTABLISHED), "TCP_RESET", &validate),
+        stray("challenge_ack", None, "TCP_RESET", &validate),
+        stray("rst_out_of_window", Some(S::ESTABLISHED), "TCP_INVALID_SEQUENCE", &validate),
+        assassination,
+        stray("rst_in_time_wait", Some(S::TIME_WAIT), "NOT_SPECIFIED", &rcv),
+        waited,
+        stray("rst_of_request", Some(S::LISTEN), "NOT_SPECIFIED", &rcv),
+        stray("rst_of_request", None, "NOT_SPECIFIED", &rcv),
+        stray("rst_at_listener", Some(S::LISTEN), "TCP_RESET", &process),
+        stray("rst_at_listener", None, "TCP_RESET", &process),
+        stray("rst_without_socket", None, "NO_SOCKET", &rcv),
+        late_stray,
+        stray("stray", Some(S::SYN_SENT), "TCP_RESET", &process),
         abort("unexplained", S::ESTABLISHED, "NOT_SPECIFIED", &["mystery"], |_| {}),
     ]
 }

@@ -16,7 +16,8 @@ use crate::event::{
 pub(super) fn rst(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
     let mut details = Vec::new();
     if let Some(reason) = &rst.reason {
-        details.push(format!("reason {reason}"));
+        let what = if rst.kind == RstKind::Stray { "dropped as" } else { "reason" };
+        details.push(format!("{what} {reason}"));
     } else if let Some(reason) = rst.derived_reason {
         details.push(format!("reason {reason} (derived)"));
     }
@@ -31,10 +32,10 @@ pub(super) fn rst(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
         }
         (RstKind::Passive, None) => details.push("answers a segment that could not be read".to_owned()),
         (RstKind::Active, _) => details.push("this side aborted the connection".to_owned()),
-        (RstKind::Peer, Some(segment)) => {
+        (RstKind::Peer | RstKind::Stray, Some(segment)) => {
             details.push(format!("{} {}, ttl {}", segment.flags, numbers(segment), segment.ttl));
         }
-        (RstKind::Peer, None) => {}
+        (RstKind::Peer | RstKind::Stray, None) => {}
     }
     if !details.is_empty() {
         wrapped(out, INDENT, &details.join("; "))?;

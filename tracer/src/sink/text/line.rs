@@ -79,6 +79,10 @@ pub(super) fn what(event: &Event) -> (String, Style) {
             };
             (format!("RST {direction}, {whose}"), colour(AnsiColor::Red).bold())
         }
+        Body::StrayRst(rst) => {
+            let whose = rst.socket_state.map_or_else(|| "reset nothing".to_owned(), |state| state.to_string());
+            (format!("RST came, {whose}"), colour(AnsiColor::Red))
+        }
         Body::Lookup(lookup) => {
             let table = if lookup.table == Table::Ehash { "ehash" } else { "listener" };
             match lookup.state {

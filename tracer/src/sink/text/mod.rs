@@ -116,16 +116,14 @@ impl Text {
         match &event.body {
             Body::State(state) if self.manner == Manner::Demo => details::ehash(out, state),
             Body::State(state) => details::state(out, state),
-            Body::Rst(rst) => details::rst(out, rst),
+            Body::Rst(rst) | Body::StrayRst(rst) => details::rst(out, rst),
             Body::Lookup(lookup) => details::lookup(out, lookup),
             Body::RawSend(raw) => wrapped(out, INDENT, &details::numbers(&raw.segment)),
             Body::Open(open) => details::open(out, open, event.opened),
             Body::Close(close) => details::close(out, close, event.opened),
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
-        if let Body::Rst(rst) = &event.body
-            && let Some(verdict) = &rst.verdict
-        {
+        if let Some(verdict) = event.rst().and_then(|rst| rst.verdict.as_ref()) {
             let line = format!("why ({}): {}", verdict.confidence, verdict.summary);
             for line in folded(INDENT, &line) {
                 writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;

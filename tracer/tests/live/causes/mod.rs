@@ -17,6 +17,7 @@ mod aborts;
 mod answers;
 mod peers;
 mod puppet;
+mod strays;
 mod table;
 mod timers;
 
@@ -30,18 +31,31 @@ pub(super) struct Scenario {
     pub(super) cause: &'static str,
     /// What else its RSTs may be told to be; at least one must be told as above, unless this has it too.
     pub(super) also: &'static [&'static str],
+    /// The kind of events that its RSTs are; those of the other kind may be there too.
+    pub(super) event: &'static str,
     /// Plays it in network namespaces of its own.
     pub(super) perform: fn() -> anyhow::Result<Played>,
 }
 
 impl Scenario {
     pub(super) const fn new(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
-        Self { cause, also: &[], perform }
+        Self { cause, also: &[], event: "rst", perform }
+    }
+
+    /// One whose RSTs reset nothing.
+    pub(super) const fn stray(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
+        Self { event: "stray_rst", ..Self::new(cause, perform) }
     }
 
     /// Causes that are right, too: of a RST that goes before, or where a kernel does not tell two apart.
     pub(super) const fn also(self, also: &'static [&'static str]) -> Self {
         Self { also, ..self }
+    }
+
+    /// Those of its RSTs that were reported.
+    fn rsts<'a>(&'a self, events: &'a [Value], played: &'a Played) -> impl Iterator<Item = &'a Value> {
+        let is_of = |event: &Value| event["netns"].as_u64().is_some_and(|inode| played.netns.contains(&(inode as u32)));
+        events.iter().filter(move |event| event["event"] == self.event && is_of(event))
     }
 
     fn allows(&self, told: &Told) -> bool {
@@ -105,12 +119,12 @@ fn play() -> Vec<Outcome> {
     let start = Instant::now();
     let mut trace = Trace::of("rst", &[]);
     let attached = start.elapsed();
-    let scenarios = [answers::ALL, aborts::ALL, timers::ALL, peers::ALL].into_iter().flatten();
+    let scenarios = [answers::ALL, aborts::ALL, timers::ALL, peers::ALL, strays::ALL].into_iter().flatten();
     let played: Vec<_> = scenarios.map(|scenario| (scenario, (scenario.perform)())).collect();
     let performed = start.elapsed();
     let deadline = Instant::now() + PATIENCE;
-    for one in played.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()) {
-        trace.read_until(deadline, |seen| rsts_of(seen, &one.netns).count() >= one.rsts);
+    for (scenario, one) in played.iter().filter_map(|(scenario, outcome)| Some((scenario, outcome.as_ref().ok()?))) {
+        trace.read_until(deadline, |seen| scenario.rsts(seen, one).count() >= one.rsts);
     }
     let reported = start.elapsed();
     // Before the hosts end, which may send some more.
@@ -121,21 +135,16 @@ fn play() -> Vec<Outcome> {
         played.len(),
         start.elapsed()
     );
-    let outcome = |one: &Played| {
-        let told: Vec<_> = rsts_of(&seen, &one.netns).map(told).collect();
+    let outcome = |scenario: &Scenario, one: &Played| {
+        let told: Vec<_> = scenario.rsts(&seen, one).map(told).collect();
         anyhow::ensure!(told.len() >= one.rsts, "{} of {} RSTs were reported", told.len(), one.rsts);
         Ok(told)
     };
     let judge = |(scenario, played): (_, anyhow::Result<Played>)| Outcome {
         scenario,
-        told: played.and_then(|one| outcome(&one)),
+        told: played.and_then(|one| outcome(scenario, &one)),
     };
     played.into_iter().map(judge).collect()
-}
-
-fn rsts_of<'a>(events: &'a [Value], netns: &'a [u32]) -> impl Iterator<Item = &'a Value> {
-    let is_of = |event: &Value| event["netns"].as_u64().is_some_and(|inode| netns.contains(&(inode as u32)));
-    events.iter().filter(move |event| event["event"] == "rst" && is_of(event))
 }
 
 fn told(event: &Value) -> Told {

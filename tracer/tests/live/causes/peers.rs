@@ -5,10 +5,10 @@ use socket2::Socket;
 use std::{io::Write as _, net::Shutdown, time::Instant};
 use tracer::{
     demo::{forge::Forger, host::Host, tcp},
-    event::{Flags, TcpState},
+    event::Flags,
 };
 
-use self::hand::{Hand, TIMEOUT, both, until};
+use self::hand::{Hand, TIMEOUT, both};
 use super::{Played, Scenario};
 use crate::report;
 
@@ -16,7 +16,6 @@ pub(super) mod hand;
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("refused", refused),
-    Scenario::new("refused", spared),
     Scenario::new("reset_in_handshake", in_handshake),
     Scenario::new("reset_while_sending", while_sending),
     Scenario::new("reset_after_close", after_close),
@@ -26,9 +25,9 @@ pub(super) const ALL: &[Scenario] = &[
 ];
 
 /// Bytes that the peer takes.
-const WINDOW: u16 = u16::MAX;
+pub(super) const WINDOW: u16 = u16::MAX;
 
-fn played(host: Host, hand: Hand, sockets: Vec<Socket>, rsts: usize) -> Played {
+pub(super) fn played(host: Host, hand: Hand, sockets: Vec<Socket>, rsts: usize) -> Played {
     Played { netns: vec![host.netns()], rsts, alive: vec![Box::new(sockets), Box::new(hand), Box::new(host)] }
 }
 
@@ -45,27 +44,6 @@ fn refused() -> anyhow::Result<Played> {
     let (host, hand) = Hand::with("refused")?;
     let socket = refuse(&host, &hand)?;
     Ok(played(host, hand, vec![socket], 1))
-}
-
-/// RSTs that reset nothing: only the last one, which answers a SYN, may be reported.
-fn spared() -> anyhow::Result<Played> {
-    let (host, hand) = Hand::with("spared")?;
-    let mut line = hand.connected(&host, WINDOW)?;
-    // In the window, but not what comes next: a challenge ACK (RFC 5961, section 3.2). Beyond the window: nothing.
-    hand.say(line.far, Flags::RST, 5)?;
-    let challenge = hand.hear(line.far, Flags::ACK)?;
-    ensure!(challenge.ack == line.far.seq, "the connection lives");
-    hand.say(line.far, Flags::RST, 1 << 30)?;
-    line.socket.shutdown(Shutdown::Write)?;
-    hand.finished(&mut line)?;
-    hand.say(line.far, both(Flags::FIN, Flags::ACK), 0)?;
-    line.far.seq += 1;
-    until("TIME_WAIT", || Ok(tcp::state(&line.socket)? == TcpState::CLOSE))?;
-    // TIME_WAIT ignores the first and ends with the second (RFC 1337).
-    hand.say(line.far, Flags::RST, 5)?;
-    hand.say(line.far, Flags::RST, 0)?;
-    let last = refuse(&host, &hand)?;
-    Ok(played(host, hand, vec![line.socket, last], 1))
 }
 
 /// A request that a listener holds has no socket to reset; one whose SYN crosses the peer's has.

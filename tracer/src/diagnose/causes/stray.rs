@@ -1,0 +1,156 @@
+//! RSTs that came and reset no socket. Kernels from 6.12 on tell which socket they were for; before, the functions
+//! that dropped them and the reason tell some of it.
+
+use super::super::{Cause, Finding, case::Case};
+use crate::event::TcpState;
+
+/// The function that takes, or does not take, a RST for a connection (net/ipv4/tcp_input.c).
+const VALIDATE: [&str; 1] = ["tcp_validate_incoming"];
+
+/// It was for a connection, which lives on.
+fn is_for_connection(case: &Case<'_>) -> bool {
+    let others = [TcpState::LISTEN, TcpState::TIME_WAIT, TcpState::NEW_SYN_RECV, TcpState::CLOSE, TcpState::SYN_SENT];
+    case.is_stray() && (case.is_from(&VALIDATE) || case.state().is_some_and(|state| !others.contains(&state)))
+}
+
+/// Which socket it was for may be told, and the functions tell that it was not a listener's or a connection's.
+fn is_from_tcp_itself(case: &Case<'_>) -> bool {
+    case.is_stray() && !case.is_from(&["tcp_rcv_state_process", "tcp_validate_incoming", "tcp_rcv_established"])
+}
+
+/// What the sequence number is off by, where that is known.
+fn off_by(case: &Case<'_>, finding: Finding) -> Finding {
+    let expected = case.rst.circumstances.as_ref().map(|circumstances| circumstances.rcv_nxt).or(case.rst.expected_seq);
+    match (expected, case.rst.trigger) {
+        (Some(expected), Some(rst)) => {
+            finding.observed(format!("it had sequence number {}, and {expected} was expected next", rst.seq))
+        }
+        _ => finding.inferred("the sequence number that was expected is not known here"),
+    }
+}
+
+pub(super) const CHALLENGE_ACK: Cause = Cause {
+    id: "challenge_ack",
+    title: "a RST that was not exactly right was answered by a challenge ACK",
+    remedy: "the connection lives; a true peer answers the challenge with the right RST. Somebody may guess sequence \
+             numbers, or a middlebox resets with ones that are out of date (RFC 5961, section 3.2)",
+    rule: |case| {
+        if !is_for_connection(case) || case.reason() != "TCP_RESET" {
+            return None;
+        }
+        let summary = format!("{} sent a RST with a wrong number: the connection lives", case.event.remote);
+        let is_seen = case.rst.circumstances.is_some();
+        Some(off_by(case, if is_seen { Finding::certain(summary) } else { Finding::likely(summary) }))
+    },
+};
+
+pub(super) const OUT_OF_WINDOW: Cause = Cause {
+    id: "rst_out_of_window",
+    title: "a RST outside of the window was dropped",
+    remedy: "the connection lives: somebody guesses sequence numbers, or the RST is of an earlier connection of these \
+             two ends; compare a capture at the other end",
+    rule: |case| {
+        let is_one = is_for_connection(case) && case.reason().contains("SEQUENCE");
+        let summary = || format!("{} sent a RST that fits nothing that is expected", case.event.remote);
+        is_one.then(|| off_by(case, Finding::certain(summary())))
+    },
+};
+
+pub(super) const ASSASSINATION: Cause = Cause {
+    id: "time_wait_assassination",
+    title: "a RST ended TIME_WAIT early",
+    remedy: "an old segment may now disturb the next connection of these two ends (RFC 1337): set \
+             net.ipv4.tcp_rfc1337=1 where that matters, and find out why the other end sends a RST after its FIN",
+    rule: |case| {
+        let seq = case.rst.trigger?.seq;
+        let is_one = case.is_stray() && case.state() == Some(TcpState::TIME_WAIT) && case.rst.expected_seq == Some(seq);
+        is_one.then(|| {
+            let summary = format!("{} ended a connection that waited in TIME_WAIT", case.event.remote);
+            let finding = Finding::likely(summary).inferred("tcp_rfc1337 is off: else the RST would have been ignored");
+            off_by(case, finding)
+        })
+    },
+};
+
+pub(super) const IN_TIME_WAIT: Cause = Cause {
+    id: "rst_in_time_wait",
+    title: "a RST came for a connection in TIME_WAIT",
+    remedy: "nothing was lost: both ends had closed. The other end sends a RST after its FIN, often because it closed \
+             with data unread",
+    rule: |case| {
+        if !case.is_stray() {
+            return None;
+        }
+        let summary = format!("{} sent a RST for a connection that both ends had closed", case.event.remote);
+        if case.state() == Some(TcpState::TIME_WAIT) {
+            return Some(off_by(case, Finding::certain(summary)));
+        }
+        let waited =
+            case.past().is_some_and(|past| [TcpState::FIN_WAIT2, TcpState::CLOSING].contains(&past.closed_from));
+        let is_one = case.state().is_none() && waited && case.reason() != "NO_SOCKET" && is_from_tcp_itself(case);
+        is_one.then(|| Finding::likely(summary).inferred("its socket was closed on the way to TIME_WAIT"))
+    },
+};
+
+pub(super) const OF_REQUEST: Cause = Cause {
+    id: "rst_of_request",
+    title: "the other end gave up its handshake with a listener",
+    remedy: "a port scan (nmap -sS) does this, a health check of a load balancer, or a client that gave up; if it is \
+             many, look at who sends the SYNs",
+    rule: |case| {
+        let for_listener = case.state().is_none_or(|state| [TcpState::LISTEN, TcpState::NEW_SYN_RECV].contains(&state));
+        let is_told = !case.reason().is_empty() && case.reason() != "NO_SOCKET";
+        let is_one = is_from_tcp_itself(case) && for_listener && is_told && case.past().is_none();
+        is_one.then(|| {
+            let summary = format!("{} reset a handshake that was not complete", case.event.remote);
+            Finding::likely(summary).inferred("a listener's request was dropped: there was no connection yet")
+        })
+    },
+};
+
+pub(super) const AT_LISTENER: Cause = Cause {
+    id: "rst_at_listener",
+    title: "a RST came to a listener",
+    remedy: "harmless: no connection of these two ends is there. The other end resets one from before the server was \
+             started anew, or somebody probes",
+    rule: |case| {
+        let by_functions = case.is_from(&["tcp_rcv_state_process"]);
+        let is_listener = case.state() == Some(TcpState::LISTEN);
+        if !case.is_stray() || !is_listener && !(by_functions && case.state().is_none()) {
+            return None;
+        }
+        let summary = format!("{} sent a RST to a listener, which has nothing to reset", case.event.remote);
+        Some(match (is_listener, by_functions) {
+            (true, true) => Finding::certain(summary),
+            (true, false) => Finding::likely(summary).inferred("it may have been for one of the listener's requests"),
+            (false, _) => Finding::likely(summary).inferred("the functions that dropped it are a listener's"),
+        })
+    },
+};
+
+pub(super) const WITHOUT_SOCKET: Cause = Cause {
+    id: "rst_without_socket",
+    title: "a RST came for no socket",
+    remedy: "harmless: the connection is gone already. Both ends have reset it, or the other end answers a segment \
+             that was under way",
+    rule: |case| {
+        let summary = || format!("{} sent a RST for a connection that is gone", case.event.remote);
+        if !case.is_stray() {
+            return None;
+        }
+        if case.reason() == "NO_SOCKET" {
+            return Some(Finding::certain(summary()));
+        }
+        let is_gone = case.state().is_none() && case.past().is_some();
+        is_gone.then(|| Finding::likely(summary()).inferred("its socket was closed before"))
+    },
+};
+
+pub(super) const OTHER: Cause = Cause {
+    id: "stray",
+    title: "a RST that reset nothing",
+    remedy: "the kernel dropped it: whatever connection it was for lives on, or was gone before",
+    rule: |case| {
+        case.is_stray().then(|| Finding::possible(format!("{} sent a RST that reset nothing", case.event.remote)))
+    },
+};
