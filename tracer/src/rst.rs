@@ -30,8 +30,8 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
         cli,
         &Job {
             // Who forges segments is evidence.
-            kinds: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Raw]),
-            shown: BTreeSet::from([Kind::Rst, Kind::Stray]),
+            kinds: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close, Kind::Raw]),
+            shown: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close]),
             filter: &args.filter,
             duration: args.duration,
             count: args.count,
@@ -42,7 +42,7 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
                 manner: Manner::Trace { tasks: false, evidence: args.evidence },
                 file: args.output.as_deref(),
             },
-            table: true,
+            rsts_only: true,
         },
     )
 }

@@ -156,7 +156,12 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     if new == TCP_ESTABLISHED && filter::reports(KIND_OPEN) {
         change::report_open(&about, sk, entry);
     }
-    if new == TCP_CLOSE && old != TCP_LISTEN && filter::reports(KIND_CLOSE) {
+    let is_failure = || entry.resets == 0 && sk.get::<u32>(&offset::SK_ERR).is_some_and(|error| error != 0);
+    if new == TCP_CLOSE
+        && old != TCP_LISTEN
+        && filter::reports(KIND_CLOSE)
+        && (filter::FAILURES_ONLY.load() == 0 || is_failure())
+    {
         change::report_close(&about, &change, sk, entry, time_wait);
     }
 }

@@ -47,8 +47,8 @@ pub struct Job<'a> {
     pub write: Option<&'a Path>,
     /// How to show it.
     pub output: OutputArgs<'a>,
-    /// At the end, a table of RSTs by cause.
-    pub table: bool,
+    /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
+    pub rsts_only: bool,
 }
 
 /// Runs `tracer trace`.
@@ -70,7 +70,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             command: &args.command,
             write: args.write.as_deref(),
             output: OutputArgs { json: args.json, manner, file: args.output.as_deref() },
-            table: false,
+            rsts_only: false,
         },
     )
 }
@@ -91,6 +91,7 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     // Before the probes, so that no signal can end the process without its summary.
     let mut signals = Signals::listen(job.duration)?;
     let mut criteria = Criteria::of_host(job.filter)?;
+    criteria.failures_only = job.rsts_only;
     if let Some(held) = &held {
         criteria.want_process(held.pid());
         criteria.follow = true;

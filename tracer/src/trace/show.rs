@@ -4,8 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Job, accounts::Accounts, target::Sockets};
 use crate::{
-    diagnose::Diagnoser, enrich::clock::mono_now, kind::Kind, output::Output, report::RunInfo, session::Session,
-    sink::Item, tally::Tally,
+    diagnose::Diagnoser,
+    enrich::clock::mono_now,
+    event::{Body, End, Event},
+    kind::Kind,
+    output::Output,
+    report::RunInfo,
+    session::Session,
+    sink::Item,
+    tally::Tally,
 };
 
 /// Shows events in order.
@@ -25,7 +32,7 @@ impl Show {
             output,
             shown: job.shown.clone(),
             diagnoser: Diagnoser::default(),
-            tally: job.table.then(Tally::default),
+            tally: job.rsts_only.then(Tally::default),
             accounts,
             left: job.count.unwrap_or(u64::MAX),
         }
@@ -86,7 +93,10 @@ impl Show {
         while self.left > 0
             && let Some(event) = self.diagnoser.pop()
         {
-            if !self.shown.contains(&event.kind()) {
+            // A connection that died without a RST: nothing was heard for too long.
+            let is_death = |event: &Event| matches!(&event.body, Body::Close(close) if close.ended_by == End::Timeout);
+            let is_wanted = self.tally.is_none() || event.kind() != Kind::Close || is_death(&event);
+            if !self.shown.contains(&event.kind()) || !is_wanted {
                 continue;
             }
             if let Some(tally) = &mut self.tally {

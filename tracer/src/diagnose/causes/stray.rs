@@ -116,7 +116,8 @@ pub(super) const AT_LISTENER: Cause = Cause {
     rule: |case| {
         let by_functions = case.is_from(&["tcp_rcv_state_process"]);
         let is_listener = case.state() == Some(TcpState::LISTEN);
-        if !case.is_stray() || !is_listener && !(by_functions && case.state().is_none()) {
+        let may_be_one = is_listener || by_functions && case.state().is_none();
+        if !case.is_stray() || !may_be_one {
             return None;
         }
         let summary = format!("{} sent a RST to a listener, which has nothing to reset", case.event.remote);

@@ -54,8 +54,7 @@ impl Scenario {
 
     /// Those of its RSTs that were reported.
     fn rsts<'a>(&'a self, events: &'a [Value], played: &'a Played) -> impl Iterator<Item = &'a Value> {
-        let is_of = |event: &Value| event["netns"].as_u64().is_some_and(|inode| played.netns.contains(&(inode as u32)));
-        events.iter().filter(move |event| event["event"] == self.event && is_of(event))
+        events.iter().filter(|event| event["event"] == self.event && played.is_of(event))
     }
 
     fn allows(&self, told: &Told) -> bool {
@@ -71,6 +70,13 @@ pub(super) struct Played {
     pub(super) alive: Vec<Box<dyn Any + Send>>,
     /// RSTs that must have been reported at least.
     pub(super) rsts: usize,
+}
+
+impl Played {
+    /// The event is of one of its namespaces.
+    fn is_of(&self, event: &Value) -> bool {
+        event["netns"].as_u64().is_some_and(|inode| self.netns.contains(&(inode as u32)))
+    }
 }
 
 /// This kernel cannot play a scenario, for this reason: that is no failure.
@@ -97,6 +103,8 @@ struct Told {
 struct Outcome {
     scenario: &'static Scenario,
     told: anyhow::Result<Vec<Told>>,
+    /// What ended its connections that died without a RST.
+    deaths: Vec<Value>,
 }
 
 impl Outcome {
@@ -140,8 +148,13 @@ fn play() -> Vec<Outcome> {
         anyhow::ensure!(told.len() >= one.rsts, "{} of {} RSTs were reported", told.len(), one.rsts);
         Ok(told)
     };
+    let deaths = |played: &Played| {
+        let closes = seen.iter().filter(|event| event["event"] == "close" && played.is_of(event));
+        closes.map(|close| close["ended_by"].clone()).collect()
+    };
     let judge = |(scenario, played): (_, anyhow::Result<Played>)| Outcome {
         scenario,
+        deaths: played.as_ref().map(deaths).unwrap_or_default(),
         told: played.and_then(|one| outcome(scenario, &one)),
     };
     played.into_iter().map(judge).collect()
@@ -156,7 +169,7 @@ fn told(event: &Value) -> Told {
 #[ignore = "needs root"]
 fn each_cause_is_told() {
     let mut wrong = Vec::new();
-    for Outcome { scenario, told } in results() {
+    for Outcome { scenario, told, .. } in results() {
         match told {
             Err(error) if error.is::<Lacks>() => println!("{}: not seen here: {error}", scenario.cause),
             Err(error) => wrong.push(format!("{}: {error:#}", scenario.cause)),
@@ -180,11 +193,19 @@ fn each_cause_is_told() {
 fn no_certain_verdict_is_wrong() {
     println!("{}", table::confusion(results()));
     let mut wrong = Vec::new();
-    for Outcome { scenario, told } in results() {
+    for Outcome { scenario, told, .. } in results() {
         let certain = told.iter().flatten().filter(|told| told.confidence == "certain" && !scenario.allows(told));
         wrong.extend(certain.map(|told| format!("{} was told as {}: {}", scenario.cause, told.cause, told.event)));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_that_dies_without_a_rst_is_reported() {
+    let died = |outcome: &&Outcome| outcome.scenario.cause == "timed_out";
+    let found: Vec<_> = results().iter().filter(died).map(|outcome| &outcome.deaths).collect();
+    assert_eq!(found, [&vec![Value::from("timeout")]]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const CONFIDENCES: [&str; 3] = ["possible", "likely", "certain"];
 /// What was expected and what was told, with how many of each confidence.
 pub(super) fn confusion(outcomes: &[Outcome]) -> String {
     let mut counts: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
-    for Outcome { scenario, told } in outcomes {
+    for Outcome { scenario, told, .. } in outcomes {
         for told in told.iter().flatten() {
             *counts.entry((scenario.cause, &told.cause)).or_default().entry(&told.confidence).or_default() += 1;
         }

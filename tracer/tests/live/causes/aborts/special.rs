@@ -1,13 +1,19 @@
 //! Aborts that need more of the kernel than TCP.
 
-use std::{io, net::SocketAddr};
+use std::{fs, io, net::SocketAddr, path::Path};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
-use tracer::demo::{host::Host, netlink};
+use tracer::{
+    demo::{host::Host, netlink},
+    event::Flags,
+};
 
 use super::{
-    super::{Lacks, Played},
+    super::{
+        Lacks, Played,
+        peers::{WINDOW, hand::Hand, played},
+    },
     BOTH_ENDS, on_loopback,
 };
 
@@ -73,7 +79,22 @@ pub(super) fn mptcp() -> anyhow::Result<Played> {
     Ok(Played { netns: vec![host.netns()], rsts: BOTH_ENDS, alive: vec![Box::new(client), Box::new(host)] })
 }
 
-/// tcp_max_orphans and tcp_mem are of all namespaces together, also where tests run at the same time.
+/// tcp_max_orphans is of all namespaces together: only in a machine that has nothing else to do.
 pub(super) fn orphan_limit() -> anyhow::Result<Played> {
-    Err(Lacks("its limits are the whole machine's, which is not for one test alone").into())
+    const LIMIT: &str = "/proc/sys/net/ipv4/tcp_max_orphans";
+    if fs::read_link("/proc/1/exe").ok().as_deref() != Some(Path::new("/init")) {
+        return Err(Lacks("its limits are the whole machine's, which is not this test's alone").into());
+    }
+    let (host, hand) = Hand::with("orphans")?;
+    let line = hand.connected(&host, WINDOW)?;
+    let (before, far) = (fs::read_to_string(LIMIT)?, line.far);
+    fs::write(LIMIT, "-1")?;
+    let closed = host.run(move || {
+        drop(line.socket);
+        Ok(())
+    });
+    let heard = hand.hear(far, Flags::RST);
+    fs::write(LIMIT, before)?;
+    closed.and(heard)?;
+    Ok(played(host, hand, vec![], 1))
 }
