@@ -13,6 +13,7 @@ mod demo;
 mod ends;
 mod existing;
 mod filters;
+mod flood;
 mod full;
 mod hostile;
 mod observe;
