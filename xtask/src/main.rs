@@ -8,10 +8,12 @@
 //! Other kernels are tried in virtual machines, whose init is this program too: see [`vm`].
 
 mod apt;
+mod bench;
 mod build;
 mod cargo;
 mod ci;
 mod ebpf;
+mod loopback;
 mod privilege;
 mod process;
 mod run;
@@ -44,6 +46,11 @@ enum Command {
     Run(run::Args),
     /// Run all tests as root, or the live ones on other kernels
     Test(test::Args),
+    /// Measure what tracing costs, beside other tools that trace the same
+    Bench(bench::Args),
+    /// Make the load that `bench` measures, as its child
+    #[command(hide = true)]
+    BenchLoad(bench::load::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
     /// Run the tracer on other kernels, in virtual machines
@@ -60,6 +67,8 @@ fn main() -> ExitCode {
         Command::Build(args) => build::main(&workspace, &args),
         Command::Run(args) => run::main(&workspace, &args),
         Command::Test(args) => test::main(&workspace, &args),
+        Command::Bench(args) => bench::main(&workspace, &args),
+        Command::BenchLoad(args) => bench::load::main(&args),
         Command::Ci(args) => ci::main(&workspace, &args),
         Command::Vm(args) => vm::main(&workspace, args),
     });

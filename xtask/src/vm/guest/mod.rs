@@ -5,7 +5,7 @@
 
 mod command;
 
-use std::{env, fs, io, net::UdpSocket, os::fd::AsRawFd as _, process};
+use std::{env, fs, io, process};
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
@@ -19,6 +19,7 @@ use nix::{
 };
 
 use super::protocol::{self, Plan};
+use crate::loopback;
 
 /// Type and place of each file system, in the order of mounting.
 const MOUNTS: [(&str, &str); 9] = [
@@ -68,7 +69,7 @@ fn prepare() -> Result<Plan> {
     if !fs::exists("/dev/net/tun")? {
         bail!("there is no /dev/net/tun");
     }
-    loopback_up().context("cannot bring the loopback device up")?;
+    loopback::bring_up().context("cannot bring the loopback device up")?;
     Ok(plan)
 }
 
@@ -99,21 +100,6 @@ fn run_all(plan: &Plan) -> Result<u8> {
         }
     }
     Ok(result)
-}
-
-fn loopback_up() -> Result<()> {
-    // Any socket will do to ask for it.
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
-    // SAFETY: every field of an ifreq may be zero.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
-    }
-    // The device has no other flags that could be set, so that none is lost.
-    request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP)?;
-    // SAFETY: SIOCSIFFLAGS reads one ifreq, which lives through the call.
-    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) })?;
-    Ok(())
 }
 
 /// Ends QEMU with a status that nothing else ends it with.
