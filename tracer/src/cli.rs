@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
-use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, probes::Column};
+use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::Column};
 
 /// Says why a TCP connection was reset, and how it opened.
 #[derive(Debug, Parser)]
@@ -19,9 +19,9 @@ pub struct Cli {
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
-    /// Size of the ring buffer in KiB, a power of two
-    #[arg(long, global = true, value_name = "KIB", default_value = "1024", value_parser = ring_size)]
-    pub ring_size: u32,
+    /// Size of the ring buffer in KiB, a power of two [default: a 1024th of the memory, within 1024 and 16384]
+    #[arg(long, global = true, value_name = "KIB", value_parser = ring_size)]
+    pub ring_size: Option<u32>,
 
     /// Use only these ways to observe, for comparison
     #[arg(long, global = true, value_enum, default_value_t = Column::Auto)]
@@ -84,6 +84,10 @@ pub struct TraceArgs {
     #[arg(long)]
     pub evidence: bool,
 
+    /// End with status 1 if an event was lost
+    #[arg(long)]
+    pub fail_on_loss: bool,
+
     /// One JSON object a line
     #[arg(short, long)]
     pub json: bool,
@@ -124,6 +128,10 @@ pub struct RstArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// End with status 1 if an event was lost
+    #[arg(long)]
+    pub fail_on_loss: bool,
 
     /// One JSON object a line
     #[arg(short, long)]
@@ -214,8 +222,15 @@ impl Cli {
 
     /// Size of the ring buffer in bytes.
     pub fn ring_bytes(&self) -> u32 {
-        self.ring_size * 1024
+        self.ring_size.map_or_else(|| default_ring(memory::total()), |kib| kib * 1024)
     }
+}
+
+/// Bytes of ring buffer for a machine with so many bytes of memory.
+fn default_ring(memory: u64) -> u32 {
+    let share = (memory / 1024).clamp(1 << 20, 16 << 20);
+    // Within a u32 by the clamp, and a power of two, which the kernel asks for.
+    1 << share.ilog2()
 }
 
 fn ring_size(text: &str) -> Result<u32, String> {
@@ -250,6 +265,14 @@ mod tests {
         for wrong in ["0", "-1", "inf", "NaN", "1e300", "soon"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_ring_grows_with_the_memory_within_bounds() {
+        const GIB: u64 = 1 << 30;
+        let sizes = [0, GIB - 1, 4 * GIB, 7 * GIB, 24 * GIB, u64::MAX].map(default_ring);
+        assert_eq!(sizes.map(|bytes| bytes >> 20), [1, 1, 4, 4, 16, 16]);
+        assert!(sizes.iter().all(|bytes| bytes.is_power_of_two()));
     }
 
     #[test]

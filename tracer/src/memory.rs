@@ -1,4 +1,4 @@
-//! Keeping small after doing something large.
+//! Keeping small after doing something large, and how much there is.
 
 /// Gives memory that is free again back to the system, which malloc alone would keep: parsing the
 /// kernel's BTF or its symbols takes tens of megabytes for a moment.
@@ -8,4 +8,9 @@ pub(crate) fn give_back() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// The machine's memory in bytes, 0 if the kernel does not tell.
+pub(crate) fn total() -> u64 {
+    nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total())
 }

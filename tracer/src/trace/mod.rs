@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
+use anyhow::bail;
+
 use self::{
     accounts::Accounts,
     show::Show,
@@ -49,6 +51,8 @@ pub struct Job<'a> {
     pub output: OutputArgs<'a>,
     /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
     pub rsts_only: bool,
+    /// A loss is a failure.
+    pub fail_on_loss: bool,
 }
 
 /// Runs `tracer trace`.
@@ -71,6 +75,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             write: args.write.as_deref(),
             output: OutputArgs { json: args.json, manner, file: args.output.as_deref() },
             rsts_only: false,
+            fail_on_loss: args.fail_on_loss,
         },
     )
 }
@@ -130,6 +135,9 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
         stopped |= !more && target.has_ended()?;
     }
     // What was seen before the signal is shown; what comes after it is not even observed.
-    show.finish(&mut session, &mut target.sockets)?;
+    let lost = show.finish(&mut session, &mut target.sockets)?.total();
+    if job.fail_on_loss && lost > 0 {
+        bail!("{lost} events were lost: a larger --ring-size makes room for more, filters and fewer events need less");
+    }
     Ok(target.exit_code())
 }

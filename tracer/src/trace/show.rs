@@ -9,7 +9,7 @@ use crate::{
     event::{Body, End, Event},
     kind::Kind,
     output::Output,
-    report::RunInfo,
+    report::{Lost, RunInfo},
     session::Session,
     sink::Item,
     tally::Tally,
@@ -73,8 +73,8 @@ impl Show {
         Ok(more)
     }
 
-    /// The end: what still waits for a verdict, and the sums.
-    pub(super) fn finish(mut self, session: &mut Session, sockets: &mut Sockets) -> anyhow::Result<()> {
+    /// The end: what still waits for a verdict, and the sums. Tells what was lost.
+    pub(super) fn finish(mut self, session: &mut Session, sockets: &mut Sockets) -> anyhow::Result<Lost> {
         // Before the last events, so that what both count differs only by what nobody reported.
         self.accounts.stop();
         session.detach();
@@ -86,7 +86,8 @@ impl Show {
         summary.causes = self.tally.map(Tally::rows);
         session.finish_recording(&summary)?;
         self.output.write(Item::Summary(&summary))?;
-        Ok(self.output.flush()?)
+        self.output.flush()?;
+        Ok(summary.lost)
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {

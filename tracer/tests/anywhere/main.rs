@@ -16,6 +16,7 @@ mod filters;
 mod flood;
 mod full;
 mod hostile;
+mod loss;
 mod observe;
 #[path = "../live/peer/mod.rs"]
 #[expect(dead_code, reason = "some of it is for the other tests")]
