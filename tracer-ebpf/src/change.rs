@@ -50,14 +50,14 @@ impl Change {
         self.old == TCP_CLOSE
             || self.context == CONTEXT_PROCESS
                 && !self.is_child()
-                && !process::is_of_kernel(process::current())
+                && !process::is_of_kernel()
                 && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
     }
 
     /// The process whose doing it is.
     #[inline(always)]
     pub(crate) fn caller<A: Access>(&self, sk: Object<A>) -> Option<Owner> {
-        if self.is_call(sk) { Some(process::caller().1) } else { None }
+        if self.is_call(sk) { Some(process::caller()) } else { None }
     }
 
     /// Remembers what it tells of the socket at that address.

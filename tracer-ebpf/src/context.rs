@@ -8,14 +8,14 @@
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
+    helpers::{bpf_get_current_task_btf, bpf_task_pt_regs},
     macros::map,
     maps::PerCpuArray,
 };
 use tracer_ebpf::{layout::MISSING, record};
 
 use crate::{
-    offset,
+    offset, process,
     sock::{Access, Typed, probe_read},
 };
 
@@ -24,7 +24,7 @@ const THREAD_SIZE: u64 = 16 << 10;
 
 /// 1: `bpf_task_pt_regs` is there (5.15 and later, seen in BTF).
 #[unsafe(no_mangle)]
-static TASK_REGS_HELPER: Global<u8> = Global::new(0);
+pub(crate) static TASK_REGS_HELPER: Global<u8> = Global::new(0);
 
 /// Takes an address through memory, which makes it a number for the verifier: it allows no
 /// arithmetic between a context pointer and an unknown scalar.
@@ -47,9 +47,10 @@ pub(crate) fn of(ctx: *const core::ffi::c_void) -> u8 {
         slot.write_volatile(ctx as u64);
         slot.read_volatile()
     };
-    // SAFETY: a helper without preconditions.
-    let task = unsafe { bpf_get_current_task() };
-    let stack: u64 = probe_read((task + u64::from(offset)) as *const u8);
+    let stack: u64 = match process::current_typed() {
+        Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
+        None => process::current().get(&offset::TASK_STACK).unwrap_or(0),
+    };
     if here.wrapping_sub(stack) >= THREAD_SIZE || is_interrupted_in_user_mode(stack) {
         record::CONTEXT_INTERRUPT
     } else {

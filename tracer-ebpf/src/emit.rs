@@ -10,8 +10,8 @@ use aya_ebpf::{
 use tracer_ebpf::record::{CONTEXT_INTERRUPT, Delivery, Header, KINDS, Owner};
 
 use crate::{
-    memory,
-    sock::{Access, Identity, Object, cookie},
+    memory, offset, process,
+    sock::{Access, Identity, Object, bytes, cookie},
     words,
 };
 
@@ -28,6 +28,9 @@ static DELIVERIES: PerCpuArray<Delivery> = PerCpuArray::with_max_entries(2 * KIN
 #[unsafe(no_mangle)]
 static WAKE_AT: Global<u32> = Global::new(1 << 18);
 
+/// Bytes above [`WAKE_AT`] within which each record wakes the reader: several CPUs may fill the buffer at once.
+const WAKE_WITHIN: u64 = 4096;
+
 /// Puts a record of type `T` into the ring buffer, filled by `fill`, or counts it as lost. `context`: one of
 /// the `CONTEXT_` constants.
 #[inline(always)]
@@ -43,7 +46,9 @@ pub(crate) fn submit<T: 'static>(kind: u16, context: u8, fill: impl FnOnce(*mut 
         return false;
     };
     fill(entry.as_mut_ptr());
-    let wake = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)) >= u64::from(WAKE_AT.load());
+    let above = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(u64::from(WAKE_AT.load()));
+    // While it fills up, and not for each record from then on: a reader that is behind is awake.
+    let wake = above < WAKE_WITHIN;
     entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
     if let Some(delivery) = delivery {
         // SAFETY: the slot is this CPU's and this kind of context's own.
@@ -76,8 +81,13 @@ pub(crate) unsafe fn write_header<T>(header: *mut Header, kind: u16, mono_ns: u6
         header.netns = netns;
         header.pid = (id >> 32) as u32;
         header.tid = id as u32;
-        // Where it fails it leaves zeros.
-        bpf_get_current_comm((&raw mut header.comm).cast(), size_of::<[u8; 16]>() as u32);
+        match process::current_typed() {
+            Some(task) => header.comm = bytes(task.get_pair(&offset::TASK_COMM)),
+            // Where it fails it leaves zeros.
+            None => {
+                bpf_get_current_comm((&raw mut header.comm).cast(), size_of::<[u8; 16]>() as u32);
+            }
+        }
         header.owner.uid = memory::NOBODY.uid;
         header.context = context;
     }
@@ -122,14 +132,42 @@ pub(crate) unsafe fn write_about<T, A: Access>(header: *mut Header, kind: u16, a
 const _: () = assert!(core::mem::offset_of!(Header, local_addr) % 8 == 0);
 const _: () = assert!(core::mem::offset_of!(Header, remote_addr) % 8 == 0);
 
+/// Frames of a stack that are wanted. Each costs as much as a lookup in a map.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// As many as there is room for.
+    Whole,
+    /// Those of the probe, and of TCP up to the timer wheel: behind them is what was interrupted.
+    Timer,
+    /// Those of the probe, and of TCP: behind them is how any packet comes in.
+    Packet,
+}
+
+impl Depth {
+    const fn frames(self, room: usize) -> usize {
+        let frames = match self {
+            Self::Whole => room,
+            Self::Timer => 12,
+            Self::Packet => 8,
+        };
+        if frames < room { frames } else { room }
+    }
+}
+
 /// Writes the kernel stack to `frames` and returns how many of them are valid.
 ///
 /// # Safety
 /// `frames` must be writable for its whole length.
 #[inline(always)]
-pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, frames: *mut [u64; N]) -> u32 {
-    let size = size_of::<[u64; N]>() as u32;
-    // SAFETY: the caller's buffer has that size.
-    let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), size, 0) };
+pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Depth, frames: *mut [u64; N]) -> u32 {
+    let kept = depth.frames(N);
+    // SAFETY: the caller's buffer has that size, or more.
+    let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), 8 * kept as u32, 0) };
+    let mut rest = kept;
+    while rest < N {
+        // SAFETY: inside of the buffer. What the buffer held before is not for this record.
+        unsafe { frames.cast::<u64>().add(rest).write_volatile(0) };
+        rest += 1;
+    }
     if written < 0 { 0 } else { (written as u32) / 8 }
 }

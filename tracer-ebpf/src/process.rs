@@ -3,7 +3,7 @@
 use aya_ebpf::{
     bindings::task_struct,
     helpers::{
-        bpf_get_current_task,
+        bpf_get_current_task, bpf_get_current_task_btf,
         generated::{bpf_probe_read_kernel, bpf_probe_read_user},
     },
     macros::map,
@@ -12,8 +12,8 @@ use aya_ebpf::{
 use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, OWNER_ACTED, Owner, Process};
 
 use crate::{
-    emit, filter, offset,
-    sock::{Object, Probed},
+    context, emit, filter, offset,
+    sock::{Access, Object, Probed, Typed, bytes},
 };
 
 /// Processes that were reported: what they ran at that time, by process id.
@@ -28,16 +28,31 @@ pub(crate) fn current() -> Object<Probed> {
     Object::new(task.cast())
 }
 
+/// The same as an object that the verifier knows, where a helper gives it (5.11 and later; asked for with another
+/// one of 5.15): each of its members is a load, and not a call.
+#[inline(always)]
+pub(crate) fn current_typed() -> Option<Object<Typed>> {
+    if context::TASK_REGS_HELPER.load() == 0 {
+        return None;
+    }
+    // SAFETY: a helper without preconditions.
+    Some(Object::new(unsafe { bpf_get_current_task_btf() }.cast_const().cast()))
+}
+
 /// A kernel thread (`PF_KTHREAD` of include/linux/sched.h).
 #[inline(always)]
-pub(crate) fn is_of_kernel(task: Object<Probed>) -> bool {
+pub(crate) fn is_of_kernel() -> bool {
     const PF_KTHREAD: u32 = 0x20_0000;
-    task.get::<u32>(&offset::TASK_FLAGS).unwrap_or(0) & PF_KTHREAD != 0
+    let flags: Option<u32> = match current_typed() {
+        Some(task) => task.get(&offset::TASK_FLAGS),
+        None => current().get(&offset::TASK_FLAGS),
+    };
+    flags.unwrap_or(0) & PF_KTHREAD != 0
 }
 
 /// Who a task is.
-#[inline(never)]
-pub(crate) fn owner(task: Object<Probed>, known: u32) -> Owner {
+#[inline(always)]
+pub(crate) fn owner<A: Access>(task: Object<A>, known: u32) -> Owner {
     Owner {
         cgroup: task
             .follow(&offset::TASK_CGROUPS)
@@ -49,27 +64,40 @@ pub(crate) fn owner(task: Object<Probed>, known: u32) -> Owner {
         tid: task.get(&offset::TASK_PID).unwrap_or(0),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
         known,
-        comm: task.get(&offset::TASK_COMM).unwrap_or_default(),
+        comm: bytes(task.get_pair(&offset::TASK_COMM)),
     }
 }
 
 /// Who makes this system call.
+#[inline(never)]
+pub(crate) fn caller() -> Owner {
+    match current_typed() {
+        Some(task) => owner(task, OWNER_ACTED),
+        None => owner(current(), OWNER_ACTED),
+    }
+}
+
+/// What the current task runs: start and number of its exec together name one program in one process.
 #[inline(always)]
-pub(crate) fn caller() -> (Object<Probed>, Owner) {
-    let task = current();
-    (task, owner(task, OWNER_ACTED))
+fn program<A: Access>(task: Object<A>) -> Option<u64> {
+    let leader = task.follow(&offset::TASK_LEADER)?;
+    let start: u64 = leader.get(&offset::TASK_START).unwrap_or(0);
+    // It grows with each exec.
+    Some(start.wrapping_add(u64::from(leader.get::<u32>(&offset::TASK_EXEC_ID).unwrap_or(0))))
 }
 
 /// Reports the process of the current task, if it was not yet.
 #[inline(never)]
-pub(crate) fn announce(task: Object<Probed>, owner: &Owner) {
+pub(crate) fn announce(owner: &Owner) {
     if !filter::reports(KIND_PROCESS) {
         return;
     }
-    let Some(leader) = task.follow(&offset::TASK_LEADER) else { return };
-    let start: u64 = leader.get(&offset::TASK_START).unwrap_or(0);
-    // It grows with each exec: together they name one program in one process.
-    let program = start.wrapping_add(leader.get(&offset::TASK_EXEC_ID).unwrap_or(0));
+    let program = match current_typed() {
+        Some(task) => program(task),
+        None => program(current()),
+    };
+    let Some(program) = program else { return };
+    let task = current();
     // SAFETY: a plain number; another CPU may replace it by the same.
     if unsafe { PROCESSES.get(owner.pid) } == Some(&program) {
         return;

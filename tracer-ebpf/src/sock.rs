@@ -113,13 +113,13 @@ impl<A: Access> Object<A> {
 
     /// The 16-byte member at `offset`.
     #[inline(always)]
-    fn get_address(self, offset: &Offset) -> Address {
+    pub(crate) fn get_pair(self, offset: &Offset) -> Address {
         let offset = offset.load();
         if offset == MISSING {
             return [0; 2];
         }
         let start = self.address.wrapping_add(offset as usize);
-        // SAFETY: as in `get`; the member is a `struct in6_addr` of 16 bytes.
+        // SAFETY: as in `get`; the member has 16 bytes.
         unsafe { [A::read(start), A::read(start.wrapping_add(8))] }
     }
 }
@@ -158,7 +158,7 @@ pub(crate) struct Identity {
 pub(crate) fn identity<A: Access>(sk: Object<A>) -> Identity {
     let family = sk.get(&offset::SK_FAMILY).unwrap_or(0);
     let (local, remote) = if family == tracer_ebpf::record::AF_INET6 {
-        (sk.get_address(&offset::SK_V6_RCV_SADDR), sk.get_address(&offset::SK_V6_DADDR))
+        (sk.get_pair(&offset::SK_V6_RCV_SADDR), sk.get_pair(&offset::SK_V6_DADDR))
     } else {
         let local: u32 = sk.get(&offset::SK_RCV_SADDR).unwrap_or(0);
         let remote: u32 = sk.get(&offset::SK_DADDR).unwrap_or(0);

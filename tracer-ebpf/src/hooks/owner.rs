@@ -44,9 +44,9 @@ pub(crate) fn accepted_kretprobe(ctx: RetProbeContext) -> u32 {
 fn accepted(sk: u64) {
     let sk = Object::<Probed>::new(sk as *const u8);
     if let Some(entry) = memory::of(sk) {
-        let (task, owner) = process::caller();
-        if memory::adopt(entry, task, &owner) && filter::wants_ends(&sock::identity(sk)) {
-            process::announce(task, &owner);
+        let owner = process::caller();
+        if memory::adopt(entry, process::current(), &owner) && filter::wants_ends(&sock::identity(sk)) {
+            process::announce(&owner);
         }
     }
 }

@@ -67,11 +67,11 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
     if !filter::wants_ends(&ends) {
         return;
     }
-    let (task, owner) = process::caller();
-    if !filter::wants_owner(&owner, task, false) || !filter::wants_opened(OPEN_UNKNOWN) {
+    let owner = process::caller();
+    if !filter::wants_owner(&owner, process::current(), false) || !filter::wants_opened(OPEN_UNKNOWN) {
         return;
     }
-    process::announce(task, &owner);
+    process::announce(&owner);
     debug!(ctx, "raw send via {} flags {:x}", via, packet.segment.flags);
     let context = context::of(ctx.as_ptr());
     let about = About { now: emit::now(), netns, context, ends: &ends, owner: &owner, opened: OPEN_UNKNOWN };

@@ -7,15 +7,15 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
-    KIND_RST, KIND_STRAY, NO_REASON, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
-    RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+    CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_RST, KIND_STRAY, NO_REASON, RESET_RECEIVED, RESET_SENT,
+    RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
 use super::stray;
 use crate::{
     context,
-    emit::{self, About},
-    filter, memory, offset, past,
+    emit::{self, About, Depth},
+    filter, memory, offset, past, process,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
     tcp::{self, TCP_TIME_WAIT},
@@ -246,8 +246,22 @@ pub(super) fn report<A: Access>(
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
             past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
-            let frames = emit::stack::<RST_FRAMES>(ctx, &raw mut (*record).stack);
+            let frames = emit::stack::<RST_FRAMES>(ctx, depth(direction, about.context), &raw mut (*record).stack);
             (&raw mut (*record).frames).write(frames);
         }
     });
+}
+
+/// How much of the stack says why.
+#[inline(always)]
+fn depth(direction: u8, context: u8) -> Depth {
+    match (direction, context) {
+        // What it is must be told by the stack; where softirqs have no stack of their own, also of a kernel thread.
+        (_, CONTEXT_UNKNOWN) => Depth::Whole,
+        (_, CONTEXT_PROCESS) if process::is_of_kernel() => Depth::Whole,
+        // A packet's doing, whoever was running.
+        (RST_RECEIVED | RST_SENT_PASSIVE, _) => Depth::Packet,
+        (_, CONTEXT_INTERRUPT) => Depth::Timer,
+        _ => Depth::Whole,
+    }
 }

@@ -8,13 +8,13 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_OPEN, KIND_STATE, STATE_FRAMES, State,
-    StateWithStack,
+    StateWithStack, TIME_WAIT,
 };
 
 use crate::{
     change::{self, Change},
     context,
-    emit::{self, About},
+    emit::{self, About, Depth},
     filter,
     memory::{self, Remembered},
     offset, process,
@@ -142,7 +142,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
         return;
     }
     if let Some(owner) = &caller {
-        process::announce(process::current(), owner);
+        process::announce(owner);
     }
     let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
     debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);
@@ -168,13 +168,14 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
 
 #[inline(never)]
 fn report_change<A: Access>(ctx: &impl EbpfContext, about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
-    if needs_stack(change.context, sk, change.old, change.new) {
+    if needs_stack(change, sk, time_wait) {
         emit::submit(KIND_STATE, about.context, |record: *mut StateWithStack| {
             // SAFETY: `record` is reserved memory of that type; every byte of the state and, by the
             // helper, of the frames that count is written before it is submitted.
             unsafe {
                 fill::<StateWithStack, A>(&raw mut (*record).state, about, change, sk, time_wait);
-                let frames = emit::stack::<STATE_FRAMES>(ctx, &raw mut (*record).stack);
+                let depth = if about.context == CONTEXT_INTERRUPT { Depth::Timer } else { Depth::Whole };
+                let frames = emit::stack::<STATE_FRAMES>(ctx, depth, &raw mut (*record).stack);
                 (&raw mut (*record).state.frames).write(frames as u16);
             }
         });
@@ -206,13 +207,22 @@ unsafe fn fill<T, A: Access>(record: *mut State, about: &About<'_>, change: &Cha
     }
 }
 
-/// Only the stack tells a timer from a packet. Timers lead to CLOSE alone, and an ordinary end of
-/// LAST_ACK is not one: that is most of the closes, and they need not pay for a stack.
+/// Only the stack tells a timer from a packet. Timers lead to CLOSE alone, and most of what does is known to be a
+/// packet's doing without one, which is dear: a RST (the error is that of `tcp_reset` in net/ipv4/tcp_input.c, and
+/// no ICMP message leaves it behind), the last acknowledgment, a FIN that leads to TIME_WAIT.
 #[inline(always)]
-fn needs_stack<A: Access>(context: u8, sk: Object<A>, old: u8, new: u8) -> bool {
-    if context == CONTEXT_UNKNOWN {
+fn needs_stack<A: Access>(change: &Change, sk: Object<A>, time_wait: u8) -> bool {
+    const EPIPE: u32 = 32;
+    const ECONNRESET: u32 = 104;
+    if change.context == CONTEXT_UNKNOWN {
         return true;
     }
-    let acknowledged = old == TCP_LAST_ACK && sk.get::<u32>(&offset::SK_ERR) == Some(0);
-    context != CONTEXT_PROCESS && new == TCP_CLOSE && !acknowledged
+    if change.context == CONTEXT_PROCESS || change.new != TCP_CLOSE {
+        return false;
+    }
+    match sk.get::<u32>(&offset::SK_ERR) {
+        Some(ECONNRESET | EPIPE) => false,
+        Some(0) => change.old != TCP_LAST_ACK && time_wait != TIME_WAIT,
+        _ => true,
+    }
 }
