@@ -124,7 +124,7 @@ fn decode_to_text(bencher: Bencher<'_, '_>, kind: &str) {
 
 #[divan::bench(args = KINDS)]
 fn decode_to_json(bencher: Bencher<'_, '_>, kind: &str) {
-    decode_to_output(bencher, kind, Json);
+    decode_to_output(bencher, kind, Json::default());
 }
 
 /// RSTs to verdicts.

@@ -53,7 +53,7 @@ impl Output {
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = is_terminal && !plain;
         let sink: Box<dyn Sink> =
-            if json { Box::new(Json) } else { Box::new(Text::new(colour, manner, TimeZone::system())) };
+            if json { Box::new(Json::default()) } else { Box::new(Text::new(colour, manner, TimeZone::system())) };
         Ok(Self { sink, out: BufWriter::with_capacity(64 << 10, out), counts: Counts::default() })
     }
 

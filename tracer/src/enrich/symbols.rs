@@ -1,7 +1,7 @@
 //! Kernel addresses to function names, from `/proc/kallsyms`.
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader},
@@ -13,9 +13,39 @@ use crate::memory;
 pub enum Symbols {
     /// The running kernel, read when the first address is asked for. Reading needs `CAP_SYSLOG`, unless
     /// kptr_restrict is 0.
-    Kernel(OnceCell<Table>),
+    Kernel(Box<Kernel>),
     /// A recording.
     Recorded(HashMap<u64, String>),
+}
+
+/// The running kernel's functions, and those that were asked for.
+#[derive(Default)]
+pub struct Kernel {
+    table: OnceCell<Table>,
+    /// Names by address: stacks are the same over and over, and the table is too large for a processor's cache.
+    found: RefCell<HashMap<u64, Box<str>>>,
+}
+
+/// Names that are kept: more than there are places in the kernel from which a RST is sent.
+const KEPT: usize = 4096;
+
+impl Kernel {
+    fn name(&self, address: u64) -> String {
+        let mut found = self.found.borrow_mut();
+        if let Some(name) = found.get(&address) {
+            return name.as_ref().to_owned();
+        }
+        let name = or_address(self.table.get_or_init(of_running_kernel).find(address), address);
+        if found.len() >= KEPT {
+            found.clear();
+        }
+        found.insert(address, name.as_str().into());
+        name
+    }
+}
+
+fn or_address(name: Option<&str>, address: u64) -> String {
+    name.map_or_else(|| format!("{address:#x}"), str::to_owned)
 }
 
 /// Functions by address. One string holds all names: a `String` for each of some hundred thousand
@@ -33,7 +63,7 @@ const NO_FUNCTION: u32 = u32::MAX;
 impl Symbols {
     /// The running kernel's.
     pub fn of_kernel() -> Self {
-        Self::Kernel(OnceCell::new())
+        Self::Kernel(Box::default())
     }
 
     /// Names an address of a recording; the running kernel needs no telling.
@@ -45,11 +75,10 @@ impl Symbols {
 
     /// The function that `address` lies in, or the address in hex if it is in none that is known.
     pub fn name(&self, address: u64) -> String {
-        let name = match self {
-            Self::Kernel(table) => table.get_or_init(of_running_kernel).find(address),
-            Self::Recorded(names) => names.get(&address).map(String::as_str),
-        };
-        name.map_or_else(|| format!("{address:#x}"), str::to_owned)
+        match self {
+            Self::Kernel(kernel) => kernel.name(address),
+            Self::Recorded(names) => or_address(names.get(&address).map(String::as_str), address),
+        }
     }
 }
 

@@ -13,17 +13,20 @@ use crate::{
 
 /// One JSON object a line.
 #[derive(Debug, Default)]
-pub struct Json;
+pub struct Json {
+    /// The last line, in a place that is used again.
+    line: Vec<u8>,
+}
 
 impl Sink for Json {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
         match item {
-            Item::Start(info) => line(out, &Line::Start(info)),
+            Item::Start(info) => self.line(out, &Line::Start(info)),
             // The scenario's events name it; its report follows them.
             Item::Scenario(..) => Ok(()),
-            Item::Event(event) => line(out, event),
-            Item::Report(report, family) => line(out, &Line::Scenario { family, report }),
-            Item::Summary(summary) => line(out, &Line::Summary(summary)),
+            Item::Event(event) => self.line(out, event),
+            Item::Report(report, family) => self.line(out, &Line::Scenario { family, report }),
+            Item::Summary(summary) => self.line(out, &Line::Summary(summary)),
         }
     }
 }
@@ -45,9 +48,14 @@ enum Line<'a> {
     Summary(&'a Summary),
 }
 
-fn line(out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, object)?;
-    out.write_all(b"\n")
+impl Json {
+    /// Written at once: an object is made of some hundred pieces, and each would be a call of `out`'s.
+    fn line(&mut self, out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, object)?;
+        self.line.push(b'\n');
+        out.write_all(&self.line)
+    }
 }
 
 /// The JSON Schema (2020-12) of a line, made of the types that are written.

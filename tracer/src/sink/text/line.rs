@@ -1,83 +1,157 @@
 //! One event, one line.
 
+use std::{fmt::Write as _, iter, net::SocketAddr};
+
 use anstyle::{AnsiColor, Style};
 
 use super::{WIDTH, units::duration};
 use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, State, Table, TcpState, Took};
 
-/// The columns. Ends that are too long for theirs (IPv6) push what happened to a line of its own.
-pub(super) fn row(time: &str, process: &str, local: &str, remote: &str, what: &str) -> String {
-    const END: usize = 21;
-    const WHAT_AT: usize = 75;
-    let start = format!("{time:<12} {process:<17} ");
-    if local.len() <= END && remote.len() <= END {
-        // How a connection opened may take what the columns before it do not need.
-        let over = (start.len() + END + 1 + END + 1 + what.len()).saturating_sub(WIDTH);
-        let remote_width = remote.len().max(END.saturating_sub(over));
-        let local_width = local.len().max((END + END - remote_width).saturating_sub(over));
-        if start.len() + local_width + 1 + remote_width + 1 + what.len() <= WIDTH {
-            return format!("{start}{local:<local_width$} {remote:<remote_width$} {what}");
-        }
-    }
-    let separator = if start.len() + local.len() + 1 + remote.len() <= WIDTH {
-        " ".to_owned()
-    } else {
-        format!("\n{:1$}", "", start.len())
-    };
-    let indent = WHAT_AT.min(WIDTH.saturating_sub(what.len()));
-    format!("{start}{local}{separator}{remote}\n{:indent$}{what}", "")
+/// Adds formatted text; a `String` takes all.
+macro_rules! push {
+    ($out:expr, $($text:tt)*) => {{
+        let _ = write!($out, $($text)*);
+    }};
 }
 
-/// `comm[pid]` of the owner, else where the kernel was at work by itself.
-pub(super) fn process(event: &Event) -> String {
+/// Adds the columns. Ends that are too long for theirs (IPv6) push what happened to a line of its own.
+pub(super) fn row(out: &mut String, time: &str, process: &str, local: &str, remote: &str, what: &str) {
+    const END: usize = 21;
+    const WHAT_AT: usize = 75;
+    let before = out.len();
+    pad(out, time, 12);
+    out.push(' ');
+    pad(out, process, 17);
+    out.push(' ');
+    let start = out.len() - before;
+    if local.len() <= END && remote.len() <= END {
+        // How a connection opened may take what the columns before it do not need.
+        let over = (start + END + 1 + END + 1 + what.len()).saturating_sub(WIDTH);
+        let remote_width = remote.len().max(END.saturating_sub(over));
+        let local_width = local.len().max((END + END - remote_width).saturating_sub(over));
+        if start + local_width + 1 + remote_width + 1 + what.len() <= WIDTH {
+            pad(out, local, local_width);
+            out.push(' ');
+            pad(out, remote, remote_width);
+            out.push(' ');
+            out.push_str(what);
+            return;
+        }
+    }
+    out.push_str(local);
+    if start + local.len() + 1 + remote.len() <= WIDTH {
+        out.push(' ');
+    } else {
+        out.push('\n');
+        pad(out, "", start);
+    }
+    out.push_str(remote);
+    out.push('\n');
+    pad(out, "", WHAT_AT.min(WIDTH.saturating_sub(what.len())));
+    out.push_str(what);
+}
+
+/// Adds a text, and blanks up to that many characters.
+fn pad(out: &mut String, text: &str, width: usize) {
+    out.push_str(text);
+    let length = if text.is_ascii() { text.len() } else { text.chars().count() };
+    out.extend(iter::repeat_n(' ', width.saturating_sub(length)));
+}
+
+/// Adds `comm[pid]` of the owner, else where the kernel was at work by itself.
+pub(super) fn process(out: &mut String, event: &Event) {
     const COLUMN: usize = 17;
     let Some(owner) = &event.owner else {
-        return match event.context {
+        out.push_str(match event.context {
             Context::Process => "(process)",
             Context::Softirq => "(softirq)",
             Context::Timer => "(timer)",
             Context::Unknown => "-",
-        }
-        .to_owned();
+        });
+        return;
     };
+    let start = out.len();
+    push_printable(out, &owner.comm);
+    let name = out.len();
     // Nobody was seen to accept it: that it is the listener's is inferred.
     let mark = if owner.known == Known::Listener { "?" } else { "" };
-    let pid = format!("[{}]{mark}", owner.pid);
-    let name = printable(&owner.comm);
-    if name.chars().count() + pid.len() <= COLUMN {
-        return name + &pid;
+    push!(out, "[{}]{mark}", owner.pid);
+    let pid = out.len() - name;
+    let room = COLUMN - 1 - pid;
+    let characters = out[start..name].chars().count();
+    if characters + pid > COLUMN {
+        let kept = out[start..name].char_indices().nth(room).map_or(name, |(at, _)| start + at);
+        out.replace_range(kept..name, "~");
     }
-    let kept = name.chars().take(COLUMN - 1 - pid.len()).collect::<String>();
-    format!("{kept}~{pid}")
+}
+
+/// Adds address and port.
+pub(super) fn end(out: &mut String, end: SocketAddr) {
+    let SocketAddr::V4(end) = end else { return push!(out, "{end}") };
+    // By hand: there are two in each line, and formatting takes its time.
+    for octet in end.ip().octets() {
+        number(out, octet.into());
+        out.push('.');
+    }
+    out.pop();
+    out.push(':');
+    number(out, end.port());
+}
+
+fn number(out: &mut String, mut number: u16) {
+    let mut digits = [0; 5];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend(digits[first..].iter().map(|digit| char::from(*digit)));
 }
 
 /// A process chooses its own name: what could move the cursor or hide text is shown escaped.
 pub(crate) fn printable(name: &str) -> String {
-    name.chars()
-        .flat_map(|c| {
-            let quote = matches!(c, '\'' | '"' | '\\');
-            let escaped = (!quote).then(|| c.escape_debug());
-            escaped.into_iter().flatten().chain(quote.then_some(c))
-        })
-        .collect()
+    let mut printable = String::with_capacity(name.len());
+    push_printable(&mut printable, name);
+    printable
 }
 
-/// What happened, and the colour for it.
-pub(super) fn what(event: &Event) -> (String, Style) {
+fn push_printable(out: &mut String, name: &str) {
+    if name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return out.push_str(name);
+    }
+    out.extend(name.chars().flat_map(|c| {
+        let quote = matches!(c, '\'' | '"' | '\\');
+        let escaped = (!quote).then(|| c.escape_debug());
+        escaped.into_iter().flatten().chain(quote.then_some(c))
+    }));
+}
+
+/// Adds what happened; the colour for it.
+pub(super) fn what(out: &mut String, event: &Event) -> Style {
     let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
     match &event.body {
-        Body::State(state) => state_change(state, event.opened),
-        Body::Open(open) => (opening(open, event.opened), colour(AnsiColor::Green)),
-        Body::Close(close) => (format!("close by {}", close.ended_by), Style::new()),
+        Body::State(state) => state_change(out, state, event.opened),
+        Body::Open(open) => {
+            opening(out, open, event.opened);
+            colour(AnsiColor::Green)
+        }
+        Body::Close(close) => {
+            push!(out, "close by {}", close.ended_by);
+            Style::new()
+        }
         Body::Rst(rst) => {
             let direction = if rst.direction == Direction::Sent { "sent" } else { "received" };
-            let whose = match (rst.closed_from, rst.socket_state) {
-                (Some(state), _) => format!("was {state}"),
-                (None, Some(state)) => state.to_string(),
-                (None, None) if rst.socket => "socket".to_owned(),
-                (None, None) => "no socket".to_owned(),
-            };
-            (format!("RST {direction}, {whose}"), colour(AnsiColor::Red).bold())
+            match (rst.closed_from, rst.socket_state) {
+                (Some(state), _) => push!(out, "RST {direction}, was {state}"),
+                (None, Some(state)) => push!(out, "RST {direction}, {state}"),
+                (None, None) if rst.socket => push!(out, "RST {direction}, socket"),
+                (None, None) => push!(out, "RST {direction}, no socket"),
+            }
+            colour(AnsiColor::Red).bold()
         }
         Body::StrayRst(rst) => {
             let whose = rst.socket_state.map_or_else(|| "reset nothing".to_owned(), |state| state.to_string());
@@ -86,33 +160,64 @@ pub(super) fn what(event: &Event) -> (String, Style) {
         Body::Lookup(lookup) => {
             let table = if lookup.table == Table::Ehash { "ehash" } else { "listener" };
             match lookup.state {
-                Some(state) => (format!("{table} hit, {state}"), colour(AnsiColor::Cyan)),
-                None if lookup.hit => (format!("{table} hit"), colour(AnsiColor::Cyan)),
-                None => (format!("{table} miss"), colour(AnsiColor::Yellow)),
+                Some(state) => push!(out, "{table} hit, {state}"),
+                None if lookup.hit => push!(out, "{table} hit"),
+                None => push!(out, "{table} miss"),
             }
+            colour(if lookup.hit { AnsiColor::Cyan } else { AnsiColor::Yellow })
         }
         Body::RawSend(raw) => {
             let via = if raw.via == RawKind::Raw { "raw" } else { "packet" };
-            (format!("{via} send {}", raw.segment.flags), colour(AnsiColor::Magenta))
+            push!(out, "{via} send {}", raw.segment.flags);
+            colour(AnsiColor::Magenta)
         }
     }
 }
 
 /// The kernel's two states, but TIME_WAIT by its name: to the kernel that is another object.
-fn state_change(state: &State, opened: Option<Opened>) -> (String, Style) {
-    if state.new == TcpState::ESTABLISHED {
-        let how = opened.map(|how| format!(", {how}")).unwrap_or_default();
-        return (format!("{} -> {}{how}", state.old, state.new), Style::new().fg_color(Some(AnsiColor::Green.into())));
+fn state_change(out: &mut String, state: &State, opened: Option<Opened>) -> Style {
+    let is_open = state.new == TcpState::ESTABLISHED;
+    let new = if !is_open && state.became == Some(Took::TimeWait) { TcpState::TIME_WAIT } else { state.new };
+    out.push_str(&state.old.name());
+    out.push_str(" -> ");
+    out.push_str(&new.name());
+    if !is_open {
+        return Style::new();
     }
-    let new = if state.became == Some(Took::TimeWait) { TcpState::TIME_WAIT } else { state.new };
-    (format!("{} -> {new}", state.old), Style::new())
+    if let Some(how) = opened {
+        push!(out, ", {how}");
+    }
+    Style::new().fg_color(Some(AnsiColor::Green.into()))
 }
 
-fn opening(open: &Open, opened: Option<Opened>) -> String {
-    let how = opened.map_or_else(|| "seen late".to_owned(), |how| how.to_string());
+fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
+    match opened {
+        Some(how) => push!(out, "open {how}"),
+        None => out.push_str("open seen late"),
+    }
     match (open.handshake_ns, open.rtt_us) {
-        (Some(handshake), _) => format!("open {how} {}", duration(handshake)),
-        (None, Some(rtt)) => format!("open {how} rtt {}", duration(u64::from(rtt) * 1000)),
-        (None, None) => format!("open {how}"),
+        (Some(handshake), _) => push!(out, " {}", duration(handshake)),
+        (None, Some(rtt)) => push!(out, " rtt {}", duration(u64::from(rtt) * 1000)),
+        (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_as_the_library_shows_them() {
+        for text in ["0.0.0.0:0", "127.0.0.1:80", "255.10.200.9:65535", "[2001:db8::1]:443"] {
+            let mut shown = String::new();
+            end(&mut shown, text.parse().unwrap());
+            assert_eq!(shown, text);
+        }
+    }
+
+    #[test]
+    fn what_a_name_could_do_to_a_terminal_is_escaped_and_quotes_are_left() {
+        assert_eq!(printable("it's \"a\\b\""), "it's \"a\\b\"");
+        assert_eq!(printable("\x1b[31mé"), "\\u{1b}[31mé");
     }
 }

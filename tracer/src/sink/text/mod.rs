@@ -2,12 +2,14 @@
 //! for IPv6 addresses longer than theirs; details go on indented lines below.
 
 mod causes;
+mod clock;
 mod details;
 mod line;
 mod units;
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     io::{self, Write},
     num::NonZeroUsize,
     sync::Arc,
@@ -17,10 +19,10 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use lru::LruCache;
 
-use self::line::{process, row, what};
+use self::{clock::Clock, line::row};
 use super::{Item, Sink};
 use crate::{
-    event::{Body, Event, Family},
+    event::{Body, Event, Family, Owner},
     probes::Probe,
     report::{RunInfo, ScenarioReport, Summary, Unaccounted},
 };
@@ -41,6 +43,20 @@ pub struct Text {
     pub zone: TimeZone,
     /// Processes that were introduced, by id and command line.
     known: LruCache<(u32, Option<Arc<str>>), ()>,
+    /// The last ones of them, as they come in each event: to be told without a look at their command lines.
+    recent: VecDeque<Arc<Owner>>,
+    clock: Clock,
+    parts: Parts,
+}
+
+/// What a line is made of.
+#[derive(Debug, Default)]
+struct Parts {
+    process: String,
+    local: String,
+    remote: String,
+    what: String,
+    line: String,
 }
 
 /// What a text is for.
@@ -59,6 +75,8 @@ pub enum Manner {
 
 /// Processes that are not introduced again.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// Those of them that are told at once.
+const RECENT: usize = 8;
 
 impl Sink for Text {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
@@ -75,7 +93,15 @@ impl Sink for Text {
 impl Text {
     /// A text that begins.
     pub fn new(colour: bool, manner: Manner, zone: TimeZone) -> Self {
-        Self { colour, manner, zone, known: LruCache::new(KNOWN) }
+        Self {
+            colour,
+            manner,
+            zone,
+            known: LruCache::new(KNOWN),
+            recent: VecDeque::new(),
+            clock: Clock::default(),
+            parts: Parts::default(),
+        }
     }
 
     fn start(&self, out: &mut dyn Write, info: &RunInfo) -> io::Result<()> {
@@ -90,11 +116,9 @@ impl Text {
         for sentence in &info.degraded {
             wrapped(out, "", &format!("note: {sentence}"))?;
         }
-        writeln!(
-            out,
-            "{}",
-            self.paint(Style::new().bold(), &row("TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED"))
-        )
+        let mut headings = String::new();
+        row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");
+        writeln!(out, "{}", self.paint(Style::new().bold(), &headings))
     }
 
     fn scenario(&self, out: &mut dyn Write, name: &str, title: &str, family: Family) -> io::Result<()> {
@@ -107,12 +131,7 @@ impl Text {
     }
 
     fn event(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
-        let (what, style) = what(event);
-        let time = self.zone.to_datetime(event.time).strftime("%H:%M:%S%.3f").to_string();
-        let line = row(&time, &process(event), &event.local.to_string(), &event.remote.to_string(), &what);
-        // Painted last: escape sequences have no width.
-        let line = line.strip_suffix(what.as_str()).unwrap_or(&line);
-        writeln!(out, "{line}{}", self.paint(style, &what))?;
+        self.line(out, event)?;
         match &event.body {
             Body::State(state) if self.manner == Manner::Demo => details::ehash(out, state),
             Body::State(state) => details::state(out, state),
@@ -136,11 +155,41 @@ impl Text {
             details::task(out, event)?;
         }
         match &event.owner {
-            Some(owner) if self.known.put((owner.pid, owner.cmdline.clone()), ()).is_none() => {
-                details::owner(out, owner, event.netns_name.as_deref())
-            }
+            Some(owner) if self.is_new(owner) => details::owner(out, owner, event.netns_name.as_deref()),
             _ => Ok(()),
         }
+    }
+
+    /// The event's own line. It is made in places that are used again: most of what is shown are such lines.
+    fn line(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
+        let Parts { process, local, remote, what, line } = &mut self.parts;
+        for part in [&mut *process, local, remote, what, line] {
+            part.clear();
+        }
+        line::process(process, event);
+        line::end(local, event.local);
+        line::end(remote, event.remote);
+        let style = line::what(what, event);
+        row(line, self.clock.show(event.time, &self.zone), process, local, remote, what);
+        if self.colour {
+            // Painted last: escape sequences have no width.
+            let plain = line.strip_suffix(what.as_str()).unwrap_or(line);
+            return writeln!(out, "{plain}{style}{what}{style:#}");
+        }
+        line.push('\n');
+        out.write_all(line.as_bytes())
+    }
+
+    /// The process was not introduced yet.
+    fn is_new(&mut self, owner: &Arc<Owner>) -> bool {
+        if self.recent.iter().any(|recent| Arc::ptr_eq(recent, owner)) {
+            return false;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Arc::clone(owner));
+        self.known.put((owner.pid, owner.cmdline.clone()), ()).is_none()
     }
 
     fn report(&self, out: &mut dyn Write, report: &ScenarioReport) -> io::Result<()> {
@@ -203,10 +252,39 @@ impl Text {
 }
 
 fn wrapped(out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
+    if fits(indent, text) {
+        return writeln!(out, "{indent}{text}");
+    }
     folded(indent, text).into_iter().try_for_each(|line| writeln!(out, "{line}"))
 }
 
+/// One line takes it all, and folding would change nothing.
+fn fits(indent: &str, text: &str) -> bool {
+    let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    is_plain && !text.is_empty() && !text.ends_with(' ') && indent.len() + text.len() <= WIDTH
+}
+
 fn folded<'a>(indent: &'a str, text: &'a str) -> Vec<Cow<'a, str>> {
+    if fits(indent, text) {
+        return vec![format!("{indent}{text}").into()];
+    }
     let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent).break_words(false);
     textwrap::wrap(text, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_fits_is_as_it_would_be_folded() {
+        for text in ["a", "  two  words", "ends-with-a hyphen-", "why (certain): x[1] was killed by signal 9"] {
+            for indent in ["", INDENT] {
+                assert!(fits(indent, text));
+                let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent);
+                assert_eq!(textwrap::wrap(text, options.break_words(false)), folded(indent, text), "{text:?}");
+            }
+        }
+        assert!(!fits(INDENT, &"x".repeat(WIDTH - INDENT.len() + 1)) && !fits("", "two\nlines") && !fits("", "é"));
+    }
 }
