@@ -2,10 +2,7 @@
 //!
 //! `state` are its state changes alone, `all` is every record that it has, RSTs with their stacks among them.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 use divan::{Bencher, counter::ItemsCount};
 use jiff::tz::TimeZone;
@@ -66,8 +63,7 @@ impl Recorded {
             places.learn(fact.clone());
         }
         let symbols = Symbols::Recorded(self.symbols.iter().cloned().collect());
-        let reasons: BTreeMap<u32, String> = self.preamble.reasons.clone();
-        Enricher::new(Clock::since(self.preamble.boot), symbols, places, reasons)
+        Enricher::new(Clock::since(self.preamble.boot), symbols, places, self.preamble.reasons())
     }
 
     fn events(&self) -> Vec<Event> {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    enrich::place::Fact,
+    enrich::{Reasons, place::Fact},
     report::{RunInfo, Summary},
 };
 
@@ -42,6 +42,13 @@ pub struct Preamble {
     pub drop_reasons: BTreeMap<u32, String>,
     /// How the events were observed.
     pub run: RunInfo,
+}
+
+impl Preamble {
+    /// What the kernel that was recorded calls reasons.
+    pub fn reasons(&self) -> Reasons {
+        Reasons { reset: self.reasons.clone(), drop: self.drop_reasons.clone() }
+    }
 }
 
 /// A frame of a recording.

@@ -9,7 +9,7 @@ use crate::{
     cli::ReplayArgs,
     decode::{self, Body},
     diagnose::Diagnoser,
-    enrich::{Enricher, Reasons, clock::Clock, place::Places, symbols::Symbols},
+    enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
     filter::Admission,
     kind::Kind,
     output::{Output, OutputArgs},
@@ -28,7 +28,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
     let (mut reader, preamble) = Reader::new(BufReader::new(file)).with_context(|| path.to_string())?;
-    let mut replay = Replay::new(args, preamble)?;
+    let mut replay = Replay::new(args, &preamble)?;
     loop {
         match reader.frame() {
             Ok(Frame::Summary(summary)) => return replay.finish(Some(summary)).map(|()| ExitCode::SUCCESS),
@@ -51,15 +51,14 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(args: &ReplayArgs, preamble: Preamble) -> anyhow::Result<Self> {
+    fn new(args: &ReplayArgs, preamble: &Preamble) -> anyhow::Result<Self> {
         let symbols = Symbols::Recorded(HashMap::new());
         let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
         let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
         let mut output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
         output.write(Item::Start(&preamble.run))?;
-        let reasons = Reasons { reset: preamble.reasons, drop: preamble.drop_reasons };
         Ok(Self {
-            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), reasons),
+            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons()),
             diagnoser: Diagnoser::default(),
             admission: Admission::new(args.filter.clone(), kinds.into_iter().collect()),
             tally: Tally::default(),

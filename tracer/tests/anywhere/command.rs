@@ -172,8 +172,9 @@ fn under_sudo_it_runs_as_the_user_and_its_output_is_its_own() {
 fn it_gets_our_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("report");
-    // A shell waits for a child in a way that a signal interrupts.
-    let script = "trap 'kill $!; echo told; exit 3' TERM; sleep 1000 & echo up; wait";
+    // A shell waits for a child in a way that a signal interrupts. A child that has yet to become `sleep` would lose a
+    // gentler one.
+    let script = "trap 'kill -9 $!; echo told; exit 3' TERM; sleep 1000 & echo up; wait";
     let mut child = shell(&["-j", "-o", file.to_str().unwrap()], script).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();

@@ -154,8 +154,11 @@ pub(super) fn what(out: &mut String, event: &Event) -> Style {
             colour(AnsiColor::Red).bold()
         }
         Body::StrayRst(rst) => {
-            let whose = rst.socket_state.map_or_else(|| "reset nothing".to_owned(), |state| state.to_string());
-            (format!("RST came, {whose}"), colour(AnsiColor::Red))
+            match rst.socket_state {
+                Some(state) => push!(out, "RST came, {state}"),
+                None => push!(out, "RST came, reset nothing"),
+            }
+            colour(AnsiColor::Red)
         }
         Body::Lookup(lookup) => {
             let table = if lookup.table == Table::Ehash { "ehash" } else { "listener" };
