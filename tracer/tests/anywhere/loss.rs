@@ -19,11 +19,14 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use tracer::demo::{host::Host, tcp};
+use tracer::{
+    demo::{host::Host, tcp},
+    report::Lost,
+};
 
 use crate::{
     alone,
-    report::{objects, run, tracer},
+    report::{objects, tracer},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,9 +96,14 @@ fn what_a_stopped_reader_loses_is_counted_and_the_rest_is_intact() {
 
 #[test]
 #[ignore = "needs root"]
-fn without_a_loss_there_is_no_failure() {
-    run(&["trace", "--fail-on-loss", "-d", "0.1"]);
-    run(&["rst", "--fail-on-loss", "-d", "0.1"]);
+fn only_a_loss_is_a_failure() {
+    for command in ["trace", "rst"] {
+        let output = tracer().args([command, "-j", "--fail-on-loss", "-d", "0.1"]).output().unwrap();
+        let events = objects(&output.stdout);
+        let lost: Lost = serde_json::from_value(events.last().unwrap()["lost"].clone()).unwrap();
+        // On a busy machine something may be.
+        assert_eq!(output.status.success(), lost.total() == 0, "{output:?}");
+    }
 }
 
 /// The tracer that is stopped; a test that fails must not leave it so.
@@ -186,17 +194,19 @@ fn connections(first: u16, most: u16, time: Duration) -> anyhow::Result<u16> {
 fn check_accounts(summary: &Value, connections: u16, listeners: u64) -> u64 {
     let count =
         |path: &str, kind: &str| summary.pointer(&format!("{path}/{kind}")).and_then(Value::as_u64).unwrap_or(0);
-    let connections = u64::from(connections);
+    let (connections, skipped) = (u64::from(connections), count("/lost", "skipped"));
     for (kind, expected) in
         [("state", 6 * connections + 2 * listeners), ("open", 2 * connections), ("rst", 2 * connections)]
     {
         let (submitted, lost) = (count("/submitted", kind), count("/lost/ring_buffer", kind));
-        assert_eq!(submitted + lost, expected, "{kind}: {summary:#}");
+        // What the kernel skips may be anybody's, in any namespace.
+        let missing = expected.checked_sub(submitted + lost);
+        assert!(missing.is_some_and(|missing| missing <= skipped), "{kind}, {expected}: {summary:#}");
         assert_eq!(count("/counts", kind), submitted, "{kind}: what was submitted is shown");
         assert!(lost > 0, "this was no test: {summary:#}");
     }
-    assert_eq!((count("/lost", "decode"), count("/lost", "skipped")), (0, 0), "{summary:#}");
-    ["state", "open", "rst", "process"].map(|kind| count("/lost/ring_buffer", kind)).iter().sum()
+    assert_eq!(count("/lost", "decode"), 0, "{summary:#}");
+    skipped + ["state", "open", "rst", "process"].map(|kind| count("/lost/ring_buffer", kind)).iter().sum::<u64>()
 }
 
 /// The changes of each connection's client and server, by the client's port. One connection comes after
