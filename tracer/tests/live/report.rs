@@ -9,9 +9,9 @@ use std::{
     process::{Child, Command, Output, Stdio},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::sys::{
@@ -23,6 +23,9 @@ use serde_json::Value;
 
 #[path = "schema.rs"]
 mod schema;
+
+/// How long an event may take: an emulated machine is slow, and others may use it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test.
 pub(crate) fn tracer() -> Command {
@@ -130,13 +133,26 @@ impl Trace {
         if let Some(found) = self.seen.iter().find(|object| wanted(object)) {
             return found.clone();
         }
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.next() {
-                Some(object) if wanted(&object) => return object,
-                Some(_) => {}
-                None => panic!("the trace ended without {what}; it had: {:#?}", self.seen),
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let object = self.take(&line);
+                    if wanted(&object) {
+                        return object;
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => panic!("the trace ended without {what}; {}", self.had()),
+                Err(RecvTimeoutError::Timeout) => panic!("{what} did not come; {}", self.had()),
             }
         }
+    }
+
+    /// What it has reported last.
+    fn had(&self) -> String {
+        const SHOWN: usize = 50;
+        let last: Vec<_> = self.seen.iter().rev().take(SHOWN).rev().map(Value::to_string).collect();
+        format!("it had {} objects, the last of which are:\n{}", self.seen.len(), last.join("\n"))
     }
 
     /// Reads until `enough` accepts what was seen; false if it does not by the deadline, or at the end.
