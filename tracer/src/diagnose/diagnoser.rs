@@ -9,10 +9,10 @@ use crate::event::{Body, Direction, Event, Flags, Rst, RstKind, TcpState};
 
 /// How long a RST that came may wait for the event of its sending, if that was on this host: an abort is
 /// reported after it was sent (tcp_send_active_reset in net/ipv4/tcp_output.c).
-const AFTER_NS: u64 = 2_000_000;
-/// How long what may be no RST waits for the answer that shows it. Both happen in the same softirq, but an
-/// interrupt, or a hypervisor, may come between them.
-const OWN_NS: u64 = 50_000_000;
+const AFTER_NS: u64 = 10_000_000;
+/// The same where it was sent on this host for certain, and how long what may be no RST waits for the answer that
+/// shows it. Both happen at once, but an interrupt, or a hypervisor, may come between them.
+const SURELY_NS: u64 = 50_000_000;
 /// How long a RST that was sent may be on its way within this host.
 const BEFORE_NS: u64 = 1_000_000_000;
 
@@ -100,7 +100,7 @@ impl Diagnoser {
     pub fn pop(&mut self) -> Option<Event> {
         let first = self.queue.front()?;
         let is_received = matches!(&first.body, Body::Rst(rst) if rst.direction == Direction::Received);
-        let patience = if may_be_own(first) { OWN_NS } else { AFTER_NS };
+        let patience = if may_be_own(first) || is_within_host(first) { SURELY_NS } else { AFTER_NS };
         if is_received && self.verdict_of_peer(first).is_none() && self.latest < first.mono_ns + patience {
             return None;
         }
@@ -120,7 +120,7 @@ impl Diagnoser {
                 && (event.local, event.remote) == (answer.local, answer.remote)
                 && may_be_own(event)
         };
-        let recent = |event: &&Event| answer.mono_ns < event.mono_ns + OWN_NS;
+        let recent = |event: &&Event| answer.mono_ns < event.mono_ns + SURELY_NS;
         let behind = self.queue.iter().rev().take_while(recent).position(is_own);
         if let Some(behind) = behind.filter(|_| answer.sock != 0) {
             self.queue.remove(self.queue.len() - 1 - behind);
@@ -165,6 +165,11 @@ impl Diagnoser {
             earlier_ns: self.earlier(event, rst),
         })
     }
+}
+
+/// Both ends are certainly on this host.
+fn is_within_host(event: &Event) -> bool {
+    event.remote.ip() == event.local.ip() || event.remote.ip().is_loopback()
 }
 
 /// It looks as if a RST had come, and perhaps none has. Data that comes after close() makes the kernel reset the

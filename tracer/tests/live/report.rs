@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
     path::PathBuf,
@@ -207,9 +207,12 @@ pub(crate) fn connection() -> (TcpStream, TcpStream) {
 
 /// Aborts a connection (SO_LINGER with no time) and returns the ends of who did it and of its peer.
 pub(crate) fn abort() -> (SocketAddr, SocketAddr) {
-    let (client, server) = connection();
+    let (client, mut server) = connection();
     let ends = (client.local_addr().unwrap(), server.local_addr().unwrap());
     setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 }).unwrap();
     drop(client);
+    // Were the server closed before the RST is there, its FIN would be answered with another one.
+    let error = server.read(&mut [0]).expect_err("the connection is reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     ends
 }

@@ -14,7 +14,10 @@ pub(crate) fn object(line: &str, tracer: impl FnOnce() -> Command) -> Value {
         jsonschema::validator_for(&schema).expect("the schema is one")
     });
     let object = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    let errors: Vec<String> = validator.iter_errors(&object).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{line}\nis not as the schema says: {errors:#?}");
+    // To name what is wrong takes many times as long as to see that nothing is.
+    if !validator.is_valid(&object) {
+        let errors: Vec<String> = validator.iter_errors(&object).map(|error| error.to_string()).collect();
+        panic!("{line}\nis not as the schema says: {errors:#?}");
+    }
     object
 }
