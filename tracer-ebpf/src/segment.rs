@@ -4,7 +4,7 @@ use tracer_ebpf::record::{AF_INET, AF_INET6, Segment};
 
 use crate::{
     offset,
-    sock::{Access, Address, Object, probe_read},
+    sock::{Access, Address, Identity, Object, probe_read},
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -114,6 +114,18 @@ fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Packet {
 }
 
 impl Packet {
+    /// Its two ends, as its receiver sees them.
+    #[inline(always)]
+    pub(crate) fn ends(&self) -> Identity {
+        Identity {
+            family: self.family,
+            local: self.destination,
+            remote: self.source,
+            local_port: self.destination_port,
+            remote_port: self.source_port,
+        }
+    }
+
     /// The segment is a RST.
     #[inline(always)]
     pub(crate) fn is_rst(&self) -> bool {

@@ -9,10 +9,8 @@ use tracer_ebpf::record::{NO_REASON, RST_SENT_FIREWALL};
 use super::reset::report;
 use crate::{
     segment,
-    sock::{self, Identity, Object, Probed},
+    sock::{self, Object, Probed},
 };
-
-const RST: u16 = 4;
 
 /// `kprobe nf_send_reset(struct net *net, [struct sock *sk,] struct sk_buff *oldskb, int hook)` and
 /// `nf_send_reset6`, which has the same arguments
@@ -24,17 +22,10 @@ macro_rules! firewall_kprobe {
             // The segment may be on its way out, or through: TCP has not set its transport header.
             let Some(packet) = segment::outgoing(Object::<Probed>::new(skb)) else { return 0 };
             // A RST is not answered (net/ipv4/netfilter/nf_reject_ipv4.c).
-            if packet.segment.flags & RST == 0 {
-                let ends = Identity {
-                    family: packet.family,
-                    local: packet.destination,
-                    remote: packet.source,
-                    local_port: packet.destination_port,
-                    remote_port: packet.source_port,
-                };
+            if !packet.is_rst() {
                 let netns = sock::inode(Some(Object::<Probed>::new(net)));
                 let nobody = Object::<Probed>::new(core::ptr::null());
-                report(&ctx, RST_SENT_FIREWALL, netns, nobody, &ends, packet.segment, NO_REASON);
+                report(&ctx, RST_SENT_FIREWALL, netns, nobody, &packet.ends(), packet.segment, NO_REASON);
             }
             0
         }

@@ -161,10 +161,7 @@ fn passive<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, skb: Object<A>, rea
         return;
     }
     let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
-    let Packet { family, source, destination, source_port, destination_port, segment } = packet;
-    let ends =
-        Identity { family, local: destination, remote: source, local_port: destination_port, remote_port: source_port };
-    report(ctx, RST_SENT_PASSIVE, netns, sk, &ends, segment, reason);
+    report(ctx, RST_SENT_PASSIVE, netns, sk, &packet.ends(), packet.segment, reason);
 }
 
 #[inline(always)]

@@ -96,13 +96,7 @@ fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
     if !packet.is_rst() {
         return;
     }
-    let ends = Identity {
-        family: packet.family,
-        local: packet.destination,
-        remote: packet.source,
-        local_port: packet.destination_port,
-        remote_port: packet.source_port,
-    };
+    let ends = packet.ends();
     let netns = match (sk.is_null(), sock::skb_netns(skb)) {
         (false, _) => sock::netns(sk),
         (true, 0) => sock::skb_route_netns(skb),
