@@ -3,6 +3,7 @@
 //!
 //! `TRACER_BIN` names another binary to test, such as a static one in a virtual machine.
 
+mod cable;
 mod causes;
 mod child;
 mod columns;

@@ -1,20 +1,12 @@
 //! Handshakes of which a segment is lost, so that it is sent again: the test is the other end.
 
-use std::{
-    fs::File,
-    io::{ErrorKind, Read as _, Write as _},
-    net::SocketAddr,
-    os::fd::AsFd as _,
-    time::Duration,
-};
+use std::{fs::File, io::Write as _, net::SocketAddr, time::Duration};
 
-use anyhow::ensure;
 use etherparse::PacketBuilder;
-use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::Value;
 use tracer::demo::{host::Host, segment::Packet, tcp, tun};
 
-use crate::report::Trace;
+use crate::{cable, report::Trace};
 
 /// The host and the end that this test plays: addresses of TEST-NET-1 (RFC 5737).
 const HOST: [u8; 4] = [192, 0, 2, 2];
@@ -69,22 +61,8 @@ fn accept(cable: &File) -> anyhow::Result<socket2::Socket> {
 }
 
 /// The next segment of the kind that the host sends.
-fn next(mut cable: &File, wanted: fn(&Packet) -> bool) -> anyhow::Result<Packet> {
-    let mut buffer = [0; 2048];
-    loop {
-        match cable.read(&mut buffer) {
-            Ok(length) => match Packet::parse(&buffer[..length]) {
-                Some(packet) if wanted(&packet) => return Ok(packet),
-                _ => {}
-            },
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let mut fds = [PollFd::new(cable.as_fd(), PollFlags::POLLIN)];
-                let timeout: u16 = TIMEOUT.as_millis().try_into()?;
-                ensure!(poll(&mut fds, timeout)? == 1, "the host sends nothing");
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+fn next(cable: &File, wanted: fn(&Packet) -> bool) -> anyhow::Result<Packet> {
+    cable::next(cable, TIMEOUT, "a segment of the handshake", wanted)
 }
 
 fn send(mut cable: &File, segment: etherparse::PacketBuilderStep<etherparse::TcpHeader>) -> anyhow::Result<()> {

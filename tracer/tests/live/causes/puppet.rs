@@ -2,15 +2,13 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read, Write},
+    io::Write as _,
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 use tracer::{
     demo::{host::Host, segment::Packet, tcp, tun},
@@ -18,6 +16,7 @@ use tracer::{
 };
 
 use super::Played;
+use crate::cable;
 
 /// How long any one thing may take.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -101,25 +100,7 @@ impl Puppet {
 
     /// The next segment of the host's that is wanted; others are dropped.
     pub(super) fn receive(&mut self, what: &str, wanted: impl Fn(&Packet) -> bool) -> anyhow::Result<Packet> {
-        let deadline = Instant::now() + TIMEOUT;
-        let mut buffer = vec![0; 2048];
-        loop {
-            match self.wire.read(&mut buffer) {
-                Ok(len) => {
-                    if let Some(packet) = Packet::parse(&buffer[..len]).filter(&wanted) {
-                        return Ok(packet);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    let mut fds = [PollFd::new(self.wire.as_fd(), PollFlags::POLLIN)];
-                    if poll(&mut fds, PollTimeout::try_from(left)?)? == 0 {
-                        bail!("the host did not send {what}");
-                    }
-                }
-                Err(error) => return Err(error).context("cannot read what the host sent"),
-            }
-        }
+        cable::next(&self.wire, TIMEOUT, what, wanted)
     }
 
     /// The host's next RST.

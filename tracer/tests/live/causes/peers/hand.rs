@@ -2,20 +2,20 @@
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read as _, Write as _},
+    io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use etherparse::{PacketBuilder, TcpHeader};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 use tracer::{
     demo::{host::Host, segment::Packet, tcp, tun},
     event::{Flags, Segment, TcpState},
 };
+
+use crate::cable;
 
 /// Enough for an emulated machine.
 pub(in super::super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -130,27 +130,8 @@ impl Hand {
 
     /// The next segment of the connection that has all of `flags`.
     pub(in super::super) fn hear(&self, far: Far, flags: Flags) -> anyhow::Result<Segment> {
-        let deadline = Instant::now() + TIMEOUT;
-        let mut buffer = [0; 2048];
-        loop {
-            match (&self.device).read(&mut buffer) {
-                Ok(len) => {
-                    let found = Packet::parse(&buffer[..len])
-                        .filter(|packet| packet.source.port() == far.port && packet.segment.flags.contains(flags));
-                    if let Some(packet) = found {
-                        return Ok(packet.segment);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    let mut fds = [PollFd::new(self.device.as_fd(), PollFlags::POLLIN)];
-                    if left.is_zero() || poll(&mut fds, PollTimeout::try_from(left)?)? == 0 {
-                        bail!("no {flags} came");
-                    }
-                }
-                Err(error) => return Err(error).context("the device gives no segment"),
-            }
-        }
+        let is_it = |packet: &Packet| packet.source.port() == far.port && packet.segment.flags.contains(flags);
+        Ok(cable::next(&self.device, TIMEOUT, &flags.to_string(), is_it)?.segment)
     }
 }
 
