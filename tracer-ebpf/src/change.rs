@@ -1,8 +1,8 @@
 //! What a state change means for a connection: how it opened, who closed it first, how it ended.
 
 use tracer_ebpf::record::{
-    CONTEXT_PROCESS, Close, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE, KIND_OPEN, KIND_RST, OPEN_ACTIVE,
-    OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Owner,
+    CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE, KIND_OPEN,
+    KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Owner,
 };
 
 use crate::{
@@ -43,14 +43,19 @@ impl Change {
         self.old == TCP_LISTEN && self.new != TCP_CLOSE
     }
 
-    /// A process's own doing. CLOSE is left by system calls only, so that is known in any context. ksoftirqd,
-    /// and threads of NAPI, process packets on their own stacks: kernel threads do not count otherwise.
+    /// A packet's or a timer's doing, in an interrupt, or in ksoftirqd or a thread of NAPI.
+    #[inline(always)]
+    fn is_kernels(&self) -> bool {
+        self.context == CONTEXT_INTERRUPT || self.context == CONTEXT_PROCESS && process::is_of_kernel()
+    }
+
+    /// A process's own doing. CLOSE is left by system calls only, so that is known in any context.
     #[inline(always)]
     fn is_call<A: Access>(&self, sk: Object<A>) -> bool {
         self.old == TCP_CLOSE
             || self.context == CONTEXT_PROCESS
                 && !self.is_child()
-                && !process::is_of_kernel()
+                && !self.is_kernels()
                 && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
     }
 
@@ -151,6 +156,17 @@ impl Change {
         }
     }
 
+    /// The error that the socket is closed with: `sk_err`, or [`ERROR_TAKEN`].
+    #[inline(always)]
+    pub(crate) fn error<A: Access>(&self, sk: Object<A>, entry: &Remembered) -> u32 {
+        // Neither a FIN nor a process closes these in an interrupt, and a RST's error is shown when all is done.
+        let only_fails = matches!(self.old, TCP_SYN_SENT | TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+        match sk.get(&offset::SK_ERR).unwrap_or(0) {
+            0 if only_fails && entry.resets == 0 && self.is_kernels() => ERROR_TAKEN,
+            error => error,
+        }
+    }
+
     /// What took over a socket that closed, see [`tcp::time_wait`].
     #[inline(always)]
     pub(crate) fn time_wait<A: Access>(&self, sk: Object<A>) -> u8 {
@@ -201,7 +217,7 @@ pub(crate) fn report_close<A: Access>(
             (&raw mut (*record).bytes_sent).write(counters.bytes_sent);
             (&raw mut (*record).rtt_us).write(counters.rtt_us);
             (&raw mut (*record).retransmits).write(counters.retransmits);
-            (&raw mut (*record).error).write(sk.get(&offset::SK_ERR).unwrap_or(0));
+            (&raw mut (*record).error).write(change.error(sk, entry));
             (&raw mut (*record).old).write(change.old);
             (&raw mut (*record).first_fin).write(entry.first_fin);
             (&raw mut (*record).resets).write(entry.resets);

@@ -10,7 +10,6 @@ use tracer_ebpf::record::{AF_INET, PAST_CLOSED, PAST_NEAR, Past};
 use crate::{
     change::Change,
     memory::{NOBODY, Remembered},
-    offset,
     sock::{Access, Address, Identity, Object, bytes, v4_mapped},
     tcp, words,
 };
@@ -80,7 +79,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         words::copy(&raw mut (*to).socket, socket);
         (&raw mut (*to).closed_ns).write(change.now);
         (&raw mut (*to).unread).write(tcp::unread(sk));
-        (&raw mut (*to).error).write(sk.get(&offset::SK_ERR).unwrap_or(0));
+        (&raw mut (*to).error).write(change.error(sk, socket));
         gone.assume_init_ref()
     };
     // An LRU map makes room.

@@ -156,7 +156,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     if new == TCP_ESTABLISHED && filter::reports(KIND_OPEN) {
         change::report_open(&about, sk, entry);
     }
-    let is_failure = || entry.resets == 0 && sk.get::<u32>(&offset::SK_ERR).is_some_and(|error| error != 0);
+    let is_failure = || entry.resets == 0 && change.error(sk, entry) != 0;
     if new == TCP_CLOSE
         && old != TCP_LISTEN
         && filter::reports(KIND_CLOSE)

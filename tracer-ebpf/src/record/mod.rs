@@ -266,6 +266,10 @@ pub const RESET_RECEIVED: u8 = 1;
 /// [`Close::resets`]: a RST was sent for the socket before it closed.
 pub const RESET_SENT: u8 = 2;
 
+/// [`Close::error`]: there was an error, which the process took before the socket was closed. Up to 6.9,
+/// `tcp_write_err` in net/ipv4/tcp_timer.c wakes the process first.
+pub const ERROR_TAKEN: u32 = u32::MAX;
+
 /// A socket that had, or tried, a connection is closed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -285,7 +289,7 @@ pub struct Close {
     pub rtt_us: u32,
     /// `total_retrans`: segments sent again.
     pub retransmits: u32,
-    /// `sk_err`: a positive errno, or 0.
+    /// `sk_err`: a positive errno, or 0, or [`ERROR_TAKEN`].
     pub error: u32,
     /// State before, as in `include/net/tcp_states.h`.
     pub old: u8,

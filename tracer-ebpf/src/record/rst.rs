@@ -117,7 +117,7 @@ pub struct Past {
     pub opened_ns: u64,
     /// Bytes that the process had not read.
     pub unread: u32,
-    /// `sk_err`: a positive errno, or 0.
+    /// `sk_err`: a positive errno, or 0, or [`super::ERROR_TAKEN`].
     pub error: u32,
     /// The state that it was closed from.
     pub closed_from: u8,

@@ -170,6 +170,7 @@ mod tests {
             reset_received: false,
             reset_sent: false,
             error: None,
+            error_taken: false,
         });
         assert_eq!(derive(&answer), Some("TCP_ABORT_ON_DATA"));
     }

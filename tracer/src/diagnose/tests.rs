@@ -64,6 +64,7 @@ fn past(error: Option<&str>) -> Past {
         reset_received: false,
         reset_sent: false,
         error: error.map(str::to_owned),
+        error_taken: false,
     }
 }
 

@@ -69,7 +69,7 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         retransmits: record.retransmits,
         old: TcpState(record.old),
         became,
-        error: (record.error != 0).then(|| error_name(record.error)),
+        error: error(record.error),
     }
 }
 
@@ -84,6 +84,10 @@ fn has_received_fin(record: &record::Close) -> bool {
 /// `tcp_close`, `tcp_disconnect` and `tcp_rcv_state_process` of net/ipv4/tcp{,_input}.c.
 fn end(record: &record::Close, context: Context) -> (End, bool) {
     let old = TcpState(record.old);
+    if record.error == record::ERROR_TAKEN {
+        // Only a timer ends these; a SYN may have been answered by ICMP too.
+        return (if old == TcpState::SYN_SENT { End::Other } else { End::Timeout }, false);
+    }
     match record.error as i32 {
         libc::ECONNREFUSED => return (End::Refused, record.resets & record::RESET_RECEIVED != 0),
         libc::ETIMEDOUT => return (End::Timeout, true),
@@ -111,12 +115,15 @@ fn end(record: &record::Close, context: Context) -> (End, bool) {
     }
 }
 
-/// `ECONNRESET`, or `errno 999` for one that has no name here.
-pub(super) fn error_name(errno: u32) -> String {
-    match nix::errno::Errno::from_raw(errno as i32) {
+/// A socket's error, if there is one and it is known: `ECONNRESET`, or `errno 999` for one that has no name here.
+pub(super) fn error(errno: u32) -> Option<String> {
+    if errno == 0 || errno == record::ERROR_TAKEN {
+        return None;
+    }
+    Some(match nix::errno::Errno::from_raw(errno as i32) {
         nix::errno::Errno::UnknownErrno => format!("errno {errno}"),
         known => format!("{known:?}"),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -166,6 +173,11 @@ mod tests {
         timeout.error = libc::ETIMEDOUT as u32;
         assert_eq!(end(&timeout, Context::Timer), (End::Timeout, true));
         assert_eq!(close(&timeout, Context::Timer).error.as_deref(), Some("ETIMEDOUT"));
+        timeout.error = record::ERROR_TAKEN;
+        assert_eq!(end(&timeout, Context::Timer), (End::Timeout, false));
+        assert_eq!(close(&timeout, Context::Timer).error, None);
+        timeout.old = TcpState::SYN_SENT.0;
+        assert_eq!(end(&timeout, Context::Timer), (End::Other, false), "a timeout or ICMP");
         assert_eq!(end(&record(TcpState::SYN_SENT), Context::Process), (End::Abandoned, true));
     }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tracer_ebpf::record::{
-    self, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS,
-    TASK_EXITS,
+    self, ERROR_TAKEN, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE,
+    SOCKET_LINGERS, TASK_EXITS,
 };
 
 use super::{Enricher, connection};
@@ -60,7 +60,8 @@ impl Enricher {
             unread: past.unread,
             reset_received: past.resets & RESET_RECEIVED != 0,
             reset_sent: past.resets & RESET_SENT != 0,
-            error: (past.error != 0).then(|| connection::error_name(past.error)),
+            error: connection::error(past.error),
+            error_taken: past.error == ERROR_TAKEN,
         }
     }
 }
@@ -87,7 +88,7 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         orphan: is_set(SOCKET_IS_ORPHAN),
         task_exits: is_set(TASK_EXITS),
         signal: (is_set(TASK_EXITS) && signal != 0).then_some(signal),
-        error: (raw.error != 0).then(|| connection::error_name(raw.error)),
+        error: connection::error(raw.error),
     }
 }
 

@@ -103,6 +103,8 @@ pub struct Past {
     pub reset_sent: bool,
     /// Its error by name.
     pub error: Option<String>,
+    /// It had an error that its process took before it was closed, so that it is not known which.
+    pub error_taken: bool,
 }
 
 /// A socket that listens.

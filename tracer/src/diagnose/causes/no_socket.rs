@@ -1,7 +1,7 @@
 //! Segments that no connection was found for.
 
 use super::super::{Cause, Finding, case};
-use crate::event::Flags;
+use crate::event::{Flags, TcpState};
 
 pub(super) const FORGED_HANDSHAKE: Cause = Cause {
     id: "forged_handshake",
@@ -54,13 +54,20 @@ pub(super) const TIMED_OUT: Cause = Cause {
              TCP_USER_TIMEOUT and tcp_retries2 set how long this end waits",
     rule: |case| {
         let past = case.past().filter(|_| case.is_without_connection())?;
-        if past.error.as_deref() != Some("ETIMEDOUT") {
+        let is_told = past.error.as_deref() == Some("ETIMEDOUT");
+        // A connection's only error in an interrupt that is none of a RST's; a SYN's may be that of an ICMP message.
+        if !is_told && !(past.error_taken && past.closed_from != TcpState::SYN_SENT) {
             return None;
         }
         let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
         let summary =
             format!("{who} gave the connection up {ago} ago, because nothing was heard; the other end did not know");
-        Some(Finding::certain(summary).observed("the socket had been closed with ETIMEDOUT"))
+        Some(match is_told {
+            true => Finding::certain(summary).observed("the socket had been closed with ETIMEDOUT"),
+            false => Finding::likely(summary)
+                .observed("the kernel had closed the socket by itself, without a RST")
+                .inferred("by a timer: the error, which the process has taken by then, was ETIMEDOUT"),
+        })
     },
 };
 

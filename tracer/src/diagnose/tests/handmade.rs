@@ -116,6 +116,9 @@ pub(super) fn all() -> Vec<Handmade> {
         }),
         unknown("closed_port", Flags::SYN, |_| {}),
         unknown("timed_out", ACK, |rst| rst.past = Some(past(Some("ETIMEDOUT")))),
+        unknown("timed_out", ACK, |rst| {
+            rst.past = Some(Past { closed_from: S::ESTABLISHED, error_taken: true, ..past(None) });
+        }),
         unknown("late_segment", ACK, |rst| rst.past = Some(past(None))),
         unknown("nat_state_lost", ACK, |rst| {
             rst.near = Some(Near { local: [10, 0, 0, 1].into(), remote: [10, 0, 0, 9].into() });

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracer::{
     demo::{forge::Forger, segment::Packet, tcp},
-    event::Flags,
+    event::{Flags, TcpState},
 };
 
 use super::super::{
@@ -63,6 +63,8 @@ pub(super) fn after_timeout() -> anyhow::Result<Played> {
     tcp::say(&socket, b"hello?")?;
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::try_from(TIMEOUT)?)?;
+    // Up to 6.9 the error is shown before the socket is closed; who asks for the state waits until that is done.
+    ensure!(tcp::state(&socket)? == TcpState::CLOSE, "not closed");
     let error = socket.take_error()?.and_then(|error| error.raw_os_error());
     ensure!(error == Some(libc::ETIMEDOUT), "{error:?}");
     net.send(peer, ACK, b"here I am")?;
