@@ -23,7 +23,7 @@ pub(crate) struct Packet {
 
 /// No segment.
 pub(crate) const NONE: Segment =
-    Segment { seq: 0, ack: 0, len: 0, flags: 0, window: 0, ttl: 0, present: 0, reserved: [0; 2] };
+    Segment { seq: 0, ack: 0, len: 0, flags: 0, window: 0, ttl: 0, ip_version: 0, ip_id: 0 };
 
 /// `struct iphdr`, `struct ipv6hdr`, `struct tcphdr` as words in network order.
 type Ipv4Header = [u32; 5];
@@ -59,6 +59,8 @@ fn parse<A: Access>(skb: Object<A>, transport: Option<u16>) -> Option<Packet> {
         let total = u32::from_be(header[0]) & 0xffff;
         let mut packet = tcp(head, network, transport, total, (time_to_live_and_protocol >> 24) as u8);
         packet.family = AF_INET;
+        packet.segment.ip_version = 4;
+        packet.segment.ip_id = (u32::from_be(header[1]) >> 16) as u16;
         packet.source = [u64::from(header[3]), 0];
         packet.destination = [u64::from(header[4]), 0];
         Some(packet)
@@ -107,8 +109,8 @@ fn tcp(head: u64, network: u16, transport: u16, total: u32, ttl: u8) -> Packet {
             flags: (control >> 16) as u16 & 0x1ff,
             window: control as u16,
             ttl,
-            present: 1,
-            reserved: [0; 2],
+            ip_version: 6,
+            ip_id: 0,
         },
     }
 }

@@ -84,6 +84,10 @@ pub struct TraceArgs {
     #[arg(long)]
     pub evidence: bool,
 
+    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
+    #[arg(long)]
+    pub baseline: bool,
+
     /// End with status 1 if an event was lost
     #[arg(long)]
     pub fail_on_loss: bool,
@@ -128,6 +132,10 @@ pub struct RstArgs {
     /// Write to a file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
+    #[arg(long)]
+    pub baseline: bool,
 
     /// End with status 1 if an event was lost
     #[arg(long)]

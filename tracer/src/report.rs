@@ -92,14 +92,38 @@ pub struct CauseCount {
     pub last: Timestamp,
 }
 
-/// A namespace whose RSTs were not all reported: firewalls and raw sockets apart, there should be none.
+/// What a kernel counts of RSTs in each network namespace (RFC 4022).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
+pub enum Counter {
+    /// RSTs that it sent.
+    OutRsts,
+    /// Connections that went from ESTABLISHED or CLOSE-WAIT to CLOSE: aborted, reset or timed out.
+    EstabResets,
+}
+
+impl Counter {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::OutRsts, Self::EstabResets];
+
+    /// As in `/proc/net/snmp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutRsts => "OutRsts",
+            Self::EstabResets => "EstabResets",
+        }
+    }
+}
+
+/// A namespace that counted more than was reported: firewalls and raw sockets apart, there should be none.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Unaccounted {
     /// Its inode.
     pub netns: u32,
-    /// RSTs that its kernel counted as sent (OutRsts, RFC 4022).
+    /// What was counted.
+    pub counter: Counter,
+    /// How often its kernel counted that.
     pub counted: u64,
-    /// RSTs that were reported as sent.
+    /// How often it was reported.
     pub reported: u64,
 }
 

@@ -1,5 +1,6 @@
 //! One file per kernel event. A program's name is `EVENT_MECHANISM`; the probe plan refers to it.
 
+mod baseline;
 mod existing;
 mod firewall;
 mod lookup;

@@ -11,7 +11,7 @@ use tracer_ebpf::record::{
     RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
-use super::stray;
+use super::{baseline, stray};
 use crate::{
     context,
     emit::{self, About, Depth},
@@ -178,7 +178,7 @@ fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Pac
     if packet.as_ref().is_some_and(|packet| !packet.is_rst()) {
         return;
     }
-    let segment = packet.map_or(segment::NONE, |packet| packet.segment);
+    let segment = packet.map_or_else(|| baseline::incoming(sk), |packet| packet.segment);
     let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
     stray::expect(netns, &ends);
     report(ctx, RST_RECEIVED, netns, sk, &ends, segment, NO_REASON);
@@ -243,6 +243,7 @@ pub(super) fn report<A: Access>(
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
             past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
+            baseline::write(&raw mut (*record).heard, sk, ends);
             let frames = emit::stack::<RST_FRAMES>(ctx, depth(direction, about.context), &raw mut (*record).stack);
             (&raw mut (*record).frames).write(frames);
         }

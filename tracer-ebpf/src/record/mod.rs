@@ -187,10 +187,10 @@ pub struct Segment {
     pub window: u16,
     /// TTL or hop limit.
     pub ttl: u8,
-    /// 1 if there is a segment and the other fields were read.
-    pub present: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// Version of the IP packet that carried it: 4 or 6, and 0 if there is no segment.
+    pub ip_version: u8,
+    /// Identification of its IPv4 packet (RFC 791); 0 for IPv6.
+    pub ip_id: u16,
 }
 
 /// [`Lookup::table`]: the established hash.

@@ -46,6 +46,8 @@ pub struct Rst {
     pub circumstances: Circumstances,
     /// What the two ends were before.
     pub past: Past,
+    /// What the segments of the connection were like.
+    pub heard: Heard,
     /// Return addresses, innermost first; only the first `frames` mean anything.
     pub stack: [u64; RST_FRAMES],
 }
@@ -135,6 +137,29 @@ pub struct Past {
     pub near_remote: [u8; 16],
 }
 
+/// What the segments were like that a connection received, RSTs aside.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Heard {
+    /// How many were looked at; 0: none, and the rest means nothing.
+    pub segments: u32,
+    /// Lowest TTL or hop limit.
+    pub ttl_low: u8,
+    /// Highest TTL or hop limit.
+    pub ttl_high: u8,
+    /// Identification of the last one (RFC 791), 0 for IPv6.
+    pub ip_id: u16,
+    /// Lowest window field, not scaled.
+    pub window_low: u16,
+    /// Highest window field, not scaled.
+    pub window_high: u16,
+    /// Version of the IP packets: 4 or 6.
+    pub ip_version: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
 const _: () = assert!(size_of::<Circumstances>() == 56);
 const _: () = assert!(size_of::<Past>() == 104);
-const _: () = assert!(size_of::<Rst>() == 584);
+const _: () = assert!(size_of::<Rst>() == 600);

@@ -125,7 +125,7 @@ impl Forger {
         let tcp = TcpSlice::from_slice(bytes).ok()?;
         let ours = from == Some(self.remote.ip())
             && (tcp.source_port(), tcp.destination_port()) == (self.remote.port(), self.local.port());
-        ours.then(|| segment_of(&tcp, TTL))
+        ours.then(|| segment_of(&tcp, TTL, None))
     }
 }
 

@@ -26,21 +26,26 @@ impl Packet {
     /// Parses an IPv4 or IPv6 packet; `None` unless it carries a whole TCP header.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let sliced = SlicedPacket::from_ip(bytes).ok()?;
-        let (source, destination, ttl): (IpAddr, IpAddr, u8) = match sliced.net? {
+        let (source, destination, ttl, ip_id): (IpAddr, IpAddr, u8, Option<u16>) = match sliced.net? {
             NetSlice::Ipv4(ip) => {
                 let header = ip.header();
-                (header.source_addr().into(), header.destination_addr().into(), header.ttl())
+                (
+                    header.source_addr().into(),
+                    header.destination_addr().into(),
+                    header.ttl(),
+                    Some(header.identification()),
+                )
             }
             NetSlice::Ipv6(ip) => {
                 let header = ip.header();
-                (header.source_addr().into(), header.destination_addr().into(), header.hop_limit())
+                (header.source_addr().into(), header.destination_addr().into(), header.hop_limit(), None)
             }
             NetSlice::Arp(_) => return None,
         };
         let TransportSlice::Tcp(tcp) = sliced.transport? else { return None };
         let source = SocketAddr::new(source, tcp.source_port());
         let destination = SocketAddr::new(destination, tcp.destination_port());
-        let segment = segment_of(&tcp, ttl);
+        let segment = segment_of(&tcp, ttl, ip_id);
         Some(Self { source, destination, segment, bytes: bytes.to_vec() })
     }
 
@@ -66,8 +71,8 @@ impl Packet {
     }
 }
 
-/// The fields of a TCP header that came in a packet with this TTL or hop limit.
-pub fn segment_of(tcp: &TcpSlice<'_>, ttl: u8) -> Segment {
+/// The fields of a TCP header that came in a packet with this TTL or hop limit, and this identification.
+pub fn segment_of(tcp: &TcpSlice<'_>, ttl: u8, ip_id: Option<u16>) -> Segment {
     let header = tcp.header_slice();
     Segment {
         // Data offset, reserved bits and control bits share bytes 12 and 13 (RFC 9293 section 3.1);
@@ -78,6 +83,7 @@ pub fn segment_of(tcp: &TcpSlice<'_>, ttl: u8) -> Segment {
         len: u32::try_from(tcp.payload().len()).unwrap_or(u32::MAX),
         ttl,
         window: tcp.window_size(),
+        ip_id,
     }
 }
 
@@ -95,14 +101,17 @@ mod tests {
         let packet = Packet::parse(&bytes).unwrap();
         assert_eq!(packet.source, "10.0.0.1:1000".parse().unwrap());
         assert_eq!(packet.destination, "10.0.0.2:80".parse().unwrap());
-        assert_eq!(packet.segment, Segment { flags: Flags(0x18), seq: 7, ack: 9, len: 4, ttl: 61, window: 512 });
+        assert_eq!(
+            packet.segment,
+            Segment { flags: Flags(0x18), seq: 7, ack: 9, len: 4, ttl: 61, window: 512, ip_id: Some(0) }
+        );
     }
 
     #[test]
     fn a_retransmission_repeats_whatever_its_flags() {
         let syn = |seq, flags| {
             let (source, destination) = ("10.0.0.1:1000".parse().unwrap(), "10.0.0.2:80".parse().unwrap());
-            let segment = Segment { flags, seq, ack: 0, len: 0, ttl: 64, window: 0 };
+            let segment = Segment { flags, seq, ack: 0, len: 0, ttl: 64, window: 0, ip_id: None };
             Packet { source, destination, segment, bytes: Vec::new() }
         };
         assert!(syn(7, Flags::SYN).repeats(&syn(7, Flags(0xc2))));

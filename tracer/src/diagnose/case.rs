@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Evidence;
-use crate::event::{Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, TcpState};
+use crate::event::{Baseline, Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, TcpState};
 
 /// A process that was seen to send a segment by itself, through a raw or packet socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,18 @@ impl Case<'_> {
         name(self.event.last_owner())
     }
 
+    /// The RST that came, and what it can be compared with.
+    fn compared(&self) -> Option<(Segment, Baseline)> {
+        self.rst.trigger.zip(self.rst.baseline).filter(|_| self.is_received() || self.is_stray())
+    }
+
+    /// By how many hops the RST came from nearer or from farther than any of the segments before.
+    pub(super) fn hops_off(&self) -> u8 {
+        self.compared().map_or(0, |(rst, baseline)| {
+            baseline.ttl_low.saturating_sub(rst.ttl).max(rst.ttl.saturating_sub(baseline.ttl_high))
+        })
+    }
+
     /// What every verdict rests on.
     pub(super) fn observations(&self) -> Vec<Evidence> {
         let mut all = Vec::new();
@@ -133,6 +145,18 @@ impl Case<'_> {
         if let Some(trigger) = self.rst.trigger {
             let what = if self.is_received() || self.is_stray() { "the RST was" } else { "it answers" };
             add(format!("{what} {} seq {} ack {} len {}", trigger.flags, trigger.seq, trigger.ack, trigger.len));
+        }
+        if let Some((rst, baseline)) = self.compared() {
+            let ttl = range(baseline.ttl_low, baseline.ttl_high);
+            add(format!("its TTL is {}, that of the segments before ({}) was {ttl}", rst.ttl, baseline.segments));
+            if let (Some(own), Some(last)) = (rst.ip_id, baseline.ip_id) {
+                add(format!("its IP-ID is {own}, that of the last segment was {last}"));
+            }
+            add(format!(
+                "its window is {}, theirs was {}",
+                rst.window,
+                range(baseline.window_low, baseline.window_high)
+            ));
         }
         match self.state() {
             Some(state) => add(format!("the socket was in {state}")),
@@ -154,6 +178,11 @@ impl Case<'_> {
 /// `nginx[812]`, or that it is not known.
 pub(super) fn name(owner: Option<&Owner>) -> String {
     owner.map_or_else(|| "a process that is not known".to_owned(), |owner| format!("{}[{}]", owner.comm, owner.pid))
+}
+
+/// `64`, `52 to 64`.
+fn range<T: Copy + PartialEq + std::fmt::Display>(low: T, high: T) -> String {
+    if low == high { low.to_string() } else { format!("{low} to {high}") }
 }
 
 /// `1.8 s`, `120 ms`.

@@ -22,7 +22,7 @@ const JUST_NOW_NS: u64 = 10_000_000;
 
 /// The socket's state; of one that was closed on the way to the RST, the state before. One that no process
 /// has open is forgotten when it is closed, and remembered as the last of these two ends.
-pub(super) fn state(rst: &Rst) -> Option<TcpState> {
+pub(crate) fn state(rst: &Rst) -> Option<TcpState> {
     let gone = rst.past.as_ref().filter(|past| past.closed_ns_ago < JUST_NOW_NS).map(|past| past.closed_from);
     rst.closed_from.or(gone.filter(|_| rst.socket_state == Some(TcpState::CLOSE))).or(rst.socket_state)
 }
@@ -96,7 +96,7 @@ mod tests {
         Rst {
             socket: state.is_some(),
             socket_state: state,
-            trigger: flags.map(|flags| Segment { flags, seq: 0, ack: 0, len: 0, ttl: 64, window: 0 }),
+            trigger: flags.map(|flags| Segment { flags, seq: 0, ack: 0, len: 0, ttl: 64, window: 0, ip_id: None }),
             stack: stack.iter().map(|&name| name.to_owned()).collect(),
             ..Rst::bare(kind)
         }

@@ -50,7 +50,7 @@ fn owner() -> Owner {
 
 /// A segment without data.
 pub(super) fn segment(flags: Flags) -> Segment {
-    Segment { flags, seq: 1000, ack: 2000, len: 0, ttl: 64, window: 512 }
+    Segment { flags, seq: 1000, ack: 2000, len: 0, ttl: 64, window: 512, ip_id: None }
 }
 
 /// A socket that was closed a second ago.

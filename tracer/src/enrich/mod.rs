@@ -161,7 +161,15 @@ pub(crate) fn comm(bytes: &[u8; 16]) -> String {
 }
 
 fn segment(raw: &record::Segment) -> Segment {
-    Segment { flags: Flags(raw.flags), seq: raw.seq, ack: raw.ack, len: raw.len, ttl: raw.ttl, window: raw.window }
+    Segment {
+        flags: Flags(raw.flags),
+        seq: raw.seq,
+        ack: raw.ack,
+        len: raw.len,
+        ttl: raw.ttl,
+        window: raw.window,
+        ip_id: (raw.ip_version == 4).then_some(raw.ip_id),
+    }
 }
 
 /// Listeners are linked through the same member into another table, so theirs says nothing of the ehash.

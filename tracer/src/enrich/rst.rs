@@ -8,7 +8,7 @@ use tracer_ebpf::record::{
 };
 
 use super::{Enricher, connection};
-use crate::event::{Circumstances, Direction, Near, Past, Rst, RstKind, TcpState};
+use crate::event::{Baseline, Circumstances, Direction, Near, Past, Rst, RstKind, TcpState};
 
 /// Values of CONFIG_HZ (kernel/Kconfig.hz).
 const HERTZ: [u64; 4] = [100, 250, 300, 1000];
@@ -37,7 +37,8 @@ impl Enricher {
             socket: record.header.sock != 0,
             socket_state: state(record.socket_state),
             closed_from: state(record.closed_from),
-            trigger: (record.segment.present != 0).then(|| super::segment(&record.segment)),
+            trigger: (record.segment.ip_version != 0).then(|| super::segment(&record.segment)),
+            baseline: (record.heard.segments != 0).then(|| baseline(&record.heard)),
             stack,
             circumstances: (record.has_circumstances == 1)
                 .then(|| circumstances(&record.circumstances, record.header.mono_ns)),
@@ -63,6 +64,17 @@ impl Enricher {
             error: connection::error(past.error),
             error_taken: past.error == ERROR_TAKEN,
         }
+    }
+}
+
+fn baseline(raw: &record::Heard) -> Baseline {
+    Baseline {
+        segments: raw.segments,
+        ttl_low: raw.ttl_low,
+        ttl_high: raw.ttl_high,
+        ip_id: (raw.ip_version == 4).then_some(raw.ip_id),
+        window_low: raw.window_low,
+        window_high: raw.window_high,
     }
 }
 

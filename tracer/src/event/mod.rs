@@ -19,7 +19,7 @@ pub use self::{
     connection::{Close, End, Open, Opened, Side, Took},
     names::{Flags, TcpState},
     owner::{Known, Owner},
-    rst::{Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
+    rst::{Baseline, Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
 };
 
 /// One observed kernel event, with who, where and when.
@@ -182,6 +182,8 @@ pub struct Segment {
     pub ttl: u8,
     /// Window field, not scaled.
     pub window: u16,
+    /// Identification of its IPv4 packet (RFC 791); null for IPv6.
+    pub ip_id: Option<u16>,
 }
 
 /// A TCP segment sent through a raw or packet socket.

@@ -28,6 +28,9 @@ pub struct Rst {
     pub closed_from: Option<TcpState>,
     /// The segment that provoked it (sent, passive), or the RST itself (received).
     pub trigger: Option<Segment>,
+    /// What the segments were like that the connection received before; null unless `--baseline` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
     /// Kernel functions that led here, innermost first; an unknown one is its address in hex.
     pub stack: Vec<String>,
     /// What the socket was doing; null without a full socket.
@@ -82,6 +85,23 @@ pub struct Circumstances {
     pub signal: Option<u8>,
     /// The socket's error by name.
     pub error: Option<String>,
+}
+
+/// What the segments were like that a connection received, RSTs aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Baseline {
+    /// How many were looked at.
+    pub segments: u32,
+    /// Lowest TTL or hop limit.
+    pub ttl_low: u8,
+    /// Highest TTL or hop limit.
+    pub ttl_high: u8,
+    /// Identification of the last IPv4 packet (RFC 791); null for IPv6.
+    pub ip_id: Option<u16>,
+    /// Lowest window field, not scaled.
+    pub window_low: u16,
+    /// Highest window field, not scaled.
+    pub window_high: u16,
 }
 
 /// A socket that was closed.
@@ -146,6 +166,7 @@ impl Rst {
             socket_state: None,
             closed_from: None,
             trigger: None,
+            baseline: None,
             stack: Vec::new(),
             circumstances: None,
             expected_seq: None,

@@ -93,6 +93,7 @@ impl Probes {
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
             ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
             ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
+            ("BASELINE", u8::from(settings.probes.contains(&Probe::Baseline))),
             (aya_log::LEVEL, settings.log as u8),
         ];
         let wake_at = settings.ring_bytes / 4;
@@ -101,6 +102,9 @@ impl Probes {
         let mut loader = EbpfLoader::new();
         // No relocations: the programs get their offsets as globals.
         loader.btf(None).map_max_entries("EVENTS", settings.ring_bytes);
+        if !settings.probes.contains(&Probe::Baseline) {
+            loader.map_max_entries("HEARD", 1);
+        }
         for (name, offset) in &globals {
             loader.override_global(name, offset, true);
         }

@@ -37,11 +37,13 @@ pub enum Probe {
     Release,
     /// A process that is traced starts another, or ends.
     Descent,
+    /// A segment comes for a connection: what RSTs are compared with.
+    Baseline,
 }
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
@@ -55,11 +57,12 @@ impl Probe {
         Self::Existing,
         Self::Release,
         Self::Descent,
+        Self::Baseline,
     ];
 
-    /// It is not reported itself, but tells whose a socket is.
+    /// It is not reported itself, but tells more of what is.
     pub fn is_auxiliary(self) -> bool {
-        matches!(self, Self::Accept | Self::Existing | Self::Release | Self::Descent)
+        matches!(self, Self::Accept | Self::Existing | Self::Release | Self::Descent | Self::Baseline)
     }
 
     /// Its key in JSON.
@@ -78,6 +81,7 @@ impl Probe {
             Self::Existing => "existing",
             Self::Release => "release",
             Self::Descent => "descent",
+            Self::Baseline => "baseline",
         }
     }
 
@@ -90,6 +94,7 @@ impl Probe {
             }
             Self::Release => "not observed: what is known of a socket may stay longer than the socket",
             Self::Descent => "not observed: children are not followed, and the end of a process is not seen",
+            Self::Baseline => "not observed: RSTs are not compared with the segments of their connection",
             _ => "not observed, and so not reported",
         }
     }
@@ -115,6 +120,7 @@ impl Probe {
             Self::Existing => "owner before trace",
             Self::Release => "socket destroyed",
             Self::Descent => "fork and exit",
+            Self::Baseline => "segment received",
         }
     }
 }
@@ -175,8 +181,8 @@ pub enum Column {
 }
 
 impl Column {
-    /// A mechanism belongs to this column. sock_diag is no probe, and open to all. What only tells whose
-    /// a socket is ([`Probe::is_auxiliary`]) is not asked: the events are to be comparable.
+    /// A mechanism belongs to this column. sock_diag is no probe, and open to all. What only tells more of
+    /// other events ([`Probe::is_auxiliary`]) is not asked: the events are to be comparable.
     pub fn admits(self, mechanism: Mechanism) -> bool {
         use Mechanism as M;
         match self {

@@ -24,11 +24,12 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::Existing => owner::existing(btf),
         Probe::Release => owner::release(),
         Probe::Descent => owner::descent(),
+        Probe::Baseline => baseline(btf),
     }
 }
 
 /// What the ways need to know of this kernel, for a search of all at once.
-pub const NAMES: [&str; 24] = [
+pub const NAMES: [&str; 25] = [
     "btf_trace_inet_sock_set_state",
     STATE_STORE,
     STATE_SET,
@@ -50,6 +51,7 @@ pub const NAMES: [&str; 24] = [
     "bpf_iter_task_file",
     "sk_rst_reason",
     "btf_trace_kfree_skb",
+    "btf_trace_tcp_probe",
     "skb_drop_reason",
     "bpf_get_socket_ptr_cookie",
     "bpf_task_pt_regs",
@@ -192,6 +194,11 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
             blind: vec![Blind::Segment],
         },
     ]
+}
+
+fn baseline(btf: &KernelBtf) -> Vec<Candidate> {
+    let attachments = tracepoint(btf, "baseline_tp_btf", "tcp_probe");
+    vec![Candidate { mechanism: Mechanism::TpBtf, attachments, blind: vec![] }]
 }
 
 fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {

@@ -43,6 +43,8 @@ pub struct Scope {
     pub kinds: BTreeSet<Kind>,
     /// What they must be about.
     pub criteria: Criteria,
+    /// Compare RSTs with the segments of their connection, which costs something for each of those.
+    pub baseline: bool,
 }
 
 /// Attached probes and the way from their records to events.
@@ -64,10 +66,13 @@ impl Session {
     /// # Errors
     /// If the kernel lacks what everything rests on; see [`Probes::attach`].
     pub fn start(cli: &Cli, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
-        let Scope { kinds, criteria } = scope;
+        let Scope { kinds, criteria, baseline } = scope;
         let mut wanted = kind::probes(&kinds);
         if !criteria.pids.is_empty() {
             wanted.insert(Probe::Descent);
+        }
+        if baseline {
+            wanted.insert(Probe::Baseline);
         }
         let settings = Settings {
             probes: wanted,

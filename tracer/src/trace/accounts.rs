@@ -1,30 +1,51 @@
-//! Are these all RSTs? The kernel counts those that it sends in each network namespace, whoever reports them.
+//! Is this all? The kernel counts, in each network namespace, the RSTs that it sends (OutRsts) and the connections
+//! that end abruptly (EstabResets), whoever reports them.
 
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
+    net::SocketAddr,
+    num::NonZeroUsize,
     os::unix::fs::MetadataExt as _,
 };
 
+use lru::LruCache;
+
 use crate::{
-    event::{Body, Direction, Event, RstKind},
+    diagnose::reason,
+    event::{Body, Direction, Event, RstKind, TcpState},
     filter::Criteria,
-    report::Unaccounted,
+    report::{Counter, Unaccounted},
     snmp,
 };
 
+/// Connections that are remembered as counted: what is reported of one comes within moments.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+
+/// What the kernel counts, by namespace.
+type Counts = BTreeMap<(u32, Counter), u64>;
+
 /// The counters at the start, and what was reported since.
 pub(super) struct Accounts {
-    /// OutRsts by namespace; none where a filter leaves RSTs out, and nothing can be compared.
-    start: Option<BTreeMap<u32, u64>>,
-    end: BTreeMap<u32, u64>,
-    reported: HashMap<u32, u64>,
+    /// None where a filter leaves RSTs out, and nothing can be compared.
+    start: Option<Counts>,
+    end: Counts,
+    reported: HashMap<(u32, Counter), u64>,
+    ended: LruCache<Connection, ()>,
 }
+
+/// Its cookie where it has one, else its socket's address; and its two ends.
+type Connection = (u64, SocketAddr, SocketAddr);
 
 impl Accounts {
     /// Reads the counters; all must be observed by now. `is_whole`: all RSTs of the namespaces are reported.
     pub(super) fn open(is_whole: bool) -> Self {
-        Self { start: is_whole.then(out_rsts), end: BTreeMap::new(), reported: HashMap::new() }
+        Self {
+            start: is_whole.then(counts),
+            end: Counts::new(),
+            reported: HashMap::new(),
+            ended: LruCache::new(REMEMBERED),
+        }
     }
 
     /// Whether `criteria` let all RSTs of a namespace pass.
@@ -32,52 +53,74 @@ impl Accounts {
         criteria.ends == 0 && criteria.owner == 0 && criteria.opens == 0 && criteria.netns.is_none()
     }
 
-    /// A RST that is reported.
+    /// An event that is reported.
     pub(super) fn saw(&mut self, event: &Event) {
+        let Some(netns) = event.netns.filter(|_| self.start.is_some()) else { return };
         // A packet filter's are no segments of TCP's.
         if let Body::Rst(rst) = &event.body
             && rst.direction == Direction::Sent
             && rst.kind != RstKind::Firewall
-            && let Some(netns) = event.netns
         {
-            *self.reported.entry(netns).or_default() += 1;
+            *self.reported.entry((netns, Counter::OutRsts)).or_default() += 1;
+        }
+        // An abort shows in several events.
+        if ends_abruptly(&event.body)
+            && let connection = (event.cookie.unwrap_or(event.sock), event.local, event.remote)
+            && self.ended.put(connection, ()).is_none()
+        {
+            *self.reported.entry((netns, Counter::EstabResets)).or_default() += 1;
         }
     }
 
     /// Reads the counters again. Until then all must be observed: what comes later is reported, and not counted.
     pub(super) fn stop(&mut self) {
         if self.start.is_some() {
-            self.end = out_rsts();
+            self.end = counts();
         }
     }
 
     /// What the kernel has counted and nobody reported.
     pub(super) fn close(self) -> Vec<Unaccounted> {
         let Some(start) = self.start else { return Vec::new() };
-        let difference = |(netns, counted): (u32, u64)| {
+        let difference = |(key, counted): ((u32, Counter), u64)| {
             // A namespace that is newer than the trace started from 0.
-            let counted = counted.saturating_sub(start.get(&netns).copied().unwrap_or(0));
-            let reported = self.reported.get(&netns).copied().unwrap_or(0);
-            (counted > reported).then_some(Unaccounted { netns, counted, reported })
+            let counted = counted.saturating_sub(start.get(&key).copied().unwrap_or(0));
+            let reported = self.reported.get(&key).copied().unwrap_or(0);
+            let (netns, counter) = key;
+            (counted > reported).then_some(Unaccounted { netns, counter, counted, reported })
         };
         self.end.into_iter().filter_map(difference).collect()
     }
 }
 
-/// OutRsts (RFC 4022) of each namespace that a process is in.
-fn out_rsts() -> BTreeMap<u32, u64> {
-    let mut all = BTreeMap::new();
+/// Tells, by itself, that a connection goes from one of these states to CLOSE (tcp_set_state in net/ipv4/tcp.c counts
+/// those). Not all are reported by their state change.
+fn ends_abruptly(body: &Body) -> bool {
+    let is_open = |state: TcpState| [TcpState::ESTABLISHED, TcpState::CLOSE_WAIT].contains(&state);
+    match body {
+        Body::State(state) => state.new == TcpState::CLOSE && is_open(state.old),
+        Body::Close(close) => is_open(close.old),
+        Body::Rst(rst) => {
+            matches!(rst.kind, RstKind::Active | RstKind::Peer) && reason::state(rst).is_some_and(is_open)
+        }
+        _ => false,
+    }
+}
+
+/// The counters of each namespace that a process is in.
+fn counts() -> Counts {
+    let mut all = Counts::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let path = process.path();
         // Whatever is no process has no such file.
         let Ok(netns) = fs::metadata(path.join("ns/net")) else { continue };
         let Ok(inode) = u32::try_from(netns.ino()) else { continue };
-        if all.contains_key(&inode) {
+        if all.contains_key(&(inode, Counter::OutRsts)) {
             continue;
         }
-        let count = fs::read_to_string(path.join("net/snmp")).ok();
-        if let Some(count) = count.and_then(|snmp| snmp::counter(&snmp, "Tcp", "OutRsts")) {
-            all.insert(inode, count);
+        let Ok(snmp) = fs::read_to_string(path.join("net/snmp")) else { continue };
+        for counter in Counter::ALL {
+            all.extend(snmp::counter(&snmp, "Tcp", counter.name()).map(|count| ((inode, counter), count)));
         }
     }
     all

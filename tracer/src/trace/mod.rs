@@ -51,6 +51,8 @@ pub struct Job<'a> {
     pub output: OutputArgs<'a>,
     /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
     pub rsts_only: bool,
+    /// Compare RSTs with the segments of their connection.
+    pub baseline: bool,
     /// A loss is a failure.
     pub fail_on_loss: bool,
 }
@@ -75,6 +77,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             write: args.write.as_deref(),
             output: OutputArgs { json: args.json, manner, file: args.output.as_deref() },
             rsts_only: false,
+            baseline: args.baseline,
             fail_on_loss: args.fail_on_loss,
         },
     )
@@ -104,7 +107,8 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     let mut target = Target::new(&job.filter.pids)?;
     let output = Output::new(&job.output)?;
     let is_whole = Accounts::are_whole(&criteria) && job.kinds.contains(&Kind::Rst);
-    let mut session = Session::start(cli, Scope { kinds: job.kinds.clone(), criteria }, LATENCY)?;
+    let mut session =
+        Session::start(cli, Scope { kinds: job.kinds.clone(), criteria, baseline: job.baseline }, LATENCY)?;
     target.watch(session.take_processes()?)?;
     if let Some(path) = job.write {
         session.record(path)?;

@@ -59,7 +59,9 @@ impl Show {
         {
             taken += 1;
             sockets.saw(&event);
-            self.accounts.saw(&event);
+            if self.reports(&event) {
+                self.accounts.saw(&event);
+            }
             self.diagnoser.push(event);
             self.drain()?;
         }
@@ -90,14 +92,19 @@ impl Show {
         Ok(summary.lost)
     }
 
+    /// It is for the user, too.
+    fn reports(&self, event: &Event) -> bool {
+        // A connection that died without a RST: nothing was heard for too long.
+        let is_death = || matches!(&event.body, Body::Close(close) if close.ended_by == End::Timeout);
+        let is_only_for_rsts = self.tally.is_some() && event.kind() == Kind::Close;
+        self.shown.contains(&event.kind()) && (!is_only_for_rsts || is_death())
+    }
+
     fn drain(&mut self) -> anyhow::Result<()> {
         while self.left > 0
             && let Some(event) = self.diagnoser.pop()
         {
-            // A connection that died without a RST: nothing was heard for too long.
-            let is_death = |event: &Event| matches!(&event.body, Body::Close(close) if close.ended_by == End::Timeout);
-            let is_wanted = self.tally.is_none() || event.kind() != Kind::Close || is_death(&event);
-            if !self.shown.contains(&event.kind()) || !is_wanted {
+            if !self.reports(&event) {
                 continue;
             }
             if let Some(tally) = &mut self.tally {

@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod accounts;
 mod attribution;
 mod cgroup;
 #[path = "../live/child.rs"]

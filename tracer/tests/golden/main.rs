@@ -69,7 +69,7 @@ fn every_line_of_json_is_as_the_schema_says() {
     let binary = || Command::new(env!("CARGO_BIN_EXE_tracer"));
     let kinds: HashSet<String> =
         text.lines().map(|line| schema::object(line, binary)["event"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(kinds.len(), 7, "{kinds:?}: start, summary, and each kind but lookups");
+    assert_eq!(kinds.len(), 8, "{kinds:?}: start, summary, and each kind but lookups");
 }
 
 #[test]

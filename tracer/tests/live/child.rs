@@ -10,7 +10,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, setgid, setuid};
 
-use crate::ends;
+use crate::{ends, report};
 
 const PART: &str = "TRACER_TEST_PART";
 const READY: &str = "the player is ready";
@@ -101,6 +101,7 @@ fn entry() {
             }
             ("exchange", &[client, server]) => ends::exchange(client, server),
             ("refused", &[client, server]) => ends::refused(client, server),
+            ("abort", _) => drop(report::abort()),
             ("self", &[end]) => drop(ends::itself(end)),
             ("hold", &[end]) => held.push(ends::itself(end)),
             ("listen", &[end]) => held.push(ends::listening(end)),

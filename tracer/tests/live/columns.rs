@@ -32,7 +32,8 @@ fn column(name: &'static str) -> Option<Column> {
     let mut blind = BTreeSet::new();
     for probe in findings["probes"].as_array().expect("probes") {
         // These have one way only, and the scenarios none of them. Whose a socket is, is not asked of a column.
-        let has_one_way = ["rst_firewall", "rst_stray", "accept"].iter().any(|event| probe["event"] == *event);
+        let has_one_way =
+            ["rst_firewall", "rst_stray", "accept", "baseline"].iter().any(|event| probe["event"] == *event);
         if probe["chosen"].is_null() && !has_one_way {
             println!("{name} is left out: it cannot see {} here", probe["event"]);
             return None;

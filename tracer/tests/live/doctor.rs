@@ -54,6 +54,7 @@ fn doctor_names_a_mechanism_for_each_event() {
             "existing",
             "release",
             "descent",
+            "baseline",
         ]
     );
     for probe in probes {

@@ -4,19 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use serde_json::Value;
 
-use crate::report::{Trace, abort, tracer};
-
-/// Writes this kernel's BTF without `name`: another name of the same length takes its place.
-fn without(name: &str, to: &Path) {
-    let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
-    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
-    let found: Vec<usize> = memchr::memmem::find_iter(&btf, &wanted).collect();
-    assert!(!found.is_empty(), "this kernel has {name}");
-    for at in found {
-        btf[at + 1..at + 1 + name.len()].fill(b'?');
-    }
-    fs::write(to, btf).unwrap();
-}
+use crate::report::{Trace, abort, btf_without as without, tracer};
 
 fn doctor(btf: &Path) -> Value {
     let output = tracer().args(["doctor", "-j", "--btf"]).arg(btf).output().unwrap();

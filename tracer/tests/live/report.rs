@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{self, BufRead, BufReader, Read as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
@@ -25,7 +26,7 @@ use serde_json::Value;
 mod schema;
 
 /// How long an event may take: an emulated machine is slow, and others may use it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The binary under test.
 pub(crate) fn tracer() -> Command {
@@ -215,4 +216,16 @@ pub(crate) fn abort() -> (SocketAddr, SocketAddr) {
     let error = server.read(&mut [0]).expect_err("the connection is reset");
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     ends
+}
+
+/// Writes this kernel's BTF without `name`: another name of the same length takes its place.
+pub(crate) fn btf_without(name: &str, to: &Path) {
+    let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
+    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+    let found: Vec<usize> = memchr::memmem::find_iter(&btf, &wanted).collect();
+    assert!(!found.is_empty(), "this kernel has {name}");
+    for at in found {
+        btf[at + 1..at + 1 + name.len()].fill(b'?');
+    }
+    fs::write(to, btf).unwrap();
 }

@@ -89,5 +89,5 @@ impl Seen {
 
 /// A segment without data.
 pub(in super::super) fn segment(flags: Flags, seq: u32, ack: u32) -> Segment {
-    Segment { flags, seq, ack, len: 0, ttl: 64, window: 0 }
+    Segment { flags, seq, ack, len: 0, ttl: 64, window: 0, ip_id: None }
 }

@@ -56,7 +56,8 @@ pub(super) const TIMED_OUT: Cause = Cause {
         let past = case.past().filter(|_| case.is_without_connection())?;
         let is_told = past.error.as_deref() == Some("ETIMEDOUT");
         // A connection's only error in an interrupt that is none of a RST's; a SYN's may be that of an ICMP message.
-        if !is_told && !(past.error_taken && past.closed_from != TcpState::SYN_SENT) {
+        let may_be = past.error_taken && past.closed_from != TcpState::SYN_SENT;
+        if !is_told && !may_be {
             return None;
         }
         let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));

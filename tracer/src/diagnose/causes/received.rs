@@ -47,23 +47,38 @@ pub(super) const RESET_IN_HANDSHAKE: Cause = Cause {
     },
 };
 
+/// Hops by which the way from an end may well change during a connection.
+const HOPS_OF_ANOTHER_WAY: u8 = 2;
+
 pub(super) const MIDDLEBOX: Cause = Cause {
     id: "middlebox",
-    title: "several RSTs with rising sequence numbers: sent by something on the way",
+    title: "something on the way reset it in the other end's name",
     remedy: "a firewall, an intrusion prevention system or a censor resets connections in the other end's name: \
-             compare captures at both ends, and the TTL of the RSTs with that of the other end's segments",
+             compare captures at both ends, and the TTL of the RSTs with that of the other end's segments \
+             (--baseline does)",
     rule: |case| {
-        let ago = case.earlier_ns.filter(|_| case.is_received() || case.is_stray())?;
-        let summary = format!(
-            "RSTs with rising sequence numbers came from {}: who sends them does not know which is the right one",
-            case.event.remote
-        );
-        let finding = Finding::likely(summary)
+        if !case.is_received() && !case.is_stray() {
+            return None;
+        }
+        let remote = case.event.remote;
+        let hops = case.hops_off();
+        let summary = || format!("the RST has not come the way of the segments of {remote}: {hops} hops more or less");
+        let finding = match (case.earlier_ns, hops) {
+            (None, 0) => return None,
+            (Some(ago), _) => Finding::likely(format!(
+                "RSTs with rising sequence numbers came from {remote}: who sends them does not know which is the right \
+                 one"
+            ))
             .observed(format!("another RST with a lower sequence number came {} before", case::duration(ago)))
-            .inferred("an end knows its own sequence numbers, and sends one RST");
+            .inferred("an end knows its own sequence numbers, and sends one RST"),
+            (None, ..=HOPS_OF_ANOTHER_WAY) => {
+                Finding::possible(summary()).inferred("the way may have changed, or something on it sent the RST")
+            }
+            (None, _) => Finding::likely(summary()).inferred("something else than the other end sent it"),
+        };
         Some(match case.rst.trigger {
-            Some(rst) => finding.observed(format!("its TTL is {}", rst.ttl)),
-            None => finding,
+            Some(rst) if case.rst.baseline.is_none() => finding.observed(format!("its TTL is {}", rst.ttl)),
+            _ => finding,
         })
     },
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    handmade::{Handmade, all},
+    handmade::{Handmade, all, from_afar},
     *,
 };
 
@@ -122,4 +122,22 @@ fn what_was_injected_must_fit() {
     assert_eq!(verdict(&made), ("injected", Confidence::Certain));
     made.rst.circumstances.get_or_insert_default().rcv_nxt = 5000;
     assert_eq!(verdict(&made), ("injected", Confidence::Likely));
+}
+
+#[test]
+fn the_farther_off_its_way_the_surer_a_rst_is_anothers() {
+    for (ttl, expected) in [
+        (51, ("reset_by_peer", Confidence::Likely)),
+        (52, ("reset_by_peer", Confidence::Likely)),
+        (54, ("middlebox", Confidence::Possible)),
+        (55, ("middlebox", Confidence::Likely)),
+        (49, ("middlebox", Confidence::Possible)),
+        (48, ("middlebox", Confidence::Likely)),
+    ] {
+        assert_eq!(verdict(&from_afar("middlebox", Rst::bare(RstKind::Peer), ttl)), expected, "{ttl}");
+    }
+    let made = from_afar("reset_by_peer", Rst::bare(RstKind::Peer), 52);
+    let said: Vec<_> = about(&made, diagnose).unwrap().evidence.into_iter().map(|evidence| evidence.text).collect();
+    assert!(said.contains(&"its TTL is 52, that of the segments before (9) was 51 to 52".to_owned()), "{said:?}");
+    assert!(said.contains(&"its window is 512, theirs was 500 to 512".to_owned()), "{said:?}");
 }

@@ -1,7 +1,7 @@
 //! One RST of every cause, or several where it shows in several ways, as the newest kernels tell it.
 
 use super::*;
-use crate::event::{Listener, Near};
+use crate::event::{Baseline, Listener, Near};
 
 /// A RST, and the cause that it is to have.
 pub(super) struct Handmade {
@@ -69,6 +69,15 @@ fn timer(cause: &'static str, state: TcpState, reason: &str, stack: &[&str], orp
 fn came(cause: &'static str, state: TcpState, change: fn(&mut Circumstances)) -> Handmade {
     let mut rst = known(Rst::bare(RstKind::Peer), state, &["tcp_reset"]);
     change(rst.circumstances.get_or_insert_default());
+    made(cause, rst)
+}
+
+/// One whose TTL may not be that of the segments before it.
+pub(super) fn from_afar(cause: &'static str, rst: Rst, ttl: u8) -> Handmade {
+    let mut rst = known(rst, TcpState::ESTABLISHED, &["tcp_validate_incoming"]);
+    rst.trigger = Some(Segment { ttl, ..segment(Flags::RST) });
+    rst.baseline =
+        Some(Baseline { segments: 9, ttl_low: 51, ttl_high: 52, ip_id: Some(4711), window_low: 500, window_high: 512 });
     made(cause, rst)
 }
 
@@ -155,6 +164,8 @@ pub(super) fn all() -> Vec<Handmade> {
         Handmade { injected, ..came("injected", S::ESTABLISHED, |state| state.rcv_nxt = 1000) },
         Handmade { earlier_ns, ..came("middlebox", S::ESTABLISHED, |_| {}) },
         Handmade { earlier_ns, ..stray("middlebox", Some(S::ESTABLISHED), "TCP_RESET", &validate) },
+        from_afar("middlebox", Rst::bare(RstKind::Peer), 61),
+        from_afar("middlebox", Rst::bare(RstKind::Stray), 255),
         came("reset_in_handshake", S::SYN_RECV, |_| {}),
         came("refused", S::SYN_SENT, |_| {}),
         came("idle_limit", S::ESTABLISHED, |state| state.idle_ms = Some(352_000)),

@@ -24,7 +24,7 @@ use super::{Item, Sink};
 use crate::{
     event::{Body, Event, Family, Owner},
     probes::Probe,
-    report::{RunInfo, ScenarioReport, Summary, Unaccounted},
+    report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
 
 const WIDTH: usize = 100;
@@ -215,11 +215,16 @@ impl Text {
         if let Some(causes) = &summary.causes {
             self.causes(out, causes)?;
         }
-        for Unaccounted { netns, counted, reported } in &summary.unaccounted {
+        for Unaccounted { netns, counter, counted, reported } in &summary.unaccounted {
             let missing = counted.saturating_sub(*reported);
+            let (what, how) = match counter {
+                Counter::OutRsts => ("RSTs", "sent"),
+                Counter::EstabResets => ("ends of connections", "abrupt"),
+            };
             let text = format!(
-                "{missing} RSTs of network namespace {netns} are unaccounted for: its kernel counted {counted} as sent, \
-                 {reported} were reported; some may be older or newer than the trace"
+                "{missing} {what} of network namespace {netns} are unaccounted for: its kernel counted {counted} as {how} \
+                 ({}), {reported} were reported; some may be older or newer than the trace",
+                counter.name()
             );
             wrapped(out, "", &text)?;
         }

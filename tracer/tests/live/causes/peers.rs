@@ -9,7 +9,10 @@ use tracer::{
 };
 
 use self::hand::{Hand, TIMEOUT, both};
-use super::{Played, Scenario};
+use super::{
+    Played, Scenario,
+    puppet::{self, PEER, Peer, Puppet},
+};
 use crate::report;
 
 pub(super) mod hand;
@@ -21,6 +24,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("reset_after_close", after_close),
     Scenario::new("reset_by_peer", idle),
     Scenario::new("injected", injected),
+    Scenario::new("middlebox", from_elsewhere),
     Scenario::new("data_after_close", data_after_close),
 ];
 
@@ -104,6 +108,17 @@ fn injected() -> anyhow::Result<Played> {
         Ok((client, server))
     })?;
     Ok(Played { netns: vec![host.netns()], rsts: 2, alive: vec![Box::new(ends), Box::new(host)] })
+}
+
+/// The RST comes in the peer's name from another distance.
+fn from_elsewhere() -> anyhow::Result<Played> {
+    let mut net = Puppet::new("elsewhere")?;
+    let listener = net.listen(47201)?;
+    let (peer, socket) = net.establish(&listener, Peer::new(PEER, 4201, 47201))?;
+    net.send(peer, puppet::ACK, b"hello")?;
+    tcp::hear(&socket, b"hello".len())?;
+    net.send(Peer { ttl: peer.ttl - 20, ..peer.sent(b"hello".len() as u32) }, Flags::RST, &[])?;
+    Ok(net.played(1, vec![listener, socket]))
 }
 
 /// Data for a socket that has been closed: before its FIN was acknowledged, with that, and after. The kernel

@@ -46,12 +46,13 @@ pub(super) struct Peer {
     pub(super) host: SocketAddr,
     pub(super) seq: u32,
     pub(super) ack: u32,
+    pub(super) ttl: u8,
 }
 
 impl Peer {
     pub(super) fn new(address: &str, end_port: u16, port: u16) -> Self {
         let at = |address: &str, port| SocketAddr::new(address.parse::<IpAddr>().expect("an address"), port);
-        Self { end: at(address, end_port), host: at(HERE, port), seq: ISN, ack: 0 }
+        Self { end: at(address, end_port), host: at(HERE, port), seq: ISN, ack: 0, ttl: 64 }
     }
 
     /// The same from further on.
@@ -94,7 +95,7 @@ impl Puppet {
         header.acknowledgment_number = peer.ack;
         header.set_options(options)?;
         let mut bytes = Vec::new();
-        PacketBuilder::ipv4(from.octets(), to.octets(), 64).tcp_header(header).write(&mut bytes, payload)?;
+        PacketBuilder::ipv4(from.octets(), to.octets(), peer.ttl).tcp_header(header).write(&mut bytes, payload)?;
         self.wire.write_all(&bytes).context("the host does not take a packet")
     }
 
