@@ -167,6 +167,16 @@ impl Change {
         }
     }
 
+    /// It ends what no RST ended: by an error of its own.
+    #[inline(always)]
+    pub(crate) fn is_death<A: Access>(&self, sk: Object<A>, entry: &Remembered) -> bool {
+        const ETIMEDOUT: u32 = 110;
+        // Who has closed gets the error of a RST when data comes, too.
+        let has_closed = !matches!(self.old, TCP_SYN_SENT | TCP_SYN_RECV | TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+        let error = self.error(sk, entry);
+        entry.resets == 0 && error != 0 && (error == ETIMEDOUT || !has_closed)
+    }
+
     /// What took over a socket that closed, see [`tcp::time_wait`].
     #[inline(always)]
     pub(crate) fn time_wait<A: Access>(&self, sk: Object<A>) -> u8 {
@@ -208,6 +218,8 @@ pub(crate) fn report_close<A: Access>(
 ) {
     emit::submit(KIND_CLOSE, about.context, |record: *mut Close| {
         let counters = tcp::counters(sk);
+        let error = change.error(sk, entry);
+        let (user_timeout, unanswered) = if error == 0 { (0, 0) } else { tcp::silence(sk) };
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
             emit::write_about::<Close, A>(&raw mut (*record).header, KIND_CLOSE, about, sk);
@@ -217,11 +229,14 @@ pub(crate) fn report_close<A: Access>(
             (&raw mut (*record).bytes_sent).write(counters.bytes_sent);
             (&raw mut (*record).rtt_us).write(counters.rtt_us);
             (&raw mut (*record).retransmits).write(counters.retransmits);
-            (&raw mut (*record).error).write(change.error(sk, entry));
+            (&raw mut (*record).error).write(error);
             (&raw mut (*record).old).write(change.old);
             (&raw mut (*record).first_fin).write(entry.first_fin);
             (&raw mut (*record).resets).write(entry.resets);
             (&raw mut (*record).time_wait).write(time_wait);
+            (&raw mut (*record).user_timeout).write(user_timeout);
+            (&raw mut (*record).unanswered).write(unanswered);
+            (&raw mut (*record).reserved).write([0; 3]);
         }
     });
 }

@@ -40,9 +40,9 @@ static FILTER_OWNER: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static FILTER_OPENS: Global<u8> = Global::new(0);
 
-/// 1: of closes only those with an error and without a RST are reported.
+/// 1: of closes only those that are deaths without a RST are reported.
 #[unsafe(no_mangle)]
-pub(crate) static FAILURES_ONLY: Global<u8> = Global::new(0);
+pub(crate) static DEATHS_ONLY: Global<u8> = Global::new(0);
 
 /// 1: children of the processes in [`PIDS`] get into it too.
 #[unsafe(no_mangle)]

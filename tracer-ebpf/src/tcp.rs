@@ -126,6 +126,13 @@ const fn bit(flags: u64, bit: u32, flag: u8) -> u8 {
     (flags >> bit & 1) as u8 * flag
 }
 
+/// How the other end was not heard: the process's limit for that, in milliseconds, and retransmissions in a row.
+#[inline(always)]
+pub(crate) fn silence<A: Access>(sk: Object<A>) -> (u32, u8) {
+    let tcp = sk.untyped();
+    (tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0), tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0))
+}
+
 /// Smoothed round-trip time in microseconds, and segments sent again.
 #[inline(always)]
 pub(crate) fn round_trips<A: Access>(sk: Object<A>) -> (u32, u32) {

@@ -75,8 +75,8 @@ pub struct CauseCount {
     pub title: String,
     /// What to do.
     pub remedy: String,
-    /// Which way they went.
-    pub direction: Direction,
+    /// Which way the RSTs went; null for connections that died without one.
+    pub direction: Option<Direction>,
     /// Name of the process that owns, or owned, the sockets, `-` without one; null where there were too many
     /// groups to keep apart.
     pub process: Option<String>,

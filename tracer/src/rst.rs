@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Cli, RstArgs},
-    diagnose::causes,
+    diagnose::{causes, deaths},
     kind::Kind,
     output::OutputArgs,
     sink::text::Manner,
@@ -59,15 +59,16 @@ struct Listed {
 /// The causes, with their texts.
 fn list(json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    for cause in causes::ALL {
+    let of_rsts = causes::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
+    let of_deaths = deaths::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
+    for listed in of_rsts.chain(of_deaths) {
         if json {
-            let listed = Listed { cause: cause.id, title: cause.title, remedy: cause.remedy };
             serde_json::to_writer(&mut out, &listed).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            writeln!(out, "{}: {}", cause.id, cause.title)?;
+            writeln!(out, "{}: {}", listed.cause, listed.title)?;
             let indented = textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    ");
-            writeln!(out, "{}", textwrap::fill(cause.remedy, indented))?;
+            writeln!(out, "{}", textwrap::fill(listed.remedy, indented))?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! RSTs by cause, process and peer.
+//! RSTs, and deaths without one, by cause, process and peer.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -15,7 +15,7 @@ pub(crate) const GROUPS: usize = 10_000;
 #[derive(PartialEq, Eq, Hash)]
 struct Group {
     cause: &'static str,
-    direction: Direction,
+    direction: Option<Direction>,
     /// Process and peer; none for those that came when there were too many groups.
     who: Option<(String, IpAddr)>,
 }
@@ -25,12 +25,11 @@ struct Group {
 pub(crate) struct Tally(HashMap<Group, CauseCount>);
 
 impl Tally {
-    /// Counts an event, if it is a RST.
+    /// Counts an event, if it has a verdict.
     pub(crate) fn add(&mut self, event: &Event) {
-        let Some(rst) = event.rst() else { return };
-        let Some(verdict) = &rst.verdict else { return };
+        let Some(verdict) = event.verdict() else { return };
         let who = (process(event), event.remote.ip());
-        let mut group = Group { cause: verdict.cause, direction: rst.direction, who: Some(who) };
+        let mut group = Group { cause: verdict.cause, direction: event.rst().map(|rst| rst.direction), who: Some(who) };
         if self.0.len() >= GROUPS && !self.0.contains_key(&group) {
             group.who = None;
         }

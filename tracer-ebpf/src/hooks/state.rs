@@ -156,11 +156,10 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     if new == TCP_ESTABLISHED && filter::reports(KIND_OPEN) {
         change::report_open(&about, sk, entry);
     }
-    let is_failure = || entry.resets == 0 && change.error(sk, entry) != 0;
     if new == TCP_CLOSE
         && old != TCP_LISTEN
         && filter::reports(KIND_CLOSE)
-        && (filter::FAILURES_ONLY.load() == 0 || is_failure())
+        && (filter::DEATHS_ONLY.load() == 0 || change.is_death(sk, entry))
     {
         change::report_close(&about, &change, sk, entry, time_wait);
     }

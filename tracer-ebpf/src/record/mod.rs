@@ -299,6 +299,12 @@ pub struct Close {
     pub resets: u8,
     /// One of the `TIME_WAIT_` constants.
     pub time_wait: u8,
+    /// `icsk_user_timeout`, in milliseconds; 0 without an error.
+    pub user_timeout: u32,
+    /// `icsk_retransmits`: retransmissions in a row; 0 without an error.
+    pub unanswered: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
 }
 
 /// Bytes kept of a process's arguments.
@@ -343,5 +349,5 @@ const _: () = assert!(size_of::<Segment>() == 20);
 const _: () = assert!(size_of::<Lookup>() == 144);
 const _: () = assert!(size_of::<RawSend>() == 160);
 const _: () = assert!(size_of::<Open>() == 160);
-const _: () = assert!(size_of::<Close>() == 184);
+const _: () = assert!(size_of::<Close>() == 192);
 const _: () = assert!(size_of::<Process>() == 432);

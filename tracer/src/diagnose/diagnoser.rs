@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize};
 
 use lru::LruCache;
 
-use super::{Case, Sender, Verdict, diagnose};
+use super::{Case, Sender, Verdict, deaths, diagnose};
 use crate::event::{Body, Direction, Event, Flags, Rst, RstKind, TcpState};
 
 /// How long a RST that came may wait for the event of its sending, if that was on this host: an abort is
@@ -27,7 +27,7 @@ type Ends = (SocketAddr, SocketAddr);
 /// RSTs and raw sends that are remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
-/// Gives each RST its verdict.
+/// Gives each RST, and each death without one, its verdict.
 pub struct Diagnoser {
     /// Events that wait for a RST before them.
     queue: VecDeque<Event>,
@@ -76,6 +76,10 @@ impl Diagnoser {
             Body::StrayRst(rst) => {
                 self.note(&event, rst);
                 let verdict = self.verdict(&event);
+                set(&mut event, verdict);
+            }
+            Body::Close(close) => {
+                let verdict = deaths::diagnose(&event, close);
                 set(&mut event, verdict);
             }
             _ => {}
@@ -195,8 +199,10 @@ fn sequence(rst: &Rst) -> Option<u32> {
 }
 
 fn set(event: &mut Event, verdict: Option<Verdict>) {
-    if let Body::Rst(rst) | Body::StrayRst(rst) = &mut event.body {
-        rst.verdict = verdict;
+    match &mut event.body {
+        Body::Rst(rst) | Body::StrayRst(rst) => rst.verdict = verdict,
+        Body::Close(close) => close.verdict = verdict,
+        _ => {}
     }
 }
 

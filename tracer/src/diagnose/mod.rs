@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 mod case;
 pub mod causes;
+pub mod deaths;
 mod diagnoser;
 pub mod reason;
 #[cfg(test)]

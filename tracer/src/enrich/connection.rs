@@ -67,9 +67,13 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         bytes_out: known(record.bytes_sent),
         rtt_us: (record.rtt_us != 0).then_some(record.rtt_us),
         retransmits: record.retransmits,
+        unanswered: record.unanswered,
+        user_timeout_ms: record.user_timeout,
+        had_rst: record.resets != 0,
         old: TcpState(record.old),
         became,
         error: error(record.error),
+        verdict: None,
     }
 }
 
@@ -101,18 +105,25 @@ fn end(record: &record::Close, context: Context) -> (End, bool) {
         return (End::RstSent, true);
     }
     match record.error as i32 {
+        // Data came after the close, which the kernel takes as a RST, and answers with one.
+        libc::ECONNRESET if has_closed(old) => return (End::RstSent, false),
         // No probe sees every RST that comes, the error tells.
         libc::ECONNRESET | libc::EPIPE => return (End::RstReceived, false),
         0 => {}
         _ => return (End::Other, true),
     }
-    let has_closed = took(record.time_wait).is_some() || old == TcpState::LAST_ACK || old == TcpState::CLOSING;
+    let is_over = took(record.time_wait).is_some() || old == TcpState::LAST_ACK || old == TcpState::CLOSING;
     match old {
-        _ if has_closed => (End::Fin, true),
+        _ if is_over => (End::Fin, true),
         TcpState::SYN_SENT => (End::Abandoned, context == Context::Process),
         // Closed with data unread, without lingering, or disconnected; or data came after the close.
         _ => (End::RstSent, false),
     }
+}
+
+/// This end has sent its FIN.
+fn has_closed(state: TcpState) -> bool {
+    [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK].contains(&state)
 }
 
 /// A socket's error, if there is one and it is known: `ECONNRESET`, or `errno 999` for one that has no name here.

@@ -122,7 +122,7 @@ impl Enricher {
                 segment: segment(&record.segment),
             }),
             Raw::Open(record) => Body::Open(connection::open(&record)),
-            Raw::Close(record) => Body::Close(connection::close(&record, context)),
+            Raw::Close(record) => Body::Close(Box::new(connection::close(&record, context))),
             Raw::Process(_) => return None,
         })
     }

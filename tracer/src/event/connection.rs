@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::TcpState;
+use crate::diagnose::Verdict;
 
 /// How a connection opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, clap::ValueEnum)]
@@ -135,10 +136,18 @@ pub struct Close {
     pub rtt_us: Option<u32>,
     /// Segments that this end sent again.
     pub retransmits: u32,
+    /// Where it has an error: retransmissions in a row that were not answered.
+    pub unanswered: u8,
+    /// Where it has an error: TCP_USER_TIMEOUT in milliseconds, 0 for none.
+    pub user_timeout_ms: u32,
+    /// A RST was sent for it, or came, before it was closed.
+    pub had_rst: bool,
     /// State before.
     pub old: TcpState,
     /// What took the connection over.
     pub became: Option<Took>,
     /// The socket's error (`SO_ERROR`), by name.
     pub error: Option<String>,
+    /// Why, where it died without a RST; null otherwise.
+    pub verdict: Option<Verdict>,
 }

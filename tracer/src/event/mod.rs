@@ -8,7 +8,7 @@ use std::{net::SocketAddr, sync::Arc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::kind::Kind;
+use crate::{diagnose::Verdict, kind::Kind};
 
 mod connection;
 mod names;
@@ -70,6 +70,15 @@ impl Event {
         }
     }
 
+    /// Why it happened, where that is asked: of a RST, and of a connection that died without one.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        match &self.body {
+            Body::Rst(rst) | Body::StrayRst(rst) => rst.verdict.as_ref(),
+            Body::Close(close) => close.verdict.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Whose the socket is, or was: one that no process has open any more is forgotten when it is closed.
     pub(crate) fn last_owner(&self) -> Option<&Owner> {
         let past = self.rst().and_then(|rst| rst.past.as_ref()?.owner.as_deref());
@@ -107,7 +116,7 @@ pub enum Body {
     /// A connection is established.
     Open(Open),
     /// A socket that had, or tried, a connection is closed.
-    Close(Close),
+    Close(Box<Close>),
 }
 
 /// A state change.

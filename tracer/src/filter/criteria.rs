@@ -28,8 +28,8 @@ pub struct Criteria {
     pub owner: u8,
     /// A bit for each way to open, 0 for all.
     pub opens: u8,
-    /// Of closes only those with an error and without a RST.
-    pub failures_only: bool,
+    /// Of closes only those of what died without a RST.
+    pub deaths_only: bool,
     /// Children of the processes too.
     pub follow: bool,
     /// Ports, by their index in the programs' map.

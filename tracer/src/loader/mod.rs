@@ -88,7 +88,7 @@ impl Probes {
             ("FILTER_ENDS", settings.criteria.ends),
             ("FILTER_OWNER", settings.criteria.owner),
             ("FILTER_OPENS", settings.criteria.opens),
-            ("FAILURES_ONLY", u8::from(settings.criteria.failures_only)),
+            ("DEATHS_ONLY", u8::from(settings.criteria.deaths_only)),
             ("FOLLOW_CHILDREN", u8::from(settings.criteria.follow)),
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
             ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),

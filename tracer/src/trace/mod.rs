@@ -99,7 +99,7 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     // Before the probes, so that no signal can end the process without its summary.
     let mut signals = Signals::listen(job.duration)?;
     let mut criteria = Criteria::of_host(job.filter)?;
-    criteria.failures_only = job.rsts_only;
+    criteria.deaths_only = job.rsts_only;
     if let Some(held) = &held {
         criteria.want_process(held.pid());
         criteria.follow = true;

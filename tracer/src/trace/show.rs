@@ -6,7 +6,6 @@ use super::{Job, accounts::Accounts, target::Sockets};
 use crate::{
     diagnose::Diagnoser,
     enrich::clock::mono_now,
-    event::{Body, End, Event},
     kind::Kind,
     output::Output,
     report::{Lost, RunInfo},
@@ -59,7 +58,7 @@ impl Show {
         {
             taken += 1;
             sockets.saw(&event);
-            if self.reports(&event) {
+            if self.shown.contains(&event.kind()) {
                 self.accounts.saw(&event);
             }
             self.diagnoser.push(event);
@@ -92,19 +91,11 @@ impl Show {
         Ok(summary.lost)
     }
 
-    /// It is for the user, too.
-    fn reports(&self, event: &Event) -> bool {
-        // A connection that died without a RST: nothing was heard for too long.
-        let is_death = || matches!(&event.body, Body::Close(close) if close.ended_by == End::Timeout);
-        let is_only_for_rsts = self.tally.is_some() && event.kind() == Kind::Close;
-        self.shown.contains(&event.kind()) && (!is_only_for_rsts || is_death())
-    }
-
     fn drain(&mut self) -> anyhow::Result<()> {
         while self.left > 0
             && let Some(event) = self.diagnoser.pop()
         {
-            if !self.reports(&event) {
+            if !self.shown.contains(&event.kind()) {
                 continue;
             }
             if let Some(tally) = &mut self.tally {

@@ -47,7 +47,12 @@ fn cells(row: &CauseCount, zone: &TimeZone) -> [String; 8] {
     let time = |time| zone.to_datetime(time).strftime("%H:%M:%S").to_string();
     [
         row.count.to_string(),
-        if row.direction == Direction::Sent { "sent" } else { "received" }.to_owned(),
+        match row.direction {
+            Some(Direction::Sent) => "sent",
+            Some(Direction::Received) => "received",
+            None => "no RST",
+        }
+        .to_owned(),
         row.cause.clone(),
         row.confidence.to_string(),
         row.process.as_deref().map_or_else(|| "(others)".to_owned(), printable),

@@ -142,7 +142,7 @@ impl Text {
             Body::Close(close) => details::close(out, close, event.opened),
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
-        if let Some(verdict) = event.rst().and_then(|rst| rst.verdict.as_ref()) {
+        if let Some(verdict) = event.verdict() {
             let line = format!("why ({}): {}", verdict.confidence, verdict.summary);
             for line in folded(INDENT, &line) {
                 writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;

@@ -21,6 +21,8 @@ use crate::{child::Player, report};
 
 mod special;
 
+pub(super) use self::special::destroy;
+
 pub(super) const ALL: &[Scenario] = &[
     Scenario::new("close_unread", close_unread),
     Scenario::new("process_killed", killed),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use tracer::diagnose::causes;
+use tracer::diagnose::{causes, deaths};
 
 use super::Outcome;
 
@@ -55,7 +55,8 @@ pub(super) fn check(outcomes: &[Outcome]) {
     let release = nix::sys::utsname::uname().expect("the kernel has a name").release().to_string_lossy().into_owned();
     let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
     let column = rows["cause"].iter().position(|cell| *cell == kernel);
-    let found: Vec<_> = causes::ALL.iter().map(|cause| (cause.id, cell(outcomes, cause.id))).collect();
+    let ids = causes::ALL.iter().map(|cause| cause.id).chain(deaths::ALL.iter().map(|death| death.id));
+    let found: Vec<_> = ids.map(|id| (id, cell(outcomes, id))).collect();
     // To fill the column in from.
     let line: Vec<_> = found.iter().map(|(cause, cell)| format!("{cause}={cell}")).collect();
     println!("causes on {kernel}: {}", line.join(", "));

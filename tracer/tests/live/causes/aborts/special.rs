@@ -18,7 +18,7 @@ use super::{
 };
 
 /// What `ss -K` sends (sock_diag(7), include/uapi/linux/inet_diag.h).
-fn destroy(local: SocketAddr, remote: SocketAddr) -> anyhow::Result<()> {
+pub(in super::super) fn destroy(local: SocketAddr, remote: SocketAddr) -> anyhow::Result<()> {
     const SOCK_DESTROY: u16 = 21;
     const REQUEST_AND_ACK: u16 = 5;
     let (SocketAddr::V4(local), SocketAddr::V4(remote)) = (local, remote) else { unreachable!("of IPv4") };
@@ -38,17 +38,17 @@ fn destroy(local: SocketAddr, remote: SocketAddr) -> anyhow::Result<()> {
     message.extend([0; 8]); // No sequence number, to the kernel.
     message.extend(body);
     let socket = netlink::send(libc::NETLINK_SOCK_DIAG as isize, &message)?;
-    netlink::receive(&socket, |answer| Ok(answer.outcome().transpose()?))
+    netlink::receive(&socket, |answer| Ok(answer.outcome().transpose()?)).map_err(|error| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            Some(libc::EOPNOTSUPP) => Lacks("CONFIG_INET_DIAG_DESTROY is off").into(),
+            _ => error,
+        }
+    })
 }
 
 pub(super) fn destroyed() -> anyhow::Result<Played> {
     on_loopback("destroyed", |client, server| {
-        destroy(client.local_addr()?, client.peer_addr()?).map_err(|error| {
-            match error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-                Some(libc::EOPNOTSUPP) => Lacks("CONFIG_INET_DIAG_DESTROY is off").into(),
-                _ => error,
-            }
-        })?;
+        destroy(client.local_addr()?, client.peer_addr()?)?;
         Ok((client, server))
     })
 }
