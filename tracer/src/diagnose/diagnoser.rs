@@ -1,6 +1,6 @@
 //! Diagnoses RSTs as they come, in order, with what earlier and following events tell of them.
 
-use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize};
+use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 
@@ -24,6 +24,14 @@ const SERIES: usize = 4;
 /// Two ends, as their sender sees them. A RST crosses network namespaces, so they have none.
 type Ends = (SocketAddr, SocketAddr);
 
+/// A RST that was sent.
+struct Sent {
+    mono_ns: u64,
+    netns: Option<u32>,
+    netns_name: Option<Arc<str>>,
+    verdict: Verdict,
+}
+
 /// RSTs and raw sends that are remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 
@@ -31,8 +39,8 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 pub struct Diagnoser {
     /// Events that wait for a RST before them.
     queue: VecDeque<Event>,
-    /// Verdicts on RSTs that were sent, and when.
-    sent: LruCache<Ends, (u64, Verdict)>,
+    /// RSTs that were sent.
+    sent: LruCache<Ends, Sent>,
     /// Segments that processes sent by themselves.
     raw: LruCache<Ends, (u64, Sender)>,
     /// RSTs that came: when, and with which sequence number. By the ends as this host sees them.
@@ -67,8 +75,10 @@ impl Diagnoser {
                     self.forget_own(&event);
                 }
                 let verdict = self.verdict(&event);
-                if let Some(verdict) = &verdict {
-                    self.sent.put((event.local, event.remote), (event.mono_ns, verdict.clone()));
+                if let Some(verdict) = verdict.clone() {
+                    let Event { mono_ns, netns, ref netns_name, .. } = event;
+                    let sent = Sent { mono_ns, netns, netns_name: netns_name.clone(), verdict };
+                    self.sent.put((event.local, event.remote), sent);
                 }
                 set(&mut event, verdict);
             }
@@ -105,7 +115,7 @@ impl Diagnoser {
         let first = self.queue.front()?;
         let is_received = matches!(&first.body, Body::Rst(rst) if rst.direction == Direction::Received);
         let patience = if may_be_own(first) || is_within_host(first) { SURELY_NS } else { AFTER_NS };
-        if is_received && self.verdict_of_peer(first).is_none() && self.latest < first.mono_ns + patience {
+        if is_received && self.sent_here(first).is_none() && self.latest < first.mono_ns + patience {
             return None;
         }
         let mut event = self.queue.pop_front()?;
@@ -131,16 +141,23 @@ impl Diagnoser {
         }
     }
 
-    fn verdict_of_peer(&self, event: &Event) -> Option<&Verdict> {
-        let (time, verdict) = self.sent.peek(&(event.remote, event.local))?;
-        (event.mono_ns.abs_diff(*time) < BEFORE_NS).then_some(verdict)
+    /// The RST that came, as it was sent on this host.
+    fn sent_here(&self, event: &Event) -> Option<&Sent> {
+        let sent = self.sent.peek(&(event.remote, event.local))?;
+        (event.mono_ns.abs_diff(sent.mono_ns) < BEFORE_NS).then_some(sent)
     }
 
     fn verdict_on_received(&self, event: &Event) -> Option<Verdict> {
-        match self.verdict_of_peer(event) {
-            Some(verdict) => {
-                let summary = format!("the other end is on this host: {}", verdict.summary);
-                Some(Verdict { summary, of_peer: true, ..verdict.clone() })
+        match self.sent_here(event) {
+            Some(sent) => {
+                let place = match (sent.netns, &sent.netns_name) {
+                    (netns, _) if netns == event.netns => String::new(),
+                    (_, Some(name)) => format!(", in network namespace {name}"),
+                    (Some(inode), None) => format!(", in network namespace {inode}"),
+                    (None, None) => String::new(),
+                };
+                let summary = format!("the other end is on this host{place}: {}", sent.verdict.summary);
+                Some(Verdict { summary, of_peer: true, ..sent.verdict.clone() })
             }
             None => self.verdict(event),
         }

@@ -43,6 +43,23 @@ fn the_sender_explains_what_came_in_either_order() {
 }
 
 #[test]
+fn another_namespace_is_named() {
+    let summary = |change: fn(&mut Event)| {
+        let mut diagnoser = Diagnoser::default();
+        let mut sent = sent(10);
+        change(&mut sent);
+        diagnoser.push(sent);
+        diagnoser.push(received(20));
+        std::iter::from_fn(|| diagnoser.pop()).last().unwrap().verdict().unwrap().summary.clone()
+    };
+    assert!(summary(|_| {}).starts_with("the other end is on this host: "));
+    let unnamed = summary(|sent| sent.netns = Some(77));
+    assert!(unnamed.starts_with("the other end is on this host, in network namespace 77: "), "{unnamed}");
+    let named = summary(|sent| (sent.netns, sent.netns_name) = (Some(77), Some("blue".into())));
+    assert!(named.starts_with("the other end is on this host, in network namespace blue: "), "{named}");
+}
+
+#[test]
 fn what_came_waits_for_its_sender_a_while() {
     let mut diagnoser = Diagnoser::default();
     diagnoser.push(received(10));
