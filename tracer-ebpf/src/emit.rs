@@ -139,6 +139,8 @@ pub(crate) enum Depth {
     Whole,
     /// Those of the probe, and of TCP up to the timer wheel: behind them is what was interrupted.
     Timer,
+    /// Those of the probe, and of TCP up to the system call.
+    Call,
     /// Those of the probe, and of TCP: behind them is how any packet comes in.
     Packet,
 }
@@ -148,21 +150,25 @@ impl Depth {
         let frames = match self {
             Self::Whole => room,
             Self::Timer => 12,
+            Self::Call => 10,
             Self::Packet => 8,
         };
         if frames < room { frames } else { room }
     }
 }
 
-/// Writes the kernel stack to `frames` and returns how many of them are valid.
+/// Writes the kernel stack to `frames`, as deep as wanted, and returns how many of them are valid.
 ///
 /// # Safety
 /// `frames` must be writable for its whole length.
 #[inline(always)]
-pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Depth, frames: *mut [u64; N]) -> u32 {
-    let kept = depth.frames(N);
-    // SAFETY: the caller's buffer has that size, or more.
-    let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), 8 * kept as u32, 0) };
+pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Option<Depth>, frames: *mut [u64; N]) -> u32 {
+    let kept = depth.map_or(0, |depth| depth.frames(N));
+    let written = match depth {
+        // SAFETY: the caller's buffer has that size, or more.
+        Some(_) => unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), 8 * kept as u32, 0) },
+        None => 0,
+    };
     let mut rest = kept;
     while rest < N {
         // SAFETY: inside of the buffer. What the buffer held before is not for this record.

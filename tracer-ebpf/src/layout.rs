@@ -36,6 +36,7 @@ macro_rules! fields {
             SK_HASH = "sock_common.skc_hash", "ehash membership at state changes";
             SK_PPREV = "sock_common.skc_nulls_node.pprev", "ehash membership at state changes";
             SK_FLAGS = "sock_common.skc_flags", "some evidence of why a RST was sent";
+            SK_SHUTDOWN = "sock.sk_shutdown", "some evidence of why a RST was sent";
             SK_LINGER_TIME = "sock.sk_lingertime", "some evidence of why a RST was sent";
             SK_BACKLOG = "sock.sk_ack_backlog", "some evidence of why a RST was sent";
             SK_MAX_BACKLOG = "sock.sk_max_ack_backlog", "some evidence of why a RST was sent";

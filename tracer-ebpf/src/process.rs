@@ -43,11 +43,17 @@ pub(crate) fn current_typed() -> Option<Object<Typed>> {
 #[inline(always)]
 pub(crate) fn is_of_kernel() -> bool {
     const PF_KTHREAD: u32 = 0x20_0000;
-    let flags: Option<u32> = match current_typed() {
-        Some(task) => task.get(&offset::TASK_FLAGS),
-        None => current().get(&offset::TASK_FLAGS),
+    current_exit().0 & PF_KTHREAD != 0
+}
+
+/// The current task's flags, and its exit code.
+#[inline(always)]
+pub(crate) fn current_exit() -> (u32, u32) {
+    let (flags, exit_code) = match current_typed() {
+        Some(task) => (task.get(&offset::TASK_FLAGS), task.get(&offset::TASK_EXIT_CODE)),
+        None => (current().get(&offset::TASK_FLAGS), current().get(&offset::TASK_EXIT_CODE)),
     };
-    flags.unwrap_or(0) & PF_KTHREAD != 0
+    (flags.unwrap_or(0), exit_code.unwrap_or(0))
 }
 
 /// Who a task is.

@@ -87,6 +87,11 @@ impl<A: Access> Object<A> {
         self.address as u64
     }
 
+    #[inline(always)]
+    pub(crate) const fn as_ptr(self) -> *const u8 {
+        self.address
+    }
+
     /// The same object, as one of a type that the verifier does not know.
     #[inline(always)]
     pub(crate) const fn untyped(self) -> Object<Probed> {

@@ -1,10 +1,10 @@
 //! What TCP itself knows of a connection: `struct tcp_sock`, and the table's minisockets.
 
-use aya_ebpf::helpers::bpf_jiffies64;
+use aya_ebpf::helpers::{bpf_jiffies64, generated::bpf_skc_to_tcp_sock};
 use tracer_ebpf::{
     layout::MISSING,
     record::{
-        Circumstances, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS, TIME_WAIT,
+        Circumstances, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS, TIME_WAIT,
         TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
     },
 };
@@ -33,6 +33,18 @@ pub(crate) const fn is_full(state: u8) -> bool {
     state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV
 }
 
+/// The `struct tcp_sock` that a full socket of TCP's is. The verifier knows a socket as the `struct sock` that this
+/// begins with, which has no members behind its end.
+#[inline(always)]
+pub(crate) fn whole<A: Access>(sk: Object<A>) -> Option<Object<A>> {
+    if !A::TYPED {
+        return Some(sk);
+    }
+    // SAFETY: the helper takes any socket that the verifier knows, and looks what it is.
+    let tcp = unsafe { bpf_skc_to_tcp_sock(sk.as_ptr().cast_mut().cast()) };
+    (!tcp.is_null()).then(|| Object::new(tcp.cast_const().cast()))
+}
+
 /// Sockets looked at in a chain: the minisocket is put at its head just before.
 const CHAIN: usize = 8;
 
@@ -47,14 +59,12 @@ pub(crate) struct Counters {
 /// The counters of a full socket.
 #[inline(always)]
 pub(crate) fn counters<A: Access>(sk: Object<A>) -> Counters {
-    // Behind the end of `struct sock`, which is all that the verifier knows: no typed load.
-    let tcp = sk.untyped();
-    let sent: Option<u64> = tcp.get(&offset::TP_BYTES_SENT);
-    let again: Option<u64> = tcp.get(&offset::TP_BYTES_RETRANS);
+    let tcp = whole(sk);
+    let get = |offset| tcp.and_then(|tcp| tcp.get::<u64>(offset));
     let (rtt_us, retransmits) = round_trips(sk);
     Counters {
-        bytes_received: tcp.get(&offset::TP_BYTES_RECEIVED).unwrap_or(u64::MAX),
-        bytes_sent: match (sent, again) {
+        bytes_received: get(&offset::TP_BYTES_RECEIVED).unwrap_or(u64::MAX),
+        bytes_sent: match (get(&offset::TP_BYTES_SENT), get(&offset::TP_BYTES_RETRANS)) {
             (Some(sent), Some(again)) => sent.wrapping_sub(again),
             _ => u64::MAX,
         },
@@ -66,8 +76,7 @@ pub(crate) fn counters<A: Access>(sk: Object<A>) -> Counters {
 /// Bytes that the process has not read.
 #[inline(always)]
 pub(crate) fn unread<A: Access>(sk: Object<A>) -> u32 {
-    let tcp = sk.untyped();
-    difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ))
+    whole(sk).map_or(0, |tcp| difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ)))
 }
 
 /// `later - earlier` of two sequence numbers.
@@ -83,6 +92,17 @@ fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
 const SOCK_DEAD: u32 = 0;
 const SOCK_KEEPOPEN: u32 = 3;
 const SOCK_LINGER: u32 = 4;
+/// Whether close() aborted a connection because SO_LINGER is on with a time of zero (`__tcp_close` in
+/// net/ipv4/tcp.c): nothing else shuts both ways of one that is still open, and a connection that is open.
+#[inline(always)]
+pub(crate) const fn is_closed_by_linger_zero(state: u8, closed_from: u8, found: &Circumstances) -> bool {
+    const BOTH: u8 = SOCKET_LINGERS | SOCKET_IS_SHUT;
+    state == TCP_CLOSE
+        && matches!(closed_from, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
+        && found.flags & BOTH == BOTH
+        && found.linger_time == 0
+}
+
 /// The bit of `PF_EXITING` (include/linux/sched.h).
 const PF_EXITING: u32 = 2;
 
@@ -94,27 +114,28 @@ const PF_EXITING: u32 = 2;
 pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: Object<A>) {
     // SAFETY: the caller's; after the first line it is initialized.
     let to = unsafe { words::clear(to) };
-    let tcp = sk.untyped();
-    let task = process::current();
+    let Some(tcp) = whole(sk) else { return };
     let socket_flags: u64 = tcp.get(&offset::SK_FLAGS).unwrap_or(0);
-    let task_flags: u32 = task.get(&offset::TASK_FLAGS).unwrap_or(0);
+    let (task_flags, exit_code) = process::current_exit();
+    let shutdown: u8 = tcp.get(&offset::SK_SHUTDOWN).unwrap_or(0);
     // Shifted into place, not branched on: older verifiers would walk each way.
     to.flags = bit(socket_flags, SOCK_LINGER, SOCKET_LINGERS)
         | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
         | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
+        | bit(u64::from(shutdown & shutdown >> 1), 0, SOCKET_IS_SHUT)
         | bit(u64::from(task_flags), PF_EXITING, TASK_EXITS);
     // SAFETY: a helper without preconditions.
     to.jiffies = unsafe { bpf_jiffies64() };
     to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);
     to.rcv_nxt = tcp.get(&offset::TP_RCV_NXT).unwrap_or(0);
-    to.unread = unread(sk);
+    to.unread = difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ));
     to.unacked = difference(tcp.get(&offset::TP_SND_NXT), tcp.get(&offset::TP_SND_UNA));
     to.backlog = tcp.get(&offset::SK_BACKLOG).unwrap_or(0);
     to.max_backlog = tcp.get(&offset::SK_MAX_BACKLOG).unwrap_or(0);
     to.linger_time = tcp.get(&offset::SK_LINGER_TIME).unwrap_or(0);
     to.linger2 = tcp.get(&offset::TP_LINGER2).unwrap_or(0);
     to.user_timeout = tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0);
-    to.exit_code = task.get(&offset::TASK_EXIT_CODE).unwrap_or(0);
+    to.exit_code = exit_code;
     to.error = tcp.get(&offset::SK_ERR).unwrap_or(0);
     to.probes_out = tcp.get(&offset::ICSK_PROBES_OUT).unwrap_or(0);
     to.retransmits = tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0);
@@ -129,14 +150,14 @@ const fn bit(flags: u64, bit: u32, flag: u8) -> u8 {
 /// How the other end was not heard: the process's limit for that, in milliseconds, and retransmissions in a row.
 #[inline(always)]
 pub(crate) fn silence<A: Access>(sk: Object<A>) -> (u32, u8) {
-    let tcp = sk.untyped();
+    let Some(tcp) = whole(sk) else { return (0, 0) };
     (tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0), tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0))
 }
 
 /// Smoothed round-trip time in microseconds, and segments sent again.
 #[inline(always)]
 pub(crate) fn round_trips<A: Access>(sk: Object<A>) -> (u32, u32) {
-    let tcp = sk.untyped();
+    let Some(tcp) = whole(sk) else { return (0, 0) };
     let srtt: u32 = tcp.get(&offset::TP_SRTT).unwrap_or(0);
     (srtt >> 3, tcp.get(&offset::TP_TOTAL_RETRANS).unwrap_or(0))
 }

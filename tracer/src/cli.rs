@@ -84,9 +84,9 @@ pub struct TraceArgs {
     #[arg(long)]
     pub evidence: bool,
 
-    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
-    #[arg(long)]
-    pub baseline: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub detail: Detail,
 
     /// End with status 1 if an event was lost
     #[arg(long)]
@@ -133,9 +133,9 @@ pub struct RstArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
-    #[arg(long)]
-    pub baseline: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub detail: Detail,
 
     /// End with status 1 if an event was lost
     #[arg(long)]
@@ -149,6 +149,18 @@ pub struct RstArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
     pub filter: FilterArgs,
+}
+
+/// What to find out about each RST, though it costs more.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Detail {
+    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
+    #[arg(long)]
+    pub baseline: bool,
+
+    /// Take the kernel stack of every RST, not only where the cause depends on it; costs 3 microseconds each
+    #[arg(long)]
+    pub stacks: bool,
 }
 
 /// `tracer replay`.

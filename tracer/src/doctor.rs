@@ -121,6 +121,7 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
         // As they are when they report: what is never reported would not even be verified.
         reported: kind::reported(&Kind::ALL.into()),
         criteria: Criteria::of_no_netns(),
+        stacks: false,
         ring_bytes: 64 << 10,
         log: log::LevelFilter::Off,
     };

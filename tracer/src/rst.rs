@@ -43,7 +43,7 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
                 file: args.output.as_deref(),
             },
             rsts_only: true,
-            baseline: args.baseline,
+            detail: args.detail,
             fail_on_loss: args.fail_on_loss,
         },
     )

@@ -1,7 +1,7 @@
 //! RSTs: sent as an answer (passive), sent to abort (active), received.
 
 use aya_ebpf::{
-    EbpfContext,
+    EbpfContext, Global,
     macros::{btf_tracepoint, fentry, kprobe},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
@@ -18,9 +18,17 @@ use crate::{
     filter, memory, offset, past, process,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
-    tcp::{self, TCP_TIME_WAIT},
+    tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_TIME_WAIT},
     words,
 };
+
+/// 1: every RST's stack is taken.
+#[unsafe(no_mangle)]
+static STACKS: Global<u8> = Global::new(0);
+
+/// `SK_RST_REASON_TCP_STATE` of this kernel, or [`NO_REASON`].
+#[unsafe(no_mangle)]
+static TCP_STATE: Global<u32> = Global::new(NO_REASON);
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
 /// 6.10 and later. It fires after the checks that may suppress the RST; `skb` is null for an active one.
@@ -244,22 +252,48 @@ pub(super) fn report<A: Access>(
             (&raw mut (*record).has_circumstances).write(has_circumstances);
             past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
             baseline::write(&raw mut (*record).heard, sk, ends);
-            let frames = emit::stack::<RST_FRAMES>(ctx, depth(direction, about.context), &raw mut (*record).stack);
+            let by_linger = is_full && tcp::is_closed_by_linger_zero(state, closed_from, &(*record).circumstances);
+            let is_told = match direction {
+                // MPTCP aborts a subflow before it closes it, for the same reasons.
+                RST_SENT_ACTIVE if state != TCP_CLOSE => false,
+                RST_SENT_ACTIVE => names_cause(reason) && (reason != TCP_STATE.load() || by_linger),
+                RST_SENT_PASSIVE => names_cause(reason),
+                // Data that comes after close() is not taken for it.
+                _ => segment.ip_version != 0 || !is_closing(state),
+            };
+            let depth = depth(direction, about.context, is_told);
+            let frames = emit::stack::<RST_FRAMES>(ctx, depth, &raw mut (*record).stack);
             (&raw mut (*record).frames).write(frames);
         }
     });
 }
 
-/// How much of the stack says why.
+/// How much of the stack says why, or in which context; none where the rest of the record does: it costs more than all
+/// of that. `is_told`: what it is does not depend on the stack.
 #[inline(always)]
-fn depth(direction: u8, context: u8) -> Depth {
-    match (direction, context) {
+fn depth(direction: u8, context: u8, is_told: bool) -> Option<Depth> {
+    let is_of_packet = direction == RST_RECEIVED || direction == RST_SENT_PASSIVE;
+    match context {
         // What it is must be told by the stack; where softirqs have no stack of their own, also of a kernel thread.
-        (_, CONTEXT_UNKNOWN) => Depth::Whole,
-        (_, CONTEXT_PROCESS) if process::is_of_kernel() => Depth::Whole,
-        // A packet's doing, whoever was running.
-        (RST_RECEIVED | RST_SENT_PASSIVE, _) => Depth::Packet,
-        (_, CONTEXT_INTERRUPT) => Depth::Timer,
-        _ => Depth::Whole,
+        CONTEXT_UNKNOWN => Some(Depth::Whole),
+        CONTEXT_PROCESS if process::is_of_kernel() => Some(Depth::Whole),
+        CONTEXT_INTERRUPT if !is_of_packet => Some(Depth::Timer),
+        _ if is_told && STACKS.load() == 0 => None,
+        _ if is_of_packet => Some(Depth::Packet),
+        _ if STACKS.load() == 0 => Some(Depth::Call),
+        _ => Some(Depth::Whole),
     }
+}
+
+/// The reason is one, though not always of one cause only: [`TCP_STATE`] is of many.
+#[inline(always)]
+const fn names_cause(reason: u32) -> bool {
+    const NOT_SPECIFIED: u32 = 0;
+    reason != NO_REASON && reason != NOT_SPECIFIED
+}
+
+/// The FIN of this end is sent.
+#[inline(always)]
+const fn is_closing(state: u8) -> bool {
+    matches!(state, TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK)
 }

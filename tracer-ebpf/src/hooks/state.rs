@@ -174,7 +174,7 @@ fn report_change<A: Access>(ctx: &impl EbpfContext, about: &About<'_>, change: &
             unsafe {
                 fill::<StateWithStack, A>(&raw mut (*record).state, about, change, sk, time_wait);
                 let depth = if about.context == CONTEXT_INTERRUPT { Depth::Timer } else { Depth::Whole };
-                let frames = emit::stack::<STATE_FRAMES>(ctx, depth, &raw mut (*record).stack);
+                let frames = emit::stack::<STATE_FRAMES>(ctx, Some(depth), &raw mut (*record).stack);
                 (&raw mut (*record).state.frames).write(frames as u16);
             }
         });

@@ -61,6 +61,9 @@ pub const SOCKET_KEEPS_ALIVE: u8 = 4;
 /// [`Circumstances::flags`]: the current task is exiting.
 pub const TASK_EXITS: u8 = 8;
 
+/// [`Circumstances::flags`]: both ways are shut down (`SHUTDOWN_MASK`).
+pub const SOCKET_IS_SHUT: u8 = 16;
+
 /// What a full socket was doing when a RST was made for it or came to it (`struct tcp_sock` and the
 /// structs in it). A member that this kernel does not have is zero.
 #[repr(C)]

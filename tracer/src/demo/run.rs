@@ -20,7 +20,7 @@ use super::{
     summary,
 };
 use crate::{
-    cli::{Cli, DemoArgs},
+    cli::{Cli, DemoArgs, Detail},
     event::{Event, Family},
     filter::Criteria,
     kind::Kind,
@@ -52,7 +52,7 @@ async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut recorder = args.pcap.as_deref().map(Recorder::create).transpose()?;
     // What opens and closes is in the state changes too, which the scenarios are about.
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
-    let scope = Scope { kinds, criteria: Criteria::of_no_netns(), baseline: false };
+    let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail: Detail { baseline: false, stacks: true } };
     let mut session = Session::start(cli, scope, LATENCY)?;
     let theatre = Theatre {
         watch: Arc::new(Mutex::new(session.take_watch()?)),

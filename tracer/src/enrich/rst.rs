@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use tracer_ebpf::record::{
-    self, ERROR_TAKEN, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_KEEPS_ALIVE,
-    SOCKET_LINGERS, TASK_EXITS,
+    self, ERROR_TAKEN, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT,
+    SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS,
 };
 
 use super::{Enricher, connection};
@@ -98,6 +98,7 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         probes_out: raw.probes_out,
         retransmits: raw.retransmits,
         orphan: is_set(SOCKET_IS_ORPHAN),
+        shut_down: is_set(SOCKET_IS_SHUT),
         task_exits: is_set(TASK_EXITS),
         signal: (is_set(TASK_EXITS) && signal != 0).then_some(signal),
         error: connection::error(raw.error),

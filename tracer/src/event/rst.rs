@@ -79,6 +79,8 @@ pub struct Circumstances {
     pub retransmits: u8,
     /// No process has the socket open any more.
     pub orphan: bool,
+    /// Both ways are shut down, by close() or shutdown().
+    pub shut_down: bool,
     /// The current task was exiting.
     pub task_exits: bool,
     /// The signal that ends it.

@@ -16,7 +16,7 @@ use aya::{
 use nix::errno::Errno;
 use tracer_ebpf::{
     layout::{FIELDS, MISSING},
-    record::{Delivery, KINDS},
+    record::{Delivery, KINDS, NO_REASON},
 };
 
 use self::attacher::Attacher;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub reported: u32,
     /// What they must be about.
     pub criteria: Criteria,
+    /// Take the kernel stack of every RST.
+    pub stacks: bool,
     /// Size of the ring buffer in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
     /// Level of the programs' own log (aya-log), [`log::LevelFilter::Off`] by default.
@@ -94,8 +96,19 @@ impl Probes {
             ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
             ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
             ("BASELINE", u8::from(settings.probes.contains(&Probe::Baseline))),
+            ("STACKS", u8::from(settings.stacks)),
             (aya_log::LEVEL, settings.log as u8),
         ];
+        let names = |of: &str, prefix: &str| {
+            let all = kernel.enumerators(of).into_iter();
+            all.map(|(number, name)| (number, name.trim_start_matches(prefix).to_owned())).collect()
+        };
+        let reasons = Reasons {
+            reset: names("sk_rst_reason", "SK_RST_REASON_"),
+            drop: names("skb_drop_reason", "SKB_DROP_REASON_"),
+        };
+        let of_state = reasons.reset.iter().find(|(_, name)| *name == "TCP_STATE");
+        let tcp_state = of_state.map_or(NO_REASON, |(number, _)| *number);
         let wake_at = settings.ring_bytes / 4;
         let plan: Vec<_> = settings.probes.iter().map(|&probe| (probe, plan::candidates(probe, kernel))).collect();
         let hook_types = hook_types(&plan, kernel)?;
@@ -112,6 +125,7 @@ impl Probes {
             loader.override_global(name, flag, true);
         }
         loader.override_global("WAKE_AT", &wake_at, true);
+        loader.override_global("TCP_STATE", &tcp_state, true);
         loader.override_global("REPORTED", &settings.reported, true);
         let mut ebpf = loader.load(PROGRAMS).context("cannot create the eBPF maps")?;
         // Before anything runs that goes by them.
@@ -124,14 +138,6 @@ impl Probes {
             .collect();
         let Attacher { ebpf, links, .. } = attacher;
         let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
-        let names = |of: &str, prefix: &str| {
-            let all = kernel.enumerators(of).into_iter();
-            all.map(|(number, name)| (number, name.trim_start_matches(prefix).to_owned())).collect()
-        };
-        let reasons = Reasons {
-            reset: names("sk_rst_reason", "SK_RST_REASON_"),
-            drop: names("skb_drop_reason", "SKB_DROP_REASON_"),
-        };
         Ok(Self { ebpf, links, outcomes, missing_fields, reasons, is_by_netns, is_by_pid })
     }
 

@@ -14,7 +14,7 @@ use tracer_ebpf::record::{Delivery, KIND_PROCESS};
 
 use crate::{
     btf::KernelBtf,
-    cli::Cli,
+    cli::{Cli, Detail},
     decode,
     enrich::{
         Enricher,
@@ -43,8 +43,8 @@ pub struct Scope {
     pub kinds: BTreeSet<Kind>,
     /// What they must be about.
     pub criteria: Criteria,
-    /// Compare RSTs with the segments of their connection, which costs something for each of those.
-    pub baseline: bool,
+    /// What else to find out about RSTs.
+    pub detail: Detail,
 }
 
 /// Attached probes and the way from their records to events.
@@ -66,12 +66,12 @@ impl Session {
     /// # Errors
     /// If the kernel lacks what everything rests on; see [`Probes::attach`].
     pub fn start(cli: &Cli, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
-        let Scope { kinds, criteria, baseline } = scope;
+        let Scope { kinds, criteria, detail } = scope;
         let mut wanted = kind::probes(&kinds);
         if !criteria.pids.is_empty() {
             wanted.insert(Probe::Descent);
         }
-        if baseline {
+        if detail.baseline {
             wanted.insert(Probe::Baseline);
         }
         let settings = Settings {
@@ -79,6 +79,7 @@ impl Session {
             column: cli.probes,
             reported: kind::reported(&kinds),
             criteria,
+            stacks: detail.stacks,
             ring_bytes: cli.ring_bytes(),
             log: if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
         };

@@ -11,7 +11,7 @@ use self::{
     target::Target,
 };
 use crate::{
-    cli::{Cli, TraceArgs},
+    cli::{Cli, Detail, TraceArgs},
     command::Held,
     filter::{Criteria, FilterArgs},
     kind::Kind,
@@ -51,8 +51,8 @@ pub struct Job<'a> {
     pub output: OutputArgs<'a>,
     /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
     pub rsts_only: bool,
-    /// Compare RSTs with the segments of their connection.
-    pub baseline: bool,
+    /// What else to find out about RSTs.
+    pub detail: Detail,
     /// A loss is a failure.
     pub fail_on_loss: bool,
 }
@@ -77,7 +77,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             write: args.write.as_deref(),
             output: OutputArgs { json: args.json, manner, file: args.output.as_deref() },
             rsts_only: false,
-            baseline: args.baseline,
+            detail: args.detail,
             fail_on_loss: args.fail_on_loss,
         },
     )
@@ -107,8 +107,7 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     let mut target = Target::new(&job.filter.pids)?;
     let output = Output::new(&job.output)?;
     let is_whole = Accounts::are_whole(&criteria) && job.kinds.contains(&Kind::Rst);
-    let mut session =
-        Session::start(cli, Scope { kinds: job.kinds.clone(), criteria, baseline: job.baseline }, LATENCY)?;
+    let mut session = Session::start(cli, Scope { kinds: job.kinds.clone(), criteria, detail: job.detail }, LATENCY)?;
     target.watch(session.take_processes()?)?;
     if let Some(path) = job.write {
         session.record(path)?;

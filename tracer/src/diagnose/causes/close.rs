@@ -45,17 +45,29 @@ pub(super) const LINGER_ZERO: Cause = Cause {
     title: "closed with SO_LINGER of zero",
     remedy: "do not set SO_LINGER {1, 0} unless to abort is what is meant: close() then drops what is unsent and resets",
     rule: |case| {
-        if !case.is_active() || !case.is_from(&["tcp_disconnect"]) || !case.is_from(&CLOSE) {
+        let state = case.circumstances();
+        let lingers = state.lingers && !state.linger_time;
+        // close() disconnects for this reason only (__tcp_close in net/ipv4/tcp.c).
+        let by_functions = case.is_from(&["tcp_disconnect"]) && case.is_from(&CLOSE);
+        // Nothing else shuts down both ways of a connection that is still open: shutdown() would have sent a FIN.
+        let was_open = [TcpState::ESTABLISHED, TcpState::CLOSE_WAIT].map(Some).contains(&case.rst.closed_from);
+        let by_state = lingers && state.shut_down && was_open && case.reason() == "TCP_STATE";
+        if !case.is_active() || !by_functions && !by_state {
             return None;
         }
-        let state = case.circumstances();
-        let summary = format!("{} closed a socket with SO_LINGER set to zero", case.owner());
-        // close() disconnects for this reason only (__tcp_close in net/ipv4/tcp.c).
-        let finding = Finding::certain(summary).observed("close() called tcp_disconnect");
-        Some(match state.lingers && !state.linger_time {
-            true => finding.observed("SO_LINGER is on, with a time of 0"),
-            false => finding,
-        })
+        let mut finding = Finding::certain(format!("{} closed a socket with SO_LINGER set to zero", case.owner()));
+        if by_functions {
+            finding = finding.observed("close() called tcp_disconnect");
+        }
+        if lingers {
+            finding = finding.observed("SO_LINGER is on, with a time of 0");
+        }
+        if !by_functions {
+            finding = finding
+                .observed("both ways of the open connection were shut down")
+                .inferred("only close() does that without a FIN");
+        }
+        Some(finding)
     },
 };
 

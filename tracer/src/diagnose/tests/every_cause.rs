@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    handmade::{Handmade, all, from_afar},
+    handmade::{Handmade, abort, all, from_afar},
     *,
 };
 
@@ -140,4 +140,19 @@ fn the_farther_off_its_way_the_surer_a_rst_is_anothers() {
     let said: Vec<_> = about(&made, diagnose).unwrap().evidence.into_iter().map(|evidence| evidence.text).collect();
     assert!(said.contains(&"its TTL is 52, that of the segments before (9) was 51 to 52".to_owned()), "{said:?}");
     assert!(said.contains(&"its window is 512, theirs was 500 to 512".to_owned()), "{said:?}");
+}
+
+/// The programs take no stack of such an abort.
+#[test]
+fn linger_zero_shows_in_the_socket_too() {
+    use TcpState as S;
+    let closed = |from, reason, change| verdict(&abort("linger_zero", from, reason, &[], change));
+    let lingers = |state: &mut Circumstances| (state.lingers, state.shut_down) = (true, true);
+    for open in [S::ESTABLISHED, S::CLOSE_WAIT] {
+        assert_eq!(closed(open, "TCP_STATE", lingers), ("linger_zero", Confidence::Certain));
+    }
+    assert_ne!(closed(S::FIN_WAIT1, "TCP_STATE", lingers).0, "linger_zero");
+    assert_ne!(closed(S::ESTABLISHED, "TCP_STATE", |state| state.lingers = true).0, "linger_zero");
+    assert_ne!(closed(S::ESTABLISHED, "TCP_STATE", |state| state.shut_down = true).0, "linger_zero");
+    assert_eq!(closed(S::ESTABLISHED, "TCP_ABORT_ON_CLOSE", lingers).0, "close_unread");
 }

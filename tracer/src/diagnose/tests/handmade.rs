@@ -44,7 +44,7 @@ fn known(mut rst: Rst, state: TcpState, stack: &[&str]) -> Rst {
 }
 
 /// An abort that closed the socket, which was in this state.
-fn abort(
+pub(super) fn abort(
     cause: &'static str,
     from: TcpState,
     reason: &str,
