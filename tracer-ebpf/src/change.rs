@@ -117,7 +117,7 @@ impl Change {
             }
         } else if wanted && filter::reports(KIND_RST) {
             if self.new == TCP_ESTABLISHED {
-                past::establish(self.netns, ends);
+                past::establish(self.netns, self.now, ends);
             }
             if self.new == TCP_CLOSE {
                 past::close(self, sk, ends, entry);

@@ -32,6 +32,14 @@ static REPORTED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static FILTER_ENDS: Global<u8> = Global::new(0);
 
+/// Lowest of the ports that this host's end may have, see [`SET_EITHER`] and [`SET_LOCAL`].
+#[unsafe(no_mangle)]
+static LOWEST_PORT: Global<u16> = Global::new(0);
+
+/// Highest of them.
+#[unsafe(no_mangle)]
+static HIGHEST_PORT: Global<u16> = Global::new(u16::MAX);
+
 /// Some of the bits [`BY_PID`] ... [`BY_CGROUP`].
 #[unsafe(no_mangle)]
 static FILTER_OWNER: Global<u8> = Global::new(0);
@@ -111,6 +119,26 @@ pub(crate) fn wants_netns(netns: u32) -> bool {
 /// The two ends are some to report.
 #[inline(always)]
 pub(crate) fn wants_ends(ends: &Identity) -> bool {
+    are_wanted(ends, false)
+}
+
+/// They may come to be, when what is not known yet of a socket is: the other end, or a port of this host, which the
+/// kernel takes from `range` (none if that is not known).
+#[inline(always)]
+pub(crate) fn may_want_ends(ends: &Identity, range: impl FnOnce() -> [u16; 2]) -> bool {
+    if ends.remote_port == 0 {
+        return true;
+    }
+    if ends.local_port != 0 {
+        return false;
+    }
+    let [low, high] = range();
+    are_wanted(ends, high == 0 || LOWEST_PORT.load() <= high && low <= HIGHEST_PORT.load())
+}
+
+/// `local_port_comes`: this host's port is not known yet, and may be a wanted one.
+#[inline(always)]
+fn are_wanted(ends: &Identity, local_port_comes: bool) -> bool {
     let by = FILTER_ENDS.load();
     if by == 0 {
         return true;
@@ -119,10 +147,11 @@ pub(crate) fn wants_ends(ends: &Identity) -> bool {
     if by & (BY_IPV4 | BY_IPV6) != 0 && by & (if is_v4 { BY_IPV4 } else { BY_IPV6 }) == 0 {
         return false;
     }
-    if by & BY_PORT != 0 && !has_port(SET_EITHER, ends.local_port) && !has_port(SET_EITHER, ends.remote_port) {
+    let is_either = || has_port(SET_EITHER, ends.local_port) || has_port(SET_EITHER, ends.remote_port);
+    if by & BY_PORT != 0 && !local_port_comes && !is_either() {
         return false;
     }
-    if by & BY_LOCAL_PORT != 0 && !has_port(SET_LOCAL, ends.local_port) {
+    if by & BY_LOCAL_PORT != 0 && !local_port_comes && !has_port(SET_LOCAL, ends.local_port) {
         return false;
     }
     if by & BY_REMOTE_PORT != 0 && !has_port(SET_REMOTE, ends.remote_port) {

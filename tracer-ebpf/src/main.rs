@@ -13,6 +13,7 @@ mod memory;
 mod offset;
 mod past;
 mod process;
+mod recent;
 mod segment;
 mod sock;
 mod tcp;

@@ -1,15 +1,16 @@
 //! What the two ends of a RST were before: sockets that were closed, and connections that are almost it.
 //!
-//! Bounded: the least recently used ones go first.
+//! Bounded: what came last is kept, see [`recent`].
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{macros::map, maps::LruHashMap};
+use aya_ebpf::{macros::map, maps::Array};
 use tracer_ebpf::record::{AF_INET, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
     memory::{NOBODY, Remembered},
+    recent::{self, Ages, Entry, Key, mix},
     sock::{Access, Address, Identity, Object, bytes, v4_mapped},
     tcp, words,
 };
@@ -25,9 +26,23 @@ pub(crate) struct Ends {
     remote_port: u16,
 }
 
+impl Key for Ends {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        let ports = u64::from(self.local_port) << 16 | u64::from(self.remote_port);
+        let local = mix(mix(u64::from(self.netns) << 32 | ports, self.local[0]), self.local[1]);
+        mix(mix(local, self.remote[0]), self.remote[1])
+    }
+
+    #[inline(always)]
+    fn is(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 /// The same without addresses.
 #[derive(Clone, Copy)]
-#[repr(C)]
+#[repr(C, align(8))]
 struct PortPair {
     netns: u32,
     local_port: u16,
@@ -44,13 +59,32 @@ struct Gone {
     error: u32,
 }
 
-/// Sockets that were closed.
+impl Key for PortPair {
+    #[inline(always)]
+    fn hash(&self) -> u64 {
+        mix(0, u64::from(self.netns) << 32 | u64::from(self.local_port) << 16 | u64::from(self.remote_port))
+    }
+
+    #[inline(always)]
+    fn is(&self, other: &Self) -> bool {
+        (self.netns, self.local_port, self.remote_port) == (other.netns, other.local_port, other.remote_port)
+    }
+}
+
+const GONE_SETS: u32 = 16384;
+const NEAR_SETS: u32 = 4096;
+
+/// Sockets that were closed last.
 #[map]
-static GONE: LruHashMap<Ends, Gone> = LruHashMap::with_max_entries(65536, 0);
+static GONE: Array<Entry<Ends, Gone>> = Array::with_max_entries(recent::entries(GONE_SETS), 0);
+#[map]
+static GONE_AGES: Array<Ages> = Array::with_max_entries(GONE_SETS, 0);
 
 /// Addresses of the connections that were established last.
 #[map]
-static NEAR: LruHashMap<PortPair, [Address; 2]> = LruHashMap::with_max_entries(16384, 0);
+static NEAR: Array<Entry<PortPair, [Address; 2]>> = Array::with_max_entries(recent::entries(NEAR_SETS), 0);
+#[map]
+static NEAR_AGES: Array<Ages> = Array::with_max_entries(NEAR_SETS, 0);
 
 #[inline(always)]
 pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
@@ -82,15 +116,14 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*to).error).write(change.error(sk, socket));
         gone.assume_init_ref()
     };
-    // An LRU map makes room.
-    let _ = GONE.insert(of_ends(change.netns, ends), gone, 0);
+    recent::put(&GONE_AGES, &GONE, GONE_SETS, change.now, &of_ends(change.netns, ends), gone);
 }
 
 /// A connection is there.
 #[inline(never)]
-pub(crate) fn establish(netns: u32, ends: &Identity) {
+pub(crate) fn establish(netns: u32, now: u64, ends: &Identity) {
     let ends = of_ends(netns, ends);
-    let _ = NEAR.insert(ports(&ends), [ends.local, ends.remote], 0);
+    recent::put(&NEAR_AGES, &NEAR, NEAR_SETS, now, &ports(&ends), &[ends.local, ends.remote]);
 }
 
 /// Fills in what is known; whether a filter by owner wants what was closed, if that is known.
@@ -115,8 +148,7 @@ pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity, gone: O
         past.known = PAST_CLOSED;
     }
     let ends = of_ends(netns, ends);
-    // SAFETY: a copy; an entry that changes meanwhile can only cost the hint.
-    if let Some(near) = unsafe { NEAR.get(ports(&ends)) }
+    if let Some(near) = recent::get(&NEAR_AGES, &NEAR, NEAR_SETS, &ports(&ends))
         && (near[0] != ends.local || near[1] != ends.remote)
     {
         past.near_local = bytes(near[0]);
@@ -139,6 +171,5 @@ impl Found {
 /// The socket that had these ends last.
 #[inline(always)]
 pub(crate) fn find(netns: u32, ends: &Identity) -> Option<Found> {
-    // SAFETY: read at once; an entry that changes meanwhile can only cost details.
-    unsafe { GONE.get(of_ends(netns, ends)) }.map(Found)
+    recent::get(&GONE_AGES, &GONE, GONE_SETS, &of_ends(netns, ends)).map(Found)
 }

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use tracer_ebpf::record::{AF_INET, AF_INET6, OWNER_HELD};
 
 use crate::{
-    filter, memory, offset, past, process,
+    emit, filter, memory, offset, past, process,
     sock::{self, Object, Probed},
     tcp::{TCP_ESTABLISHED, TCP_LISTEN},
 };
@@ -62,7 +62,7 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
             let _ = memory::begin(sk.address(), &owner, wanted, 0);
             match sk.get::<u8>(&offset::SK_STATE) {
                 Some(TCP_LISTEN) => memory::listen(sock::netns(sk), &sock::identity(sk), &owner, wanted),
-                Some(TCP_ESTABLISHED) => past::establish(sock::netns(sk), &sock::identity(sk)),
+                Some(TCP_ESTABLISHED) => past::establish(sock::netns(sk), emit::now(), &sock::identity(sk)),
                 _ => {}
             }
         }

@@ -130,7 +130,8 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     let wanted = filter::wants_ends(&ends);
     let change = Change { old, new, context, netns, now: emit::now() };
     // Its first change may come before it has a port that a filter asks for.
-    if !wanted && !change.is_first() {
+    let may_come = || change.is_first() && filter::may_want_ends(&ends, || sock::local_port_range(sk));
+    if !wanted && !may_come() {
         return;
     }
     let caller = change.caller(sk);

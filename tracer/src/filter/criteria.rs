@@ -102,6 +102,16 @@ impl Criteria {
         Ok(criteria)
     }
 
+    /// Lowest and highest of the ports that this host's end may have.
+    pub fn local_ports(&self) -> (u16, u16) {
+        let sets = self.ports.iter().filter(|(set, _)| *set != SET_REMOTE);
+        let wanted = |port: &u16| sets.clone().any(|(_, set)| ports::contains(set, *port));
+        match ((0..=u16::MAX).find(wanted), (0..=u16::MAX).rev().find(wanted)) {
+            (Some(lowest), Some(highest)) => (lowest, highest),
+            _ => (0, u16::MAX),
+        }
+    }
+
     /// Sockets of this process.
     pub fn want_process(&mut self, pid: u32) {
         self.pids.push(pid);
@@ -184,6 +194,17 @@ mod tests {
         assert!(refused(FilterArgs { users: vec!["no such".into()], ..Default::default() }).contains("getent"));
         assert!(refused(FilterArgs { netns: vec!["no such".into()], ..Default::default() }).contains("ip netns"));
         assert!(refused(FilterArgs { cgroups: vec!["/no such".into()], ..Default::default() }).contains("cgroup"));
+    }
+
+    #[test]
+    fn a_ports_bounds_are_those_of_this_hosts_end() {
+        let of = |text: &str| vec![text.parse().unwrap()];
+        let bounds = |args: FilterArgs| Criteria::of_host(&args).unwrap().local_ports();
+        let both = FilterArgs { ports: of("80"), local_ports: of("8000-8999"), ..Default::default() };
+        assert_eq!(bounds(both), (80, 8999));
+        let remote = FilterArgs { remote_ports: of("443"), ..Default::default() };
+        assert_eq!(bounds(remote), (0, u16::MAX));
+        assert_eq!(bounds(FilterArgs::default()), (0, u16::MAX));
     }
 
     #[test]

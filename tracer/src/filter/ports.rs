@@ -46,6 +46,11 @@ pub(super) fn as_set(all: &[Ports]) -> Box<PortSet> {
     set
 }
 
+/// The set has the port.
+pub(super) fn contains(set: &PortSet, port: u16) -> bool {
+    set[usize::from(port / 64)] >> (port % 64) & 1 != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,18 +1,15 @@
 //! Who listens, as the programs remember it: in all network namespaces.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::{Duration, Instant},
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use tracer_ebpf::listener;
 use zerocopy::IntoBytes as _;
 
-use crate::{enrich, event::Listener};
-
-/// How old what is known may get while events come in a flood.
-const OLDEST: Duration = Duration::from_millis(50);
+use crate::{
+    enrich::{self, clock::mono_now},
+    event::Listener,
+};
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -31,25 +28,22 @@ unsafe impl aya::Pod for Value {}
 pub struct Listeners {
     map: BpfHashMap<MapData, Place, Value>,
     known: Vec<(u16, Listener)>,
-    read: Option<Instant>,
+    /// `CLOCK_MONOTONIC` in nanoseconds, 0 if it was not read yet.
+    read_ns: u64,
 }
 
 impl Listeners {
     pub(super) fn new(map: aya::maps::Map) -> anyhow::Result<Self> {
-        Ok(Self { map: BpfHashMap::try_from(map)?, known: Vec::new(), read: None })
+        Ok(Self { map: BpfHashMap::try_from(map)?, known: Vec::new(), read_ns: 0 })
     }
 
-    /// Time has passed: events to come may be newer than what is known.
-    pub fn age(&mut self) {
-        self.read = None;
-    }
-
-    /// Those that listen on this port, wherever it is.
-    pub fn of_port(&mut self, port: u16) -> Vec<Listener> {
-        if self.read.is_none_or(|read| read.elapsed() >= OLDEST) {
+    /// Those that listen on this port, wherever it is, at the time of an event or soon after.
+    pub fn of_port(&mut self, port: u16, mono_ns: u64) -> Vec<Listener> {
+        // One reading serves all events before it: in a flood, many.
+        if self.read_ns < mono_ns {
+            self.read_ns = mono_now();
             // One that comes or goes meanwhile may be missed.
             self.known = self.map.iter().flatten().map(|(place, value)| known(&place.0, &value.0)).collect();
-            self.read = Some(Instant::now());
         }
         self.known.iter().filter(|(known, _)| *known == port).map(|(_, listener)| listener.clone()).collect()
     }

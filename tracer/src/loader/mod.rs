@@ -109,6 +109,7 @@ impl Probes {
         };
         let of_state = reasons.reset.iter().find(|(_, name)| *name == "TCP_STATE");
         let tcp_state = of_state.map_or(NO_REASON, |(number, _)| *number);
+        let (lowest_port, highest_port) = settings.criteria.local_ports();
         let wake_at = settings.ring_bytes / 4;
         let plan: Vec<_> = settings.probes.iter().map(|&probe| (probe, plan::candidates(probe, kernel))).collect();
         let hook_types = hook_types(&plan, kernel)?;
@@ -126,6 +127,8 @@ impl Probes {
         }
         loader.override_global("WAKE_AT", &wake_at, true);
         loader.override_global("TCP_STATE", &tcp_state, true);
+        loader.override_global("LOWEST_PORT", &lowest_port, true);
+        loader.override_global("HIGHEST_PORT", &highest_port, true);
         loader.override_global("REPORTED", &settings.reported, true);
         let mut ebpf = loader.load(PROGRAMS).context("cannot create the eBPF maps")?;
         // Before anything runs that goes by them.

@@ -120,9 +120,7 @@ impl Session {
     /// # Errors
     /// If polling fails.
     pub async fn ready(&mut self) -> std::io::Result<()> {
-        self.source.ready().await?;
-        self.listeners.age();
-        Ok(())
+        self.source.ready().await
     }
 
     /// Writes all records from now on to a file too.
@@ -244,7 +242,7 @@ fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> 
     if rst.socket || trigger.flags.contains(Flags::ACK) || !trigger.flags.contains(Flags::SYN) {
         return None;
     }
-    rst.listeners = listeners.of_port(local.port());
+    rst.listeners = listeners.of_port(local.port(), mono_ns);
     (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
 }
 

@@ -1,5 +1,10 @@
 //! Filters: what is inside of each is reported, and nothing else takes room in the ring buffer.
 
+use std::{
+    io::Read as _,
+    net::{TcpListener, TcpStream},
+};
+
 use serde_json::Value;
 use tracer::demo::host::Host;
 
@@ -45,6 +50,30 @@ fn observe_connections(cases: &[Case]) {
             Ok(())
         };
         host.run(play).unwrap();
+    });
+}
+
+/// The client has no port yet when it begins to connect; who it is, is known from then. A new namespace gives those from
+/// 32768 to 60999.
+#[test]
+#[ignore = "needs root"]
+fn by_a_port_that_the_kernel_gives() {
+    let host = Host::new("given").unwrap();
+    let cases = [
+        Case::new("-L 32768-60999", |event| port(event, "local") >= 32768),
+        Case::new("-P 60999,32768-60998", |event| port(event, "local").max(port(event, "remote")) >= 32768),
+        Case::nothing("-L 1-79,81-32767"),
+        Case::nothing("-P 1-79"),
+    ];
+    observe(host.netns(), 2, &cases, || {
+        let connect = || {
+            let listener = TcpListener::bind("127.0.0.1:80")?;
+            let client = TcpStream::connect(listener.local_addr()?)?;
+            let (mut server, _) = listener.accept()?;
+            drop(client);
+            Ok(server.read(&mut [0])?)
+        };
+        assert_eq!(host.run(connect).unwrap(), 0);
     });
 }
 

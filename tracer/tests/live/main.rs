@@ -21,4 +21,5 @@ mod report;
 mod syn_again;
 mod trace;
 mod unsent;
+mod wait;
 mod wire;

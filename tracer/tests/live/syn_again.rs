@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 use serde_json::Value;
 use tracer::demo::{host::Host, segment::Packet, tcp, tun};
 
-use crate::{cable, report::Trace};
+use crate::{cable, report::Trace, wait::until};
 
 /// The host and the end that this test plays: addresses of TEST-NET-1 (RFC 5737).
 const HOST: [u8; 4] = [192, 0, 2, 2];
@@ -56,8 +56,19 @@ fn accept(cable: &File) -> anyhow::Result<socket2::Socket> {
     send(cable, from_client(SEQ).syn())?;
     next(cable, Packet::is_syn_ack)?;
     let again = next(cable, Packet::is_syn_ack)?;
+    // It sends, and then it counts.
+    until("the kernel has counted", || Ok(has_timed_out()?))?;
     send(cable, from_client(SEQ + 1).ack(again.segment.seq + 1))?;
     tcp::accept(&listener)
+}
+
+/// A handshake of this namespace's has sent its SYN+ACK again (`num_timeout` of proc_net_tcp(5)'s request sockets).
+fn has_timed_out() -> std::io::Result<bool> {
+    const SYN_RECV: &str = "03";
+    let sockets = std::fs::read_to_string("/proc/thread-self/net/tcp")?;
+    Ok(sockets.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>()).any(|fields| {
+        fields.get(3) == Some(&SYN_RECV) && fields.get(6).is_some_and(|count| count.bytes().any(|digit| digit != b'0'))
+    }))
 }
 
 /// The next segment of the kind that the host sends.

@@ -15,9 +15,9 @@ use tracer::{
 
 use super::{
     Played, Scenario,
-    peers::hand::{Hand, Line, both, until},
+    peers::hand::{Hand, Line, both},
 };
-use crate::{child::Player, report};
+use crate::{child::Player, report, wait::until};
 
 mod special;
 

@@ -12,12 +12,12 @@ use super::{
     Lacks, Played, Scenario,
     peers::{
         WINDOW,
-        hand::{Hand, Line, both, until},
+        hand::{Hand, Line, both},
         played,
     },
     puppet::{PEER, Peer, Puppet},
 };
-use crate::report::doctor;
+use crate::{report::doctor, wait::until};
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario::stray("challenge_ack", challenged),

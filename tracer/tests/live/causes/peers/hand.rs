@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -15,7 +15,7 @@ use tracer::{
     event::{Flags, Segment, TcpState},
 };
 
-use crate::cable;
+use crate::{cable, wait::until};
 
 /// Enough for an emulated machine.
 pub(in super::super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -133,14 +133,4 @@ impl Hand {
         let is_it = |packet: &Packet| packet.source.port() == far.port && packet.segment.flags.contains(flags);
         Ok(cable::next(&self.device, TIMEOUT, &flags.to_string(), is_it)?.segment)
     }
-}
-
-/// Returns when the condition holds: the kernel may handle a segment later than it took it.
-pub(in super::super) fn until(what: &str, condition: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + TIMEOUT;
-    while !condition()? {
-        ensure!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::yield_now();
-    }
-    Ok(())
 }
