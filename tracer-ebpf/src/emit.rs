@@ -163,17 +163,17 @@ impl Depth {
 /// `frames` must be writable for its whole length.
 #[inline(always)]
 pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Option<Depth>, frames: *mut [u64; N]) -> u32 {
-    let kept = depth.map_or(0, |depth| depth.frames(N));
-    let written = match depth {
-        // SAFETY: the caller's buffer has that size, or more.
-        Some(_) => unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), 8 * kept as u32, 0) },
-        None => 0,
-    };
-    let mut rest = kept;
-    while rest < N {
-        // SAFETY: inside of the buffer. What the buffer held before is not for this record.
-        unsafe { frames.cast::<u64>().add(rest).write_volatile(0) };
-        rest += 1;
+    let mut index = 0;
+    while index < N {
+        // SAFETY: inside of the buffer. What it held before is not for this record.
+        unsafe { frames.cast::<u64>().add(index).write_volatile(0) };
+        index += 1;
     }
+    let Some(depth) = depth else { return 0 };
+    // One call for all depths: the verifier would walk through each. Masked: it must see that it fits.
+    let size = 8 * depth.frames(N) as u32 & (16 * N as u32 - 1);
+    let size = if size > 8 * N as u32 { 8 * N as u32 } else { size };
+    // SAFETY: the caller's buffer has that size, or more.
+    let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), size, 0) };
     if written < 0 { 0 } else { (written as u32) / 8 }
 }

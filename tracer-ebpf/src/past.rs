@@ -9,6 +9,7 @@ use tracer_ebpf::record::{AF_INET, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
+    filter,
     memory::{NOBODY, Remembered},
     recent::{self, Ages, Entry, Key, mix},
     sock::{Access, Address, Identity, Object, bytes, v4_mapped},
@@ -36,7 +37,15 @@ impl Key for Ends {
 
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
-        self == other
+        // One branch for all of it: the verifier would walk through each.
+        let rest =
+            |ends: &Self| u64::from(ends.netns) << 32 | u64::from(ends.local_port) << 16 | u64::from(ends.remote_port);
+        let differ = self.local[0] ^ other.local[0]
+            | self.local[1] ^ other.local[1]
+            | self.remote[0] ^ other.remote[0]
+            | self.remote[1] ^ other.remote[1]
+            | rest(self) ^ rest(other);
+        differ == 0
     }
 }
 
@@ -62,12 +71,20 @@ struct Gone {
 impl Key for PortPair {
     #[inline(always)]
     fn hash(&self) -> u64 {
-        mix(0, u64::from(self.netns) << 32 | u64::from(self.local_port) << 16 | u64::from(self.remote_port))
+        mix(0, self.word())
     }
 
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
-        (self.netns, self.local_port, self.remote_port) == (other.netns, other.local_port, other.remote_port)
+        self.word() == other.word()
+    }
+}
+
+impl PortPair {
+    /// All of it.
+    #[inline(always)]
+    const fn word(&self) -> u64 {
+        (self.netns as u64) << 32 | (self.local_port as u64) << 16 | self.remote_port as u64
     }
 }
 
@@ -126,16 +143,17 @@ pub(crate) fn establish(netns: u32, now: u64, ends: &Identity) {
     recent::put(&NEAR_AGES, &NEAR, NEAR_SETS, now, &ports(&ends), &[ends.local, ends.remote]);
 }
 
-/// Fills in what is known; whether a filter by owner wants what was closed, if that is known.
+/// Fills in what is known.
 ///
 /// # Safety
 /// `past` must be writable.
 #[inline(always)]
-pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity, gone: Option<&Found>) {
+pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity) {
     // SAFETY: the caller's.
     let past = unsafe { words::clear(past) };
     past.owner.uid = NOBODY.uid;
-    if let Some(Found(gone)) = gone {
+    let ends = of_ends(netns, ends);
+    if let Some(gone) = find(&ends) {
         // SAFETY: just cleared.
         unsafe { words::copy(&raw mut past.owner, &gone.socket.owner) };
         past.closed_ns = gone.closed_ns;
@@ -147,7 +165,6 @@ pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity, gone: O
         past.resets = gone.socket.resets;
         past.known = PAST_CLOSED;
     }
-    let ends = of_ends(netns, ends);
     if let Some(near) = recent::get(&NEAR_AGES, &NEAR, NEAR_SETS, &ports(&ends))
         && (near[0] != ends.local || near[1] != ends.remote)
     {
@@ -157,19 +174,14 @@ pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity, gone: O
     }
 }
 
-/// What was closed.
-pub(crate) struct Found(&'static Gone);
-
-impl Found {
-    /// As in [`Remembered`].
-    #[inline(always)]
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.0.socket.wanted != 0 && crate::filter::wants_opened(self.0.socket.how)
-    }
+/// Whether the filters by owner and by opening let the socket pass that had these ends last, if there was one.
+#[inline(always)]
+pub(crate) fn is_wanted(netns: u32, ends: &Identity) -> bool {
+    find(&of_ends(netns, ends)).is_some_and(|gone| gone.socket.wanted != 0 && filter::wants_opened(gone.socket.how))
 }
 
 /// The socket that had these ends last.
-#[inline(always)]
-pub(crate) fn find(netns: u32, ends: &Identity) -> Option<Found> {
-    recent::get(&GONE_AGES, &GONE, GONE_SETS, &of_ends(netns, ends)).map(Found)
+#[inline(never)]
+fn find(ends: &Ends) -> Option<&'static Gone> {
+    recent::get(&GONE_AGES, &GONE, GONE_SETS, ends)
 }

@@ -29,6 +29,14 @@ pub(crate) struct Entry<K, V> {
     end: u64,
 }
 
+impl<K, V> Entry<K, V> {
+    /// One writer has written all of it.
+    #[inline(always)]
+    fn is_whole(&self) -> bool {
+        self.begin == self.end
+    }
+}
+
 /// What an entry is found by: whole words.
 pub(crate) trait Key: Copy {
     /// A number in which keys differ as likely as not, bit by bit.
@@ -96,21 +104,23 @@ pub(crate) fn get<K: Key, V: Copy>(
     let set = set_of(key, sets);
     // SAFETY: numbers.
     let ages = unsafe { &*ages.get_ptr(set)? };
-    let mut found: Option<&'static Entry<K, V>> = None;
-    let mut latest = 0;
+    let is_it = |entry: &&Entry<K, V>| entry.is_whole() && entry.key.is(key);
+    // A number, of which no later branch depends: so all ways through the loop are the same to the verifier.
+    let (mut latest, mut found) = (0, 0);
     let mut way = 0;
     while way < WAYS {
         let age = ages[way as usize];
-        if age > latest
-            && let Some(entry) = entries.get_ptr(set * WAYS + way)
-        {
-            // SAFETY: the map's memory; one that changes meanwhile can only cost details, and shows in its marks.
-            let entry = unsafe { &*entry };
-            if entry.begin == entry.end && entry.key.is(key) {
-                (latest, found) = (age, Some(entry));
-            }
+        if age > latest && at(entries, set * WAYS + way).filter(is_it).is_some() {
+            (latest, found) = (age, way);
         }
         way += 1;
     }
-    found.map(|entry| &entry.value)
+    // Looked at once more, rather than asked whether one was found.
+    at(entries, set * WAYS + found).filter(is_it).map(|entry| &entry.value)
+}
+
+#[inline(always)]
+fn at<K, V>(entries: &'static Array<Entry<K, V>>, index: u32) -> Option<&'static Entry<K, V>> {
+    // SAFETY: the map's memory; one that changes meanwhile can only cost details, and shows in its marks.
+    entries.get_ptr(index).map(|entry| unsafe { &*entry })
 }

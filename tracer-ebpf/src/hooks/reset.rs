@@ -218,11 +218,10 @@ pub(super) fn report<A: Access>(
         closed_from = entry.closed_from;
     }
     let known = memory::known(entry.map(|entry| &*entry));
-    let gone = past::find(netns, ends);
-    // Where no socket is left to have an owner, the one that was there has.
-    let is_wanted = known.wanted || sk.is_null() && gone.as_ref().is_some_and(past::Found::is_wanted);
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
-    if !is_wanted || !filter::reports(kind) {
+    // Where no socket is left to have an owner, the one that was there has.
+    let is_wanted = || known.wanted || sk.is_null() && past::is_wanted(netns, ends);
+    if !filter::reports(kind) || !is_wanted() {
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
@@ -250,7 +249,7 @@ pub(super) fn report<A: Access>(
                 }
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
-            past::write(&raw mut (*record).past, netns, ends, gone.as_ref());
+            past::write(&raw mut (*record).past, netns, ends);
             baseline::write(&raw mut (*record).heard, sk, ends);
             let by_linger = is_full && tcp::is_closed_by_linger_zero(state, closed_from, &(*record).circumstances);
             let is_told = match direction {
