@@ -11,7 +11,7 @@ use crate::{
     change::Change,
     filter,
     memory::{NOBODY, Remembered},
-    recent::{self, Ages, Entry, Key, mix},
+    recent::{self, Key, Set, mix},
     sock::{Access, Address, Identity, Object, bytes, v4_mapped},
     tcp, words,
 };
@@ -93,15 +93,11 @@ const NEAR_SETS: u32 = 4096;
 
 /// Sockets that were closed last.
 #[map]
-static GONE: Array<Entry<Ends, Gone>> = Array::with_max_entries(recent::entries(GONE_SETS), 0);
-#[map]
-static GONE_AGES: Array<Ages> = Array::with_max_entries(GONE_SETS, 0);
+static GONE: Array<Set<Ends, Gone>> = Array::with_max_entries(GONE_SETS, 0);
 
 /// Addresses of the connections that were established last.
 #[map]
-static NEAR: Array<Entry<PortPair, [Address; 2]>> = Array::with_max_entries(recent::entries(NEAR_SETS), 0);
-#[map]
-static NEAR_AGES: Array<Ages> = Array::with_max_entries(NEAR_SETS, 0);
+static NEAR: Array<Set<PortPair, [Address; 2]>> = Array::with_max_entries(NEAR_SETS, 0);
 
 #[inline(always)]
 pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
@@ -133,14 +129,14 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*to).error).write(change.error(sk, socket));
         gone.assume_init_ref()
     };
-    recent::put(&GONE_AGES, &GONE, GONE_SETS, change.now, &of_ends(change.netns, ends), gone);
+    recent::put(&GONE, GONE_SETS, change.now, &of_ends(change.netns, ends), gone);
 }
 
 /// A connection is there.
 #[inline(never)]
 pub(crate) fn establish(netns: u32, now: u64, ends: &Identity) {
     let ends = of_ends(netns, ends);
-    recent::put(&NEAR_AGES, &NEAR, NEAR_SETS, now, &ports(&ends), &[ends.local, ends.remote]);
+    recent::put(&NEAR, NEAR_SETS, now, &ports(&ends), &[ends.local, ends.remote]);
 }
 
 /// Fills in what is known.
@@ -153,7 +149,7 @@ pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity) {
     let past = unsafe { words::clear(past) };
     past.owner.uid = NOBODY.uid;
     let ends = of_ends(netns, ends);
-    if let Some(gone) = find(&ends) {
+    recent::visit(&GONE, GONE_SETS, &ends, |gone| {
         // SAFETY: just cleared.
         unsafe { words::copy(&raw mut past.owner, &gone.socket.owner) };
         past.closed_ns = gone.closed_ns;
@@ -164,24 +160,21 @@ pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity) {
         past.first_fin = gone.socket.first_fin;
         past.resets = gone.socket.resets;
         past.known = PAST_CLOSED;
-    }
-    if let Some(near) = recent::get(&NEAR_AGES, &NEAR, NEAR_SETS, &ports(&ends))
-        && (near[0] != ends.local || near[1] != ends.remote)
-    {
+    });
+    recent::visit(&NEAR, NEAR_SETS, &ports(&ends), |near| {
         past.near_local = bytes(near[0]);
         past.near_remote = bytes(near[1]);
-        past.known |= PAST_NEAR;
-    }
+        let is_same = near[0] == ends.local && near[1] == ends.remote;
+        past.known = past.known & !PAST_NEAR | if is_same { 0 } else { PAST_NEAR };
+    });
 }
 
 /// Whether the filters by owner and by opening let the socket pass that had these ends last, if there was one.
-#[inline(always)]
-pub(crate) fn is_wanted(netns: u32, ends: &Identity) -> bool {
-    find(&of_ends(netns, ends)).is_some_and(|gone| gone.socket.wanted != 0 && filter::wants_opened(gone.socket.how))
-}
-
-/// The socket that had these ends last.
 #[inline(never)]
-fn find(ends: &Ends) -> Option<&'static Gone> {
-    recent::get(&GONE_AGES, &GONE, GONE_SETS, ends)
+pub(crate) fn is_wanted(netns: u32, ends: &Identity) -> bool {
+    let mut is_wanted = false;
+    recent::visit(&GONE, GONE_SETS, &of_ends(netns, ends), |gone| {
+        is_wanted = gone.socket.wanted != 0 && filter::wants_opened(gone.socket.how);
+    });
+    is_wanted
 }

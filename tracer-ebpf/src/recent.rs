@@ -9,32 +9,24 @@ use aya_ebpf::{helpers::bpf_get_smp_processor_id, maps::Array};
 use crate::words;
 
 /// Entries of a set. A key's entry goes when as many others have come to its set.
-const WAYS: u32 = 4;
+const WAYS: usize = 4;
 
-/// A map of so many sets has this many entries.
-pub(crate) const fn entries(sets: u32) -> u32 {
-    sets * WAYS
-}
-
-/// When each of a set's entries was written, in nanoseconds; 0 if it never was.
-pub(crate) type Ages = [u64; WAYS as usize];
-
-/// An entry.
+/// One of the sets.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(crate) struct Entry<K, V> {
+pub(crate) struct Set<K, V> {
+    /// When each entry was written, in nanoseconds; 0 if it never was.
+    ages: [u64; WAYS],
+    entries: [Entry<K, V>; WAYS],
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Entry<K, V> {
     begin: u64,
     key: K,
     value: V,
     end: u64,
-}
-
-impl<K, V> Entry<K, V> {
-    /// One writer has written all of it.
-    #[inline(always)]
-    fn is_whole(&self) -> bool {
-        self.begin == self.end
-    }
 }
 
 /// What an entry is found by: whole words.
@@ -51,37 +43,30 @@ pub(crate) const fn mix(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(FACTOR).rotate_left(29)
 }
 
+/// The set of a key. `sets`: how many there are, a power of two.
 #[inline(always)]
-fn set_of<K: Key>(key: &K, sets: u32) -> u32 {
-    const { assert!(WAYS.is_power_of_two()) };
-    (key.hash() >> 32) as u32 & (sets - 1)
+fn set_of<K: Key, V>(map: &'static Array<Set<K, V>>, sets: u32, key: &K) -> Option<*mut Set<K, V>> {
+    map.get_ptr_mut((key.hash() >> 32) as u32 & (sets - 1))
 }
 
-/// Writes an entry over the oldest of its set. `now` is not 0, `sets` a power of two.
+/// Writes an entry over the oldest of its set. `now` is not 0.
 #[inline(always)]
-pub(crate) fn put<K: Key, V: Copy>(
-    ages: &Array<Ages>,
-    entries: &Array<Entry<K, V>>,
-    sets: u32,
-    now: u64,
-    key: &K,
-    value: &V,
-) {
-    let set = set_of(key, sets);
-    let Some(ages) = ages.get_ptr_mut(set) else { return };
+pub(crate) fn put<K: Key, V: Copy>(map: &'static Array<Set<K, V>>, sets: u32, now: u64, key: &K, value: &V) {
+    let Some(set) = set_of(map, sets, key) else { return };
     // SAFETY: the map's memory; see above for other writers.
-    let ages = unsafe { &mut *ages };
-    let (mut way, mut oldest) = (0, ages[0]);
+    let set = unsafe { &mut *set };
+    let (mut way, mut oldest) = (0, set.ages[0]);
     let mut other = 1;
     while other < WAYS {
-        if ages[other as usize] < oldest {
-            (way, oldest) = (other, ages[other as usize]);
+        if set.ages[other] < oldest {
+            (way, oldest) = (other, set.ages[other]);
         }
         other += 1;
     }
     // Masked: the verifier must see that it is one of them.
-    ages[(way & (WAYS - 1)) as usize] = now;
-    let Some(entry) = entries.get_ptr_mut(set * WAYS + way) else { return };
+    let way = way & (WAYS - 1);
+    set.ages[way] = now;
+    let entry = &raw mut set.entries[way];
     // SAFETY: a helper without preconditions.
     let mark = now.wrapping_mul(2).wrapping_add(1) ^ u64::from(unsafe { bpf_get_smp_processor_id() }) << 48;
     // SAFETY: the map's memory. Volatile: in this order.
@@ -93,34 +78,27 @@ pub(crate) fn put<K: Key, V: Copy>(
     }
 }
 
-/// The last entry of a key.
+/// Shows the entries of a key: seldom more than one, and the last one last.
+///
+/// They are not returned: to the verifier each would be another way to go on with.
 #[inline(always)]
-pub(crate) fn get<K: Key, V: Copy>(
-    ages: &Array<Ages>,
-    entries: &'static Array<Entry<K, V>>,
+pub(crate) fn visit<K: Key, V: Copy>(
+    map: &'static Array<Set<K, V>>,
     sets: u32,
     key: &K,
-) -> Option<&'static V> {
-    let set = set_of(key, sets);
-    // SAFETY: numbers.
-    let ages = unsafe { &*ages.get_ptr(set)? };
-    let is_it = |entry: &&Entry<K, V>| entry.is_whole() && entry.key.is(key);
-    // A number, of which no later branch depends: so all ways through the loop are the same to the verifier.
-    let (mut latest, mut found) = (0, 0);
+    mut show: impl FnMut(&'static V),
+) {
+    let Some(set) = set_of(map, sets, key) else { return };
+    // SAFETY: the map's memory; an entry that changes meanwhile can only cost details, and shows in its marks.
+    let set: &'static Set<K, V> = unsafe { &*set };
+    let mut latest = 0;
     let mut way = 0;
     while way < WAYS {
-        let age = ages[way as usize];
-        if age > latest && at(entries, set * WAYS + way).filter(is_it).is_some() {
-            (latest, found) = (age, way);
+        let entry = &set.entries[way];
+        if set.ages[way] > latest && entry.begin == entry.end && entry.key.is(key) {
+            latest = set.ages[way];
+            show(&entry.value);
         }
         way += 1;
     }
-    // Looked at once more, rather than asked whether one was found.
-    at(entries, set * WAYS + found).filter(is_it).map(|entry| &entry.value)
-}
-
-#[inline(always)]
-fn at<K, V>(entries: &'static Array<Entry<K, V>>, index: u32) -> Option<&'static Entry<K, V>> {
-    // SAFETY: the map's memory; one that changes meanwhile can only cost details, and shows in its marks.
-    entries.get_ptr(index).map(|entry| unsafe { &*entry })
 }

@@ -8,10 +8,11 @@ use std::{
 };
 
 use serde_json::{Map, Value};
+use tracer::probes::{Blind, Probe};
 
 use crate::{
-    demo::{both_families, by_family},
-    report::{Trace, abort, doctor, objects, of_kind, run, tracer},
+    demo::{self, by_family},
+    report::{Trace, abort, objects, of_kind, tracer},
     unsent::Unanswered,
 };
 
@@ -19,6 +20,8 @@ use crate::{
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     blind: BTreeSet<String>,
+    /// What the demo reported by it, over IPv4 and over IPv6.
+    demo: [Vec<Value>; 2],
 }
 
 /// The columns that can observe all that the comparison needs on this kernel, the automatic one first.
@@ -28,20 +31,32 @@ pub(crate) fn columns() -> &'static [Column] {
 }
 
 fn column(name: &'static str) -> Option<Column> {
-    let findings = doctor(name);
-    let mut blind = BTreeSet::new();
-    for probe in findings["probes"].as_array().expect("probes") {
-        // These have one way only, and the scenarios none of them. Whose a socket is, is not asked of a column.
-        let has_one_way =
-            ["rst_firewall", "rst_stray", "accept", "baseline"].iter().any(|event| probe["event"] == *event);
-        if probe["chosen"].is_null() && !has_one_way {
-            println!("{name} is left out: it cannot see {} here", probe["event"]);
+    let (start, demo) = match name {
+        "auto" => (demo::whole().start.clone(), demo::whole().families.each_ref().map(|demo| demo.objects.clone())),
+        _ => {
+            let output = tracer().args(["demo", "-j", "-4", "-6", "--probes", name]).output().unwrap();
+            let objects = objects(&output.stdout);
+            let Some(start) = objects.first() else {
+                println!("{name} is left out: {}", String::from_utf8_lossy(&output.stderr));
+                return None;
+            };
+            (start.clone(), by_family(&objects))
+        }
+    };
+    // The others have one way only, and the scenarios none of them.
+    let compared = |probe: &&Probe| !probe.is_auxiliary() && **probe != Probe::RstFirewall;
+    for probe in Probe::ALL.iter().filter(compared) {
+        // What the demo does not ask for is not there.
+        if start["probes"].get(probe.name()).is_some_and(Value::is_null) {
+            println!("{name} is left out: it cannot see {} here", probe.name());
             return None;
         }
-        blind.extend(probe["blind_fields"].as_array().unwrap().iter().map(|field| field.as_str().unwrap().to_owned()));
     }
+    let degraded = start["degraded"].as_array().expect("sentences");
+    let is_blind = |blind: &&Blind| degraded.iter().any(|said| said.as_str().unwrap().contains(blind.text()));
+    let blind = Blind::ALL.iter().filter(is_blind).filter_map(|blind| blind.field().map(str::to_owned)).collect();
     println!("{name} takes part; it is blind for {blind:?}");
-    Some(Column { name, blind })
+    Some(Column { name, blind, demo })
 }
 
 /// What must be the same in each run: per scenario, pair of ends and kind, the events in their order,
@@ -122,14 +137,13 @@ fn all_mechanisms_report_the_same() {
     assert!(columns.len() > 1, "the automatic choice is made of one column at least");
     let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
     for column in &columns[1..] {
-        let demo = by_family(&objects(&run(&["demo", "-j", "-4", "-6", "--probes", column.name]).stdout));
-        for (first, this) in both_families().iter().zip(&demo) {
+        for (first, this) in columns[0].demo.iter().zip(&column.demo) {
             let reports = of_kind(this, "scenario");
             assert!(!reports.is_empty(), "{}", column.name);
             for report in reports {
                 assert_eq!(report["ok"], true, "{}: {report:#}", column.name);
             }
-            let (first, this) = (essence(&first.objects, &without), essence(this, &without));
+            let (first, this) = (essence(first, &without), essence(this, &without));
             for (ends, events) in &first {
                 assert_eq!(Some(events), this.get(ends), "{} {ends}", column.name);
             }

@@ -18,20 +18,28 @@ pub(crate) struct Demo {
     wire: Vec<Segment>,
 }
 
-/// A run over both families; one serves all tests that only look.
-pub(crate) fn both_families() -> &'static [Demo; 2] {
-    static RUN: OnceLock<[Demo; 2]> = OnceLock::new();
+/// A run over both families, and how it observed.
+pub(crate) struct Run {
+    pub(crate) start: Value,
+    pub(crate) families: [Demo; 2],
+}
+
+/// One serves all tests that only look.
+pub(crate) fn whole() -> &'static Run {
+    static RUN: OnceLock<Run> = OnceLock::new();
     RUN.get_or_init(|| {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("wire.pcapng");
         // Not `run`: the tests say what is wrong with a scenario.
         let output = tracer().args(["demo", "-j", "-4", "-6", "--pcap"]).arg(&file).output().unwrap();
         let mut wire = wire::read(&file);
-        by_family(&objects(&output.stdout)).map(|objects| {
+        let objects = objects(&output.stdout);
+        let families = by_family(&objects).map(|objects| {
             let is_ipv6 = objects[0]["family"] == "ipv6";
             let wire = wire.extract_if(.., |segment| segment.source.is_ipv6() == is_ipv6).collect();
             Demo { objects, wire }
-        })
+        });
+        Run { start: objects[0].clone(), families }
     })
 }
 
@@ -44,7 +52,7 @@ pub(crate) fn by_family(objects: &[Value]) -> [Vec<Value>; 2] {
 }
 
 fn in_both_families(check: impl Fn(&[Value])) {
-    for demo in both_families() {
+    for demo in &whole().families {
         check(&demo.objects);
     }
 }
@@ -119,7 +127,7 @@ fn every_event_has_the_documented_fields() {
 #[test]
 #[ignore = "needs root"]
 fn the_wire_and_the_events_agree() {
-    for demo in both_families() {
+    for demo in &whole().families {
         for scenario in SCENARIOS {
             let events: Vec<&Value> = demo.objects.iter().filter(|object| object["scenario"] == scenario).collect();
             let wire: Vec<&Segment> = demo.wire.iter().filter(|segment| segment.scenario == scenario).collect();
