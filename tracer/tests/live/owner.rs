@@ -44,14 +44,17 @@ fn is_observed(trace: &Trace, probe: &str) -> bool {
 #[test]
 #[ignore = "needs root"]
 fn each_end_belongs_to_its_process() {
-    for address in LOOPBACK {
-        let host = Host::new("owners").unwrap();
-        let start = |name| host.run(move || Ok(Peer::start(name))).unwrap();
-        let (mut server, mut client) = (start("the-server"), start("the-client"));
+    let host = Host::new("owners").unwrap();
+    let start = |name| host.run(move || Ok(Peer::start(name))).unwrap();
+    let pairs = LOOPBACK.map(|address| {
+        let (server, mut client) = (start("the-server"), start("the-client"));
         client.ask(&format!("become {NOBODY}"));
-        let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state,rst,open,close"]);
-        // Without that hook it is the listener's until the process works on it.
-        let accepted = if is_observed(&trace, "accept") { "call" } else { "listener" };
+        (address, server, client)
+    });
+    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state,rst,open,close"]);
+    // Without that hook it is the listener's until the process works on it.
+    let accepted = if is_observed(&trace, "accept") { "call" } else { "listener" };
+    let connections = pairs.map(|(address, mut server, mut client)| {
         let listener = server.ask(&format!("listen {address}"));
         let end = client.ask(&format!("connect {listener}"));
         assert_eq!(server.ask("accept"), end);
@@ -59,14 +62,19 @@ fn each_end_belongs_to_its_process() {
         trace.wait("the client's FIN", state(&listener, &end, "CLOSE_WAIT"));
         server.ask("close 1");
         trace.wait("the server's end", state(&listener, &end, "CLOSE"));
-        let objects = trace.stop();
+        (listener, end, server, client)
+    });
+    let objects = trace.stop();
 
-        let is_of_server = |event: &&Value| event["local"] == listener;
-        let events = objects.iter().filter(|object| !object["owner"].is_null());
-        let (servers, clients): (Vec<_>, Vec<_>) = events.partition(is_of_server);
-        let nobodys = objects.iter().filter(|object| object["netns"] == host.netns() && object["owner"].is_null());
-        assert_eq!(nobodys.count(), 0, "{objects:#?}");
-        clients.iter().for_each(|event| assert_owned(event, &client, NOBODY, "call"));
+    let nobodys = objects.iter().filter(|object| object["netns"] == host.netns() && object["owner"].is_null());
+    assert_eq!(nobodys.count(), 0, "{objects:#?}");
+    let owned: Vec<_> = objects.iter().filter(|object| !object["owner"].is_null()).collect();
+    for (listener, end, server, client) in &connections {
+        let servers: Vec<_> = owned.iter().filter(|event| event["local"] == **listener).collect();
+        // It has no port yet when it begins.
+        let is_clients = |event: &&&&Value| event["local"] == **end || event["remote"] == **listener;
+        let clients: Vec<_> = owned.iter().filter(|event| is_clients(&event)).collect();
+        clients.iter().for_each(|event| assert_owned(event, client, NOBODY, "call"));
         // SYN_SENT, ESTABLISHED and that it opened, FIN_WAIT1, FIN_WAIT2, CLOSE and what closed it.
         assert_eq!(clients.len(), 7, "{clients:#?}");
         for event in &servers {
@@ -75,7 +83,7 @@ fn each_end_belongs_to_its_process() {
                 ("state", "CLOSE_WAIT") => accepted,
                 _ => "call",
             };
-            assert_owned(event, &server, ROOT, by_then);
+            assert_owned(event, server, ROOT, by_then);
         }
         // LISTEN, SYN_RECV, ESTABLISHED and that it opened, CLOSE_WAIT, LAST_ACK, CLOSE and what closed it.
         assert_eq!(servers.len(), 8, "{servers:#?}");

@@ -115,7 +115,8 @@ impl Trace {
     /// One of the whole machine, for a test that waits for events of its own: its start would take most of the
     /// test's time. It is one test's at a time.
     pub(crate) fn shared() -> MutexGuard<'static, Self> {
-        static SHARED: LazyLock<Mutex<Trace>> = LazyLock::new(|| Mutex::new(Trace::start(&[])));
+        static SHARED: LazyLock<Mutex<Trace>> =
+            LazyLock::new(|| Mutex::new(Trace::start(&["-e", "state,rst,open,raw"])));
         let mut trace = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         trace.seen.clear();
         trace

@@ -20,7 +20,7 @@ const WINDOW: u16 = 1024;
 #[ignore = "needs root"]
 fn a_handshake_segment_that_is_sent_again_is_counted() {
     let host = Host::new("patient").unwrap();
-    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "open"]);
+    let mut trace = Trace::shared();
     host.run(|| {
         let cable = tun::open(HOST.into())?;
         let sockets = (connect(&cable)?, accept(&cable)?);
@@ -29,12 +29,12 @@ fn a_handshake_segment_that_is_sent_again_is_counted() {
     })
     .unwrap();
     for how in ["active", "passive"] {
-        let is_so = |event: &Value| event["event"] == "open" && event["opened"] == how;
+        let is_so =
+            |event: &Value| event["event"] == "open" && event["opened"] == how && event["netns"] == host.netns();
         let open = trace.wait(how, is_so);
         assert!(open["syn_retransmits"].as_u64() >= Some(1), "{open:#}");
         assert!(open["rtt_us"].is_null(), "which of the two was answered? {open:#}");
     }
-    trace.stop();
 }
 
 /// The host connects; its second SYN is answered.

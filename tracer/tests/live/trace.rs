@@ -172,7 +172,7 @@ fn nothing_is_lost_and_the_counts_agree() {
 #[test]
 #[ignore = "needs root"]
 fn a_segment_from_a_packet_socket_is_reported_with_its_sender() {
-    let mut trace = Trace::start(&["-e", "raw"]);
+    let mut trace = Trace::shared();
     let host = Host::new("injector").unwrap();
     host.run(|| {
         // Addresses of TEST-NET-1 (RFC 5737), on the loopback device of a namespace of our own.
@@ -187,11 +187,11 @@ fn a_segment_from_a_packet_socket_is_reported_with_its_sender() {
         lo.send(&socket, &packet)
     })
     .unwrap();
-    let sent = trace.wait("the segment", |event| event["event"] == "raw_send" && event["local"] == "192.0.2.1:4321");
-    trace.stop();
+    let sent = trace.wait("the segment", |event| event["event"] == "raw_send" && event["netns"] == host.netns());
+    drop(trace);
     assert_eq!((&sent["via"], &sent["flags"], &sent["seq"]), (&"packet".into(), &"RST".into(), &99.into()), "{sent:#}");
     assert_eq!(sent["task"]["comm"], "injector");
-    assert_eq!(sent["netns"], host.netns());
+    assert_eq!(sent["local"], "192.0.2.1:4321");
 }
 
 /// Where a packet socket sends to, see packet(7).
