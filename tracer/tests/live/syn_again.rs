@@ -28,9 +28,10 @@ fn a_handshake_segment_that_is_sent_again_is_counted() {
         Ok(())
     })
     .unwrap();
-    for how in ["active", "passive"] {
-        let is_so =
-            |event: &Value| event["event"] == "open" && event["opened"] == how && event["netns"] == host.netns();
+    for (how, local) in [("active", "192.0.2.2:1234"), ("passive", "192.0.2.2:80")] {
+        // Inodes of namespaces are used again.
+        let is_here = |event: &Value| event["netns"] == host.netns() && event["local"] == local;
+        let is_so = |event: &Value| event["event"] == "open" && event["opened"] == how && is_here(event);
         let open = trace.wait(how, is_so);
         assert!(open["syn_retransmits"].as_u64() >= Some(1), "{open:#}");
         assert!(open["rtt_us"].is_null(), "which of the two was answered? {open:#}");

@@ -187,11 +187,11 @@ fn a_segment_from_a_packet_socket_is_reported_with_its_sender() {
         lo.send(&socket, &packet)
     })
     .unwrap();
-    let sent = trace.wait("the segment", |event| event["event"] == "raw_send" && event["netns"] == host.netns());
+    let sent = trace.wait("the segment", |event| event["event"] == "raw_send" && event["local"] == "192.0.2.1:4321");
     drop(trace);
     assert_eq!((&sent["via"], &sent["flags"], &sent["seq"]), (&"packet".into(), &"RST".into(), &99.into()), "{sent:#}");
     assert_eq!(sent["task"]["comm"], "injector");
-    assert_eq!(sent["local"], "192.0.2.1:4321");
+    assert_eq!(sent["netns"], host.netns());
 }
 
 /// Where a packet socket sends to, see packet(7).
