@@ -170,9 +170,7 @@ pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Option
         index += 1;
     }
     let Some(depth) = depth else { return 0 };
-    // One call for all depths: the verifier would walk through each. Masked: it must see that it fits.
-    let size = 8 * depth.frames(N) as u32 & (16 * N as u32 - 1);
-    let size = if size > 8 * N as u32 { 8 * N as u32 } else { size };
+    let size = 8 * depth.frames(N) as u32;
     // SAFETY: the caller's buffer has that size, or more.
     let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), size, 0) };
     if written < 0 { 0 } else { (written as u32) / 8 }

@@ -30,7 +30,7 @@ fn inject(device: &mut File, family: &str, to_all: bool, rst: bool, port: u16) -
         "ipv4" => PacketBuilder::ipv4(V4[1], V4[to], 64),
         _ => PacketBuilder::ipv6(V6[1], V6[to], 64),
     };
-    let segment = builder.tcp(4321, port, 99, 1024);
+    let segment = builder.tcp(4399, port, 99, 1024);
     let segment = if rst { segment.rst() } else { segment.syn() };
     let mut packet = Vec::new();
     segment.write(&mut packet, &[])?;
@@ -49,7 +49,7 @@ impl Unanswered {
     /// Plays it over IPv4 and over IPv6, until the answer is reported.
     pub(crate) fn in_both_families(trace: &mut Trace) -> Vec<Self> {
         let families =
-            [("ipv4", IpAddr::from(V4[0]), "192.0.2.1:4321"), ("ipv6", IpAddr::from(V6[0]), "[2001:db8::1]:4321")];
+            [("ipv4", IpAddr::from(V4[0]), "192.0.2.1:4399"), ("ipv6", IpAddr::from(V6[0]), "[2001:db8::1]:4399")];
         let play = |(family, address, peer)| {
             let host = Host::new("host").unwrap();
             host.run(move || {
