@@ -80,3 +80,13 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
     };
     orig_ax == NO_SYSCALL
 }
+
+/// Whether an event in this context is for the program that is `nested`, or for its twin.
+///
+/// The kernel does not start a program on a CPU that already runs it: what happens in a softirq that interrupts the
+/// program of another event would be missed. So where that matters each way has two programs, one for what interrupts
+/// and one for the rest.
+#[inline(always)]
+pub(crate) const fn is_for(context: u8, nested: bool) -> bool {
+    (context == record::CONTEXT_INTERRUPT) == nested
+}

@@ -32,27 +32,42 @@ static TCP_STATE: Global<u32> = Global::new(NO_REASON);
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
 /// 6.10 and later. It fires after the checks that may suppress the RST; `skb` is null for an active one.
-#[btf_tracepoint(function = "tcp_send_reset")]
-pub(crate) fn sent_tp_btf_reason(ctx: BtfTracePointContext) -> i32 {
-    let (sk, skb, reason) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), ctx.arg(2));
-    if skb.is_null() {
-        active(&ctx, sk, reason);
-    } else if filter::RESET_TP_PASSIVE.load() != 0 {
-        passive(&ctx, sk, skb, reason, false);
-    }
-    0
+macro_rules! sent_tp_btf_reason {
+    ($name:ident, $nested:literal) => {
+        #[btf_tracepoint(function = "tcp_send_reset")]
+        pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
+            if !context::is_for(context::of(ctx.as_ptr()), $nested) {
+                return 0;
+            }
+            let (sk, skb, reason) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), ctx.arg(2));
+            if skb.is_null() {
+                active(&ctx, sk, reason);
+            } else if filter::RESET_TP_PASSIVE.load() != 0 {
+                passive(&ctx, sk, skb, reason, false);
+            }
+            0
+        }
+    };
 }
+sent_tp_btf_reason!(sent_tp_btf_reason, false);
+sent_tp_btf_reason!(sent_tp_btf_reason_nested, true);
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb)`, before 6.10: passive
 /// resets without a full socket do not pass here, so only the active ones are taken.
-#[btf_tracepoint(function = "tcp_send_reset")]
-pub(crate) fn sent_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    let skb: *const u8 = ctx.arg(1);
-    if skb.is_null() {
-        active(&ctx, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
-    }
-    0
+macro_rules! sent_tp_btf {
+    ($name:ident, $nested:literal) => {
+        #[btf_tracepoint(function = "tcp_send_reset")]
+        pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
+            let skb: *const u8 = ctx.arg(1);
+            if skb.is_null() && context::is_for(context::of(ctx.as_ptr()), $nested) {
+                active(&ctx, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
+            }
+            0
+        }
+    };
 }
+sent_tp_btf!(sent_tp_btf, false);
+sent_tp_btf!(sent_tp_btf_nested, true);
 
 /// `fentry tcp_v{4,6}_send_reset(const struct sock *sk, struct sk_buff *skb, enum sk_rst_reason reason)`
 macro_rules! passive_fentry {
@@ -155,11 +170,19 @@ pub(crate) fn received_kprobe(ctx: ProbeContext) -> u32 {
 }
 
 /// `tp_btf tcp_receive_reset(struct sock *sk)`
-#[btf_tracepoint(function = "tcp_receive_reset")]
-pub(crate) fn received_tp_btf(ctx: BtfTracePointContext) -> i32 {
-    received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
-    0
+macro_rules! received_tp_btf {
+    ($name:ident, $nested:literal) => {
+        #[btf_tracepoint(function = "tcp_receive_reset")]
+        pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
+            if context::is_for(context::of(ctx.as_ptr()), $nested) {
+                received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
+            }
+            0
+        }
+    };
 }
+received_tp_btf!(received_tp_btf, false);
+received_tp_btf!(received_tp_btf_nested, true);
 
 /// An answer to the segment in `skb`; `at_entry` if the kernel has yet to decide whether it answers.
 #[inline(always)]

@@ -24,21 +24,13 @@ use crate::{
 
 const IPPROTO_TCP: u16 = 6;
 
-/// The kernel does not start a program on a CPU that already runs it: a state change in a softirq that
-/// interrupts the program of another would be missed. So each way has two programs, one for what interrupts
-/// and one for the rest. This is true for the one that is to report.
-#[inline(always)]
-fn is_for(context: u8, nested: bool) -> bool {
-    (context == CONTEXT_INTERRUPT) == nested
-}
-
 /// `tp_btf inet_sock_set_state(struct sock *sk, const int oldstate, const int newstate)`
 macro_rules! state_tp_btf {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "inet_sock_set_state")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
             let context = context::of(ctx.as_ptr());
-            if is_for(context, $nested) {
+            if context::is_for(context, $nested) {
                 let sk = Object::<Typed>::new(ctx.arg(0));
                 report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
             }
@@ -55,7 +47,7 @@ macro_rules! state_raw_tp {
         #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
         pub(crate) fn $name(ctx: RawTracePointContext) -> i32 {
             let context = context::of(ctx.as_ptr());
-            if is_for(context, $nested) {
+            if context::is_for(context, $nested) {
                 let sk = Object::<Probed>::new(ctx.arg::<*const u8>(0));
                 report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
             }
@@ -90,7 +82,7 @@ macro_rules! state_fentry {
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
             let context = context::of(ctx.as_ptr());
             let sk = Object::<Typed>::new(ctx.arg(0));
-            if is_for(context, $nested)
+            if context::is_for(context, $nested)
                 && let Some(old) = sk.get::<u8>(&offset::SK_STATE)
             {
                 report(&ctx, context, sk, old, ctx.arg::<i32>(1) as u8);

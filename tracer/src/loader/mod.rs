@@ -178,8 +178,8 @@ impl Probes {
         Ok(Some(Processes { pids: BpfHashMap::try_from(map)? }))
     }
 
-    /// Runs of the programs that the kernel skipped, because the CPU was in the same program already. For state
-    /// changes a second program is there for what interrupts the first: only its own count.
+    /// Runs of the programs that the kernel skipped, because the CPU was in the same program already. Where a
+    /// second program is there for what interrupts the first, only its own count.
     ///
     /// # Errors
     /// If the kernel does not tell.

@@ -63,6 +63,8 @@ fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
     btf.tracepoint(SEND_RESET).is_some_and(|parameters| reason_position(&parameters).is_some())
 }
 
+/// Programs for the reset tracepoint that names a reason; the second is for what interrupts the first.
+const SENT_WITH_REASON: [&str; 2] = ["sent_tp_btf_reason", "sent_tp_btf_reason_nested"];
 const SET_STATE: &str = "inet_sock_set_state";
 const STATE_STORE: &str = "inet_sk_state_store";
 const STATE_SET: &str = "inet_sk_set_state";
@@ -117,7 +119,7 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
 
 fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
     let tp_btf = if reset_tracepoint_is_complete(btf) {
-        tracepoint(btf, "sent_tp_btf_reason", SEND_RESET)
+        tracepoints(btf, &SENT_WITH_REASON, SEND_RESET)
     } else {
         Err("it fires only for full sockets before 6.10 and would miss closed ports".into())
     };
@@ -144,7 +146,7 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
 
 fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
     let complete = reset_tracepoint_is_complete(btf);
-    let program = if complete { "sent_tp_btf_reason" } else { "sent_tp_btf" };
+    let programs = if complete { SENT_WITH_REASON } else { ["sent_tp_btf", "sent_tp_btf_nested"] };
     let position = btf.function(ACTIVE_RESET).map(|parameters| reason_position(&parameters));
     let (fentry, kprobe) = match position.flatten() {
         Some(1) => ("active_fentry_reason1", "active_kprobe_reason1"),
@@ -156,7 +158,7 @@ fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoint(btf, program, SEND_RESET),
+            attachments: tracepoints(btf, &programs, SEND_RESET),
             blind: lost_reason(complete),
         },
         Candidate {
@@ -190,7 +192,7 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
         },
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoint(btf, "received_tp_btf", RECEIVE_RESET),
+            attachments: tracepoints(btf, &["received_tp_btf", "received_tp_btf_nested"], RECEIVE_RESET),
             blind: vec![Blind::Segment],
         },
     ]

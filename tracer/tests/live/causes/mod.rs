@@ -151,7 +151,9 @@ fn play() -> Vec<Outcome> {
     );
     let outcome = |scenario: &Scenario, since, one: &Played| {
         let told: Vec<_> = scenario.rsts(&seen, one, since).map(told).collect();
-        anyhow::ensure!(told.len() >= one.rsts, "{} of {} RSTs were reported", told.len(), one.rsts);
+        let others =
+            || seen.iter().filter(|event| one.is_of(event)).map(Value::to_string).collect::<Vec<_>>().join("\n");
+        anyhow::ensure!(told.len() >= one.rsts, "{} of {} were reported of\n{}", told.len(), one.rsts, others());
         Ok(told)
     };
     let judge = |(scenario, since, played): (_, _, anyhow::Result<Played>)| Outcome {
