@@ -72,7 +72,8 @@ const RETRANSMISSIONS: Death = Death {
 const DESTROYED_UNOPENED: Death = Death {
     id: "destroyed_unopened",
     title: "an administrator destroyed a socket that had no connection yet",
-    remedy: "look who runs `ss -K` or a tool that does the same (cilium and systemd can)",
+    remedy: "somebody used `ss -K`, or a manager of the network did (Android, Cilium, an address that was removed): ask \
+             who",
     rule: |event, close| {
         (close.ended_by == End::Aborted).then(|| {
             let who = case::name(event.last_owner());
