@@ -30,21 +30,18 @@ pub(crate) struct Ends {
 impl Key for Ends {
     #[inline(always)]
     fn hash(&self) -> u64 {
-        let ports = u64::from(self.local_port) << 16 | u64::from(self.remote_port);
-        let local = mix(mix(u64::from(self.netns) << 32 | ports, self.local[0]), self.local[1]);
+        let local = mix(mix(ports(self).word(), self.local[0]), self.local[1]);
         mix(mix(local, self.remote[0]), self.remote[1])
     }
 
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
         // One branch for all of it: the verifier would walk through each.
-        let rest =
-            |ends: &Self| u64::from(ends.netns) << 32 | u64::from(ends.local_port) << 16 | u64::from(ends.remote_port);
         let differ = self.local[0] ^ other.local[0]
             | self.local[1] ^ other.local[1]
             | self.remote[0] ^ other.remote[0]
             | self.remote[1] ^ other.remote[1]
-            | rest(self) ^ rest(other);
+            | ports(self).word() ^ ports(other).word();
         differ == 0
     }
 }

@@ -92,6 +92,9 @@ fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
 const SOCK_DEAD: u32 = 0;
 const SOCK_KEEPOPEN: u32 = 3;
 const SOCK_LINGER: u32 = 4;
+/// The bit of `PF_EXITING` (include/linux/sched.h).
+const PF_EXITING: u32 = 2;
+
 /// Whether close() aborted a connection because SO_LINGER is on with a time of zero (`__tcp_close` in
 /// net/ipv4/tcp.c): nothing else shuts both ways of one that is still open, and a connection that is open.
 #[inline(always)]
@@ -102,9 +105,6 @@ pub(crate) const fn is_closed_by_linger_zero(state: u8, closed_from: u8, found: 
         && found.flags & BOTH == BOTH
         && found.linger_time == 0
 }
-
-/// The bit of `PF_EXITING` (include/linux/sched.h).
-const PF_EXITING: u32 = 2;
 
 /// Writes what a full socket is doing, and the task that may have a hand in it.
 ///

@@ -101,16 +101,13 @@ const UNREACHABLE: Death = Death {
     remedy: "a router or a host's firewall answered with ICMP: look at the route to that address (`ip route get`), and \
              at the filters on the way; `traceroute -T` shows where it ends",
     rule: |event, close| {
-        let summary = match &close.error {
-            Some(error) => format!("{} cannot be reached: {error}", event.remote),
-            None => format!("{} cannot be reached, or did not answer", event.remote),
+        let finding = match &close.error {
+            Some(error) => Finding::likely(format!("{} cannot be reached: {error}", event.remote))
+                .inferred("ICMP brings such an error"),
+            None => Finding::possible(format!("{} cannot be reached, or did not answer", event.remote))
+                .inferred("the process took the socket's error before it was closed"),
         };
-        let before = format!("the socket was in {}", close.old);
-        Some(match close.ended_by_observed || close.error.is_some() {
-            true => Finding::likely(summary).inferred("ICMP brings such an error"),
-            false => Finding::possible(summary).inferred("the process took the socket's error before it was closed"),
-        })
-        .map(|finding| finding.observed(before))
+        Some(finding.observed(format!("the socket was in {}", close.old)))
     },
 };
 
@@ -139,15 +136,7 @@ pub fn diagnose(event: &Event, close: &Close) -> Option<Verdict> {
     }
     ALL.iter().find_map(|death| {
         let found = (death.rule)(event, close)?;
-        Some(Verdict {
-            cause: death.id,
-            title: death.title,
-            confidence: found.confidence,
-            summary: found.summary,
-            evidence: found.evidence,
-            remedy: death.remedy,
-            of_peer: false,
-        })
+        Some(found.into_verdict(death.id, death.title, death.remedy))
     })
 }
 

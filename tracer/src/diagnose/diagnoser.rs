@@ -199,10 +199,9 @@ fn is_within_host(event: &Event) -> bool {
 /// stack, unless the function that takes it was inlined.
 fn may_be_own(event: &Event) -> bool {
     let Body::Rst(rst) = &event.body else { return false };
-    let has_closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
     rst.direction == Direction::Received
         && rst.trigger.is_none()
-        && super::reason::state(rst).is_some_and(|state| has_closed.contains(&state))
+        && super::reason::state(rst).is_some_and(TcpState::has_closed)
         && !rst.stack.iter().any(|function| function == "tcp_validate_incoming")
 }
 

@@ -118,6 +118,12 @@ impl Finding {
         self
     }
 
+    /// The verdict of the cause with these texts.
+    fn into_verdict(self, cause: &'static str, title: &'static str, remedy: &'static str) -> Verdict {
+        let Self { confidence, summary, evidence } = self;
+        Verdict { cause, title, confidence, summary, evidence, remedy, of_peer: false }
+    }
+
     fn inferred(mut self, text: impl Into<String>) -> Self {
         self.evidence.push(Evidence { text: text.into(), inferred: true });
         self
@@ -127,16 +133,8 @@ impl Finding {
 /// The verdict on a case: that of the first cause whose rule applies. The last one always does.
 pub fn diagnose(case: &Case<'_>) -> Option<Verdict> {
     causes::ALL.iter().find_map(|cause| {
-        let found = (cause.rule)(case)?;
-        let evidence = case.observations().into_iter().chain(found.evidence).collect();
-        Some(Verdict {
-            cause: cause.id,
-            title: cause.title,
-            confidence: found.confidence,
-            summary: found.summary,
-            evidence,
-            remedy: cause.remedy,
-            of_peer: false,
-        })
+        let mut found = (cause.rule)(case)?;
+        found.evidence.splice(..0, case.observations());
+        Some(found.into_verdict(cause.id, cause.title, cause.remedy))
     })
 }

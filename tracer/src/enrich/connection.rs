@@ -106,7 +106,7 @@ fn end(record: &record::Close, context: Context) -> (End, bool) {
     }
     match record.error as i32 {
         // Data came after the close, which the kernel takes as a RST, and answers with one.
-        libc::ECONNRESET if has_closed(old) => return (End::RstSent, false),
+        libc::ECONNRESET if old.has_closed() => return (End::RstSent, false),
         // No probe sees every RST that comes, the error tells.
         libc::ECONNRESET | libc::EPIPE => return (End::RstReceived, false),
         0 => {}
@@ -119,11 +119,6 @@ fn end(record: &record::Close, context: Context) -> (End, bool) {
         // Closed with data unread, without lingering, or disconnected; or data came after the close.
         _ => (End::RstSent, false),
     }
-}
-
-/// This end has sent its FIN.
-fn has_closed(state: TcpState) -> bool {
-    [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK].contains(&state)
 }
 
 /// A socket's error, if there is one and it is known: `ECONNRESET`, or `errno 999` for one that has no name here.

@@ -105,11 +105,8 @@ impl Criteria {
     /// Lowest and highest of the ports that this host's end may have.
     pub fn local_ports(&self) -> (u16, u16) {
         let sets = self.ports.iter().filter(|(set, _)| *set != SET_REMOTE);
-        let wanted = |port: &u16| sets.clone().any(|(_, set)| ports::contains(set, *port));
-        match ((0..=u16::MAX).find(wanted), (0..=u16::MAX).rev().find(wanted)) {
-            (Some(lowest), Some(highest)) => (lowest, highest),
-            _ => (0, u16::MAX),
-        }
+        let all = sets.filter_map(|(_, set)| ports::bounds(set));
+        all.reduce(|(low, high), (lower, higher)| (low.min(lower), high.max(higher))).unwrap_or((0, u16::MAX))
     }
 
     /// Sockets of this process.

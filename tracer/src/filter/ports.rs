@@ -46,9 +46,12 @@ pub(super) fn as_set(all: &[Ports]) -> Box<PortSet> {
     set
 }
 
-/// The set has the port.
-pub(super) fn contains(set: &PortSet, port: u16) -> bool {
-    set[usize::from(port / 64)] >> (port % 64) & 1 != 0
+/// The lowest and the highest port of a set that is not empty.
+pub(super) fn bounds(set: &PortSet) -> Option<(u16, u16)> {
+    let is_used = |word: &u64| *word != 0;
+    let (first, last) = (set.iter().position(is_used)?, set.iter().rposition(is_used)?);
+    let port = |word: usize, bit: u32| (word * 64) as u16 + bit as u16;
+    Some((port(first, set[first].trailing_zeros()), port(last, 63 - set[last].leading_zeros())))
 }
 
 #[cfg(test)]

@@ -96,12 +96,11 @@ impl Accounts {
 /// Tells, by itself, that a connection goes from one of these states to CLOSE (tcp_set_state in net/ipv4/tcp.c counts
 /// those). Not all are reported by their state change.
 fn ends_abruptly(body: &Body) -> bool {
-    let is_open = |state: TcpState| [TcpState::ESTABLISHED, TcpState::CLOSE_WAIT].contains(&state);
     match body {
-        Body::State(state) => state.new == TcpState::CLOSE && is_open(state.old),
-        Body::Close(close) => is_open(close.old),
+        Body::State(state) => state.new == TcpState::CLOSE && state.old.is_open(),
+        Body::Close(close) => close.old.is_open(),
         Body::Rst(rst) => {
-            matches!(rst.kind, RstKind::Active | RstKind::Peer) && reason::state(rst).is_some_and(is_open)
+            matches!(rst.kind, RstKind::Active | RstKind::Peer) && reason::state(rst).is_some_and(TcpState::is_open)
         }
         _ => false,
     }

@@ -38,10 +38,8 @@ fn what_was_reported_is_what_the_kernel_counted() {
 #[test]
 #[ignore = "needs root"]
 fn what_was_not_reported_is_unaccounted_for() {
-    let directory = tempfile::tempdir().unwrap();
-    let btf = directory.path().join("btf");
-    btf_without("btf_trace_tcp_send_reset", &btf);
-    let found = unaccounted(&["--btf", btf.to_str().unwrap(), "--probes", "tp"]);
+    let btf = btf_without("btf_trace_tcp_send_reset");
+    let found = unaccounted(&["--btf", btf.path().to_str().unwrap(), "--probes", "tp"]);
     let netns = &found[0]["netns"];
     // The ends that a RST came to were reported.
     assert_eq!(

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use serde_json::Value;
 
-use crate::report::{Trace, abort, btf_without as without, tracer};
+use crate::report::{Trace, abort, btf_without, tracer};
 
 fn doctor(btf: &Path) -> Value {
     let output = tracer().args(["doctor", "-j", "--btf"]).arg(btf).output().unwrap();
@@ -14,12 +14,10 @@ fn doctor(btf: &Path) -> Value {
 #[test]
 #[ignore = "needs root"]
 fn a_missing_field_costs_one_feature_with_one_sentence() {
-    let directory = tempfile::tempdir().unwrap();
-    let btf = directory.path().join("btf");
-    without("skc_nulls_node", &btf);
+    let btf = btf_without("skc_nulls_node");
     // Other tests' events would only take time.
     let netns = fs::metadata("/proc/self/ns/net").unwrap().ino().to_string();
-    let mut trace = Trace::start(&["--btf", btf.to_str().unwrap(), "--netns", &netns]);
+    let mut trace = Trace::start(&["--btf", btf.path().to_str().unwrap(), "--netns", &netns]);
     let degraded = trace.seen[0]["degraded"].as_array().unwrap().clone();
     let about_it = degraded.iter().filter(|sentence| sentence.as_str().unwrap().contains("skc_nulls_node"));
     assert_eq!(about_it.count(), 1, "{degraded:#?}");
@@ -34,10 +32,8 @@ fn a_missing_field_costs_one_feature_with_one_sentence() {
 #[test]
 #[ignore = "needs root"]
 fn a_missing_hook_leaves_the_next_way_or_nothing_but_itself() {
-    let directory = tempfile::tempdir().unwrap();
-    let btf = directory.path().join("btf");
-    without("btf_trace_tcp_send_reset", &btf);
-    let findings = doctor(&btf);
+    let btf = btf_without("btf_trace_tcp_send_reset");
+    let findings = doctor(btf.path());
     for probe in findings["probes"].as_array().unwrap() {
         let event = probe["event"].as_str().unwrap();
         if event.starts_with("rst_sent") {
@@ -54,10 +50,8 @@ fn a_missing_hook_leaves_the_next_way_or_nothing_but_itself() {
 #[test]
 #[ignore = "needs root"]
 fn without_sockets_nothing_works_and_that_is_said() {
-    let directory = tempfile::tempdir().unwrap();
-    let btf = directory.path().join("btf");
-    without("skc_family", &btf);
-    let output = tracer().args(["trace", "-d", "1", "--btf"]).arg(&btf).output().unwrap();
+    let btf = btf_without("skc_family");
+    let output = tracer().args(["trace", "-d", "1", "--btf"]).arg(btf.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(69));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("skc_family") && message.lines().count() == 1, "{message}");

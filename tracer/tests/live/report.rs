@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, BufRead, BufReader, Read as _},
+    io::{self, BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
@@ -21,6 +21,7 @@ use nix::sys::{
     socket::{setsockopt, sockopt},
 };
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 #[path = "schema.rs"]
 mod schema;
@@ -223,8 +224,8 @@ pub(crate) fn abort() -> (SocketAddr, SocketAddr) {
     ends
 }
 
-/// Writes this kernel's BTF without `name`: another name of the same length takes its place.
-pub(crate) fn btf_without(name: &str, to: &Path) {
+/// A file with this kernel's BTF without `name`: another name of the same length takes its place.
+pub(crate) fn btf_without(name: &str) -> NamedTempFile {
     let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
     let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
     let found: Vec<usize> = memchr::memmem::find_iter(&btf, &wanted).collect();
@@ -232,5 +233,7 @@ pub(crate) fn btf_without(name: &str, to: &Path) {
     for at in found {
         btf[at + 1..at + 1 + name.len()].fill(b'?');
     }
-    fs::write(to, btf).unwrap();
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(&btf).unwrap();
+    file
 }

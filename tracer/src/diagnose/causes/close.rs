@@ -50,7 +50,7 @@ pub(super) const LINGER_ZERO: Cause = Cause {
         // close() disconnects for this reason only (__tcp_close in net/ipv4/tcp.c).
         let by_functions = case.is_from(&["tcp_disconnect"]) && case.is_from(&CLOSE);
         // Nothing else shuts down both ways of a connection that is still open: shutdown() would have sent a FIN.
-        let was_open = [TcpState::ESTABLISHED, TcpState::CLOSE_WAIT].map(Some).contains(&case.rst.closed_from);
+        let was_open = case.rst.closed_from.is_some_and(TcpState::is_open);
         let by_state = lingers && state.shut_down && was_open && case.reason() == "TCP_STATE";
         if !case.is_active() || !by_functions && !by_state {
             return None;

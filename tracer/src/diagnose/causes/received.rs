@@ -109,8 +109,7 @@ pub(super) const AFTER_CLOSE: Cause = Cause {
     title: "the other end reset what this one had closed",
     remedy: "the other end closed without reading to the end, or is gone; this end has closed, so it seldom matters",
     rule: |case| {
-        let states = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
-        let state = case.state().filter(|state| case.is_received() && states.contains(state))?;
+        let state = case.state().filter(|state| case.is_received() && state.has_closed())?;
         Some(Finding::likely(format!("{} reset the connection when this end was in {state}", case.event.remote)))
     },
 };

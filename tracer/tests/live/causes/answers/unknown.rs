@@ -9,6 +9,8 @@ use tracer::{
     event::{Flags, TcpState},
 };
 
+use crate::wait::until;
+
 use super::super::{
     Played,
     puppet::{ACK, FIN_ACK, OTHER, PEER, Peer, Puppet, SYN, SYN_ACK, TIMEOUT},
@@ -63,8 +65,8 @@ pub(super) fn after_timeout() -> anyhow::Result<Played> {
     tcp::say(&socket, b"hello?")?;
     let mut fds = [PollFd::new(socket.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::try_from(TIMEOUT)?)?;
-    // Up to 6.9 the error is shown before the socket is closed; who asks for the state waits until that is done.
-    ensure!(tcp::state(&socket)? == TcpState::CLOSE, "not closed");
+    // Up to 6.9 the error is shown before the socket is closed.
+    until("CLOSE", || Ok(tcp::state(&socket)? == TcpState::CLOSE))?;
     let error = socket.take_error()?.and_then(|error| error.raw_os_error());
     ensure!(error == Some(libc::ETIMEDOUT), "{error:?}");
     net.send(peer, ACK, b"here I am")?;
