@@ -27,6 +27,7 @@ use crate::{
     loader::Watch,
     output::{Output, OutputArgs},
     preflight::{self, Purpose},
+    probes::Probe,
     report::ScenarioReport,
     session::{Scope, Session},
     sink::{Item, text::Manner},
@@ -56,7 +57,7 @@ async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut session = Session::start(cli, scope, LATENCY)?;
     let theatre = Theatre {
         watch: Arc::new(Mutex::new(session.take_watch()?)),
-        lookups_observed: session.observes_lookups(),
+        observed: session.observed(),
         capture: recorder.is_some(),
     };
     let mut output = Output::new(&OutputArgs { json: args.json, manner: Manner::Demo, file: None })?;
@@ -91,7 +92,7 @@ fn is_wanted(scenario: &dyn Scenario, names: &[String]) -> bool {
 /// What all scenarios are played with.
 struct Theatre {
     watch: Arc<Mutex<Watch>>,
-    lookups_observed: bool,
+    observed: BTreeSet<Probe>,
     capture: bool,
 }
 
@@ -154,7 +155,7 @@ impl Theatre {
                 // As above: nobody is left to show it to.
                 let _ = publish.send(event);
             }),
-            lookups_observed: self.lookups_observed,
+            observed: self.observed.clone(),
             capture: self.capture,
             within: WITHIN,
         })

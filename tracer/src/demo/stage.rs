@@ -1,11 +1,13 @@
 //! What a scenario is played on: hosts, the wire between them, the probes' events, and a deadline.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
+use anyhow::bail;
 use nix::time::{ClockId, clock_gettime};
 
 use super::{
@@ -16,6 +18,7 @@ use super::{
 };
 use crate::{
     event::{Body, Context, Event, Family, Lookup, Observed, Table, Task, TcpState},
+    probes::Probe,
     sock_diag,
 };
 
@@ -41,8 +44,8 @@ pub struct Settings {
     pub watch: Watch,
     /// Called for each lookup that is run again through sock_diag.
     pub publish: Publish,
-    /// The probes report the kernel's own lookups, so none is run again.
-    pub lookups_observed: bool,
+    /// What the probes see. Nothing else is waited for, and lookups that they see are not run again.
+    pub observed: BTreeSet<Probe>,
     /// Capture what the hosts send.
     pub capture: bool,
     /// Longest time that the scenario may take.
@@ -122,11 +125,14 @@ impl Stage {
         Ok(Network { wire, hosts })
     }
 
-    /// The first event, past or to come, that `wanted` accepts.
+    /// The first event, past or to come, that `wanted` accepts; `probe` is what reports it.
     ///
     /// # Errors
-    /// None by the deadline.
-    pub fn wait(&self, what: &'static str, wanted: impl FnMut(&Event) -> bool) -> anyhow::Result<Event> {
+    /// None by the deadline, or there cannot be any.
+    pub fn wait(&self, probe: Probe, what: &'static str, wanted: impl FnMut(&Event) -> bool) -> anyhow::Result<Event> {
+        if !self.observes(probe) {
+            bail!("{what} cannot be seen: {} is not observed", probe.name());
+        }
         Ok(self.settings.feed.wait(what, self.left(), wanted)?)
     }
 
@@ -137,7 +143,7 @@ impl Stage {
     pub fn wait_closed(&self, host: &Host, sockets: usize) -> anyhow::Result<()> {
         let mut closed = 0;
         let netns = host.netns();
-        self.wait("a socket to be closed", |event| {
+        self.wait(Probe::State, "the end of a socket", |event| {
             let closes = matches!(&event.body, Body::State(state) if state.new == TcpState::CLOSE);
             closed += usize::from(closes && event.netns == Some(netns));
             closed == sockets
@@ -151,7 +157,7 @@ impl Stage {
     /// # Errors
     /// The kernel cannot be asked.
     pub fn look_up(&self, host: &Host, local: SocketAddr, remote: SocketAddr) -> anyhow::Result<()> {
-        if self.settings.lookups_observed {
+        if self.observes(Probe::LookupEhash) && self.observes(Probe::LookupListener) {
             return Ok(());
         }
         let (found, task, mono_ns) = host.run(move || {
@@ -197,6 +203,10 @@ impl Stage {
     /// A capture cannot be read.
     pub fn captures(&self) -> anyhow::Result<Vec<Capture>> {
         self.taps.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Tap::read).collect()
+    }
+
+    fn observes(&self, probe: Probe) -> bool {
+        self.settings.observed.contains(&probe)
     }
 
     fn address(&self, host: usize) -> IpAddr {

@@ -183,10 +183,9 @@ impl Session {
         info::of_run(&self.probes)
     }
 
-    /// Whether the probes see the kernel's own lookups.
-    pub fn observes_lookups(&self) -> bool {
-        let observed = |wanted| self.probes.outcomes.iter().any(|one| one.probe == wanted && one.is_observed());
-        observed(Probe::LookupEhash) && observed(Probe::LookupListener)
+    /// What the probes see.
+    pub fn observed(&self) -> BTreeSet<Probe> {
+        self.probes.outcomes.iter().filter(|one| one.is_observed()).map(|one| one.probe).collect()
     }
 
     /// Detaches all probes. What they delivered before can still be read.

@@ -12,6 +12,7 @@ use crate::{
         tcp,
     },
     event::{Body, Direction, Event, Flags, TcpState},
+    probes::Probe,
     report::ScenarioReport,
 };
 
@@ -44,10 +45,10 @@ impl Script for ClosedPort {
         let error = client.run(move || Ok(tcp::connected(&socket)?.err()))?;
         let (at_client, at_server) = (Some(client.netns()), Some(server.netns()));
         let is_rst = |event: &Event, wanted| matches!(&event.body, Body::Rst(rst) if rst.direction == wanted);
-        stage.wait("the RST that the server sends", |event| {
+        stage.wait(Probe::RstSentPassive, "the RST that the server sends", |event| {
             event.netns == at_server && is_rst(event, Direction::Sent)
         })?;
-        stage.wait("the RST that the client receives", |event| {
+        stage.wait(Probe::RstReceived, "the RST that the client receives", |event| {
             event.netns == at_client && is_rst(event, Direction::Received)
         })?;
         stage.wait_closed(client, 1)?;

@@ -16,6 +16,7 @@ use crate::{
         tcp,
     },
     event::{Body, Direction, Event, Family, Flags, Segment, Table, TcpState},
+    probes::Probe,
     sock_diag,
 };
 
@@ -53,7 +54,7 @@ impl Forged {
         let Network { wire, hosts: [forger, _] } = network;
         let received = wire.delivered().iter().filter(|packet| packet.destination == self.forger.local).count();
         let mut seen = 0;
-        stage.wait("a RST for each segment that reached the forger", |event| {
+        stage.wait(Probe::RstSentPassive, "a RST for each segment that reached the forger", |event| {
             seen += usize::from(sends_rst(event, forger));
             seen == received
         })?;
@@ -89,10 +90,10 @@ pub(super) fn open(stage: &Stage, filtered: bool) -> anyhow::Result<Opening> {
     let (raw, answer) = forger.run(move || raw.receive(SYN_ACK, deadline).map(|answer| (raw, answer)))?;
 
     let netns = Some(forger.netns());
-    stage.wait("the segment that the raw socket sent", |event| {
+    stage.wait(Probe::RawSend, "the segment that the raw socket sent", |event| {
         event.netns == netns && matches!(event.body, Body::RawSend(_))
     })?;
-    stage.wait("the RST that answers the SYN+ACK", |event| sends_rst(event, forger))?;
+    stage.wait(Probe::RstSentPassive, "the RST that answers the SYN+ACK", |event| sends_rst(event, forger))?;
     let forged = Forged {
         forger: Tuple { netns: forger.netns(), local: from, remote: to },
         server: Tuple { netns: server.netns(), local: to, remote: from },
