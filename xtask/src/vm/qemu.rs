@@ -25,6 +25,11 @@ pub(crate) const PROCESSORS: usize = 2;
 /// runs, where a tracepoint, a probe or a packet filter comes or goes.
 const EMULATION_FAILED: &str = "Oops: int3";
 
+/// A panic ends the machine at once; expedited grace periods make detaching probes fast. What protects a kernel from its
+/// programs by work at every call and allocation has nobody to protect from here.
+const KERNEL_OPTIONS: &str =
+    "console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1 mitigations=off init_on_alloc=0 nowatchdog";
+
 /// A machine that failed by the emulation's fault and not by the tests'.
 #[derive(Debug)]
 pub(crate) struct EmulationFailed;
@@ -134,8 +139,7 @@ fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Opt
         .arg("-initrd")
         .arg(format!("/proc/self/fd/{}", initramfs.as_raw_fd()))
         .arg("-append")
-        // A panic ends the machine at once; expedited grace periods make detaching probes fast.
-        .arg(format!("console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1{quiet}"))
+        .arg(format!("{KERNEL_OPTIONS}{quiet}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // SAFETY: between fork and exec it makes one system call and allocates nothing.
