@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{SocketAddr, TcpListener, TcpStream},
     sync::OnceLock,
 };
 
@@ -12,14 +11,13 @@ use tracer::probes::{Blind, Probe};
 
 use crate::{
     demo::{self, by_family},
-    report::{Trace, abort, objects, of_kind, tracer},
-    unsent::Unanswered,
+    report::{objects, of_kind, tracer},
 };
 
 /// A column of the probe plan, and the fields that it may leave out or see otherwise.
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    blind: BTreeSet<String>,
+    pub(crate) blind: BTreeSet<String>,
     /// What the demo reported by it, over IPv4 and over IPv6.
     demo: [Vec<Value>; 2],
 }
@@ -61,7 +59,7 @@ fn column(name: &'static str) -> Option<Column> {
 
 /// What must be the same in each run: per scenario, pair of ends and kind, the events in their order,
 /// without what differs from run to run.
-fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap<String, Vec<Value>> {
+pub(crate) fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap<String, Vec<Value>> {
     let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for event in
         objects.iter().filter(|object| ["state", "rst", "raw_send"].iter().any(|kind| object["event"] == *kind))
@@ -103,33 +101,6 @@ fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap<String, Ve
     all
 }
 
-/// What one column reported of an abort, a refused connect, and segments that are not answered.
-pub(crate) struct Run {
-    pub(crate) column: &'static str,
-    /// The ends of who aborted and of its peer.
-    aborted: (SocketAddr, SocketAddr),
-    closed: SocketAddr,
-    pub(crate) unanswered: Vec<Unanswered>,
-    pub(crate) objects: Vec<Value>,
-}
-
-/// A run by each column; one serves all tests.
-pub(crate) fn runs() -> &'static [Run] {
-    static RUNS: OnceLock<Vec<Run>> = OnceLock::new();
-    let run = |column: &Column| {
-        let mut trace = Trace::start(&["--probes", column.name]);
-        let aborted = abort();
-        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(TcpStream::connect(closed).is_err());
-        let unanswered = Unanswered::in_both_families(&mut trace);
-        trace.wait("the RST of a refusal", |event| {
-            event["event"] == "rst" && event["direction"] == "received" && event["remote"] == closed.to_string()
-        });
-        Run { column: column.name, aborted, closed, unanswered, objects: trace.stop() }
-    };
-    RUNS.get_or_init(|| columns().iter().map(run).collect())
-}
-
 #[test]
 #[ignore = "needs root"]
 fn all_mechanisms_report_the_same_or_are_refused() {
@@ -151,31 +122,6 @@ fn all_mechanisms_report_the_same_or_are_refused() {
         }
     }
     check_refusals();
-}
-
-#[test]
-#[ignore = "needs root"]
-fn an_abort_and_a_refusal_are_the_same_by_all_mechanisms() {
-    let without: BTreeSet<String> = columns().iter().flat_map(|column| column.blind.iter().cloned()).collect();
-    // By role: the ports differ from run to run.
-    let roles = |run: &Run| {
-        let rsts = of_kind(&run.objects, "rst");
-        let (first, second) = run.aborted;
-        [(first, Some(second)), (second, Some(first)), (run.closed, None)].map(|(local, remote)| {
-            // Both ends: another test may get one of the ports as soon as it is free.
-            let is_one = |rst: &&&Value| {
-                rst["local"] == local.to_string() && remote.is_none_or(|remote| rst["remote"] == remote.to_string())
-            };
-            let rsts = rsts.iter().filter(is_one).map(|rst| (*rst).clone()).collect::<Vec<_>>();
-            essence(&rsts, &without).into_values().flatten().collect::<Vec<_>>()
-        })
-    };
-    let first = roles(&runs()[0]);
-    for run in runs() {
-        let this = roles(run);
-        assert_eq!(this.each_ref().map(Vec::len), [1, 1, 1], "{}: each RST once", run.column);
-        assert_eq!(this, first, "{}", run.column);
-    }
 }
 
 /// A column that this kernel lacks is refused, with what would be lost.

@@ -18,6 +18,7 @@ mod owner;
 mod peer;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
+mod runs;
 mod syn_again;
 mod trace;
 mod unsent;

@@ -152,7 +152,7 @@ fn a_timeout_is_told_from_a_packet() {
 
 #[test]
 #[ignore = "needs root"]
-fn nothing_is_lost_and_the_counts_agree() {
+fn a_trace_loses_nothing_and_its_counts_agree() {
     let trace = Trace::start(&[]);
     for _ in 0..200 {
         drop(connection());
