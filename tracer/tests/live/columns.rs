@@ -38,6 +38,10 @@ fn column(name: &'static str) -> Option<Column> {
                 println!("{name} is left out: {}", String::from_utf8_lossy(&output.stderr));
                 return None;
             };
+            for report in of_kind(&objects, "scenario") {
+                let outcome = report["outcome"].as_str().unwrap_or_default();
+                assert!(!outcome.starts_with("waited"), "{name}: what no probe reports is not waited for: {outcome}");
+            }
             (start.clone(), by_family(&objects))
         }
     };
