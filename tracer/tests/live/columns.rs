@@ -17,7 +17,7 @@ use crate::{
 /// A column of the probe plan, and the fields that it may leave out or see otherwise.
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    pub(crate) blind: BTreeSet<String>,
+    blind: BTreeSet<String>,
     /// What the demo reported by it, over IPv4 and over IPv6.
     demo: [Vec<Value>; 2],
 }
@@ -26,6 +26,11 @@ pub(crate) struct Column {
 pub(crate) fn columns() -> &'static [Column] {
     static COLUMNS: OnceLock<Vec<Column>> = OnceLock::new();
     COLUMNS.get_or_init(|| ["auto", "tp", "fentry", "kprobe"].into_iter().filter_map(column).collect())
+}
+
+/// The fields that some column may leave out or see otherwise.
+pub(crate) fn blind() -> BTreeSet<String> {
+    columns().iter().flat_map(|column| column.blind.iter().cloned()).collect()
 }
 
 fn column(name: &'static str) -> Option<Column> {
@@ -110,7 +115,7 @@ pub(crate) fn essence(objects: &[Value], without: &BTreeSet<String>) -> BTreeMap
 fn all_mechanisms_report_the_same_or_are_refused() {
     let columns = columns();
     assert!(columns.len() > 1, "the automatic choice is made of one column at least");
-    let without: BTreeSet<String> = columns.iter().flat_map(|column| column.blind.iter().cloned()).collect();
+    let without = blind();
     for column in &columns[1..] {
         for (first, this) in columns[0].demo.iter().zip(&column.demo) {
             let reports = of_kind(this, "scenario");

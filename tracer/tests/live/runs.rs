@@ -4,7 +4,6 @@
 //! waits for another leaves a processor idle.
 
 use std::{
-    collections::BTreeSet,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::OnceLock,
 };
@@ -12,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    columns::{Column, columns, essence},
+    columns::{Column, blind, columns, essence},
     report::{Trace, abort, of_kind},
     unsent::Unanswered,
 };
@@ -47,7 +46,7 @@ pub(crate) fn runs() -> &'static [Run] {
 #[test]
 #[ignore = "needs root"]
 fn an_abort_and_a_refusal_are_the_same_by_all_mechanisms() {
-    let without: BTreeSet<String> = columns().iter().flat_map(|column| column.blind.iter().cloned()).collect();
+    let without = blind();
     // By role: the ports differ from run to run.
     let roles = |run: &Run| {
         let rsts = of_kind(&run.objects, "rst");
