@@ -28,7 +28,7 @@ const EMULATION_FAILED: &str = "Oops: int3";
 /// A panic ends the machine at once; expedited grace periods make detaching probes fast. What protects a kernel from its
 /// programs by work at every call and allocation has nobody to protect from here.
 const KERNEL_OPTIONS: &str =
-    "console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1 mitigations=off init_on_alloc=0 nowatchdog";
+    "console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1 mitigations=off init_on_alloc=0";
 
 /// A machine that failed by the emulation's fault and not by the tests'.
 #[derive(Debug)]
