@@ -18,20 +18,31 @@ use crate::event::TcpState;
 /// # Errors
 /// The address is not this host's, or is in use.
 pub fn bound(local: SocketAddr, timeout: Duration) -> anyhow::Result<Socket> {
+    let socket = unbound(local, timeout)?;
+    bind(&socket, local)?;
+    Ok(socket)
+}
+
+fn unbound(local: SocketAddr, timeout: Duration) -> anyhow::Result<Socket> {
     let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))
         .context("cannot make a TCP socket")?;
     socket.set_read_timeout(Some(timeout))?;
     socket.set_write_timeout(Some(timeout))?;
-    socket.bind(&local.into()).with_context(|| format!("cannot bind to {local}"))?;
     Ok(socket)
 }
 
-/// Like [`bound`], and listening.
+fn bind(socket: &Socket, local: SocketAddr) -> anyhow::Result<()> {
+    socket.bind(&local.into()).with_context(|| format!("cannot bind to {local}"))
+}
+
+/// Like [`bound`], and listening; connections of an earlier listener may still end (SO_REUSEADDR).
 ///
 /// # Errors
 /// As of [`bound`].
 pub fn listening(local: SocketAddr, timeout: Duration) -> anyhow::Result<Socket> {
-    let socket = bound(local, timeout)?;
+    let socket = unbound(local, timeout)?;
+    socket.set_reuse_address(true)?;
+    bind(&socket, local)?;
     socket.listen(16).with_context(|| format!("cannot listen on {local}"))?;
     Ok(socket)
 }
