@@ -10,6 +10,7 @@ mod cgroup;
 mod child;
 mod command;
 mod demo;
+mod doctor;
 #[path = "../live/ends.rs"]
 mod ends;
 mod existing;

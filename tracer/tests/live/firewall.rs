@@ -5,22 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use serde_json::Value;
 use tracer::demo::{filter, host::Host};
 
-use crate::report::{Trace, doctor, of_kind};
-
-pub(crate) fn is_observed() -> bool {
-    let findings = doctor("auto");
-    let firewall = findings["probes"].as_array().unwrap().iter().find(|probe| probe["event"] == "rst_firewall");
-    let firewall = firewall.expect("the plan knows it");
-    if firewall["chosen"].is_null() {
-        println!("not tested here: {}", firewall["refused"]);
-    }
-    firewall["chosen"].is_string()
-}
+use crate::report::{Trace, is_observed, of_kind};
 
 #[test]
 #[ignore = "needs root"]
 fn a_rejected_connect_is_reported_as_the_filters_doing() {
-    if !is_observed() {
+    if !is_observed(&Trace::shared().start, "rst_firewall") {
         return;
     }
     for loopback in ["127.0.0.1", "::1"] {

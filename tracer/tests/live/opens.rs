@@ -50,6 +50,8 @@ fn a_thousand_opens_are_told_apart() {
         connect_pairs(&hosts[0], addresses[0], &mut truth);
     }
     let objects = trace.stop();
+    let lost = &objects.last().unwrap()["lost"];
+    assert_eq!((&lost["ring_buffer"]["state"], &lost["decode"]), (&0.into(), &0.into()), "{lost}");
     assert_eq!(truth.len(), 1000);
     let events = of_kind(&objects, "open");
     assert_eq!(found(&events), truth);

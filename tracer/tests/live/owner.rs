@@ -7,7 +7,7 @@ use tracer::demo::host::Host;
 
 use crate::{
     peer::Peer,
-    report::{Trace, connection},
+    report::{Trace, connection, is_observed},
 };
 
 const ROOT: u32 = 0;
@@ -32,15 +32,6 @@ fn state(local: &str, remote: &str, new: &str) -> impl Fn(&Value) -> bool {
     }
 }
 
-/// What the trace's start line says of a way to know owners.
-fn is_observed(trace: &Trace, probe: &str) -> bool {
-    let mechanism = &trace.seen[0]["probes"][probe];
-    if mechanism.is_null() {
-        println!("not tested here: this kernel does not let us observe \"{probe}\"");
-    }
-    !mechanism.is_null()
-}
-
 #[test]
 #[ignore = "needs root"]
 fn each_end_belongs_to_its_process() {
@@ -53,7 +44,7 @@ fn each_end_belongs_to_its_process() {
     });
     let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state,rst,open,close"]);
     // Without that hook it is the listener's until the process works on it.
-    let accepted = if is_observed(&trace, "accept") { "call" } else { "listener" };
+    let accepted = if is_observed(&trace.start, "accept") { "call" } else { "listener" };
     let connections = pairs.map(|(address, mut server, mut client)| {
         let listener = server.ask(&format!("listen {address}"));
         let end = client.ask(&format!("connect {listener}"));
@@ -133,7 +124,7 @@ fn older_sockets_belong_to_who_holds_them() {
     let pairs: Vec<_> = pairs.collect();
     let port = |older: &Older| older.listener.rsplit_once(':').unwrap().1.to_owned();
     let mut trace = Trace::start(&["-P", &pairs.iter().map(port).collect::<Vec<_>>().join(",")]);
-    if is_observed(&trace, "existing") {
+    if is_observed(&trace.start, "existing") {
         pairs.into_iter().for_each(|older| follow_older(&mut trace, older));
     }
     trace.stop();

@@ -9,7 +9,7 @@ use tracer::{
 };
 
 use super::{
-    Lacks, Played, Scenario,
+    Lacks, Played, Scenario, observation,
     peers::{
         WINDOW,
         hand::{Hand, Line, both},
@@ -17,7 +17,7 @@ use super::{
     },
     puppet::{PEER, Peer, Puppet},
 };
-use crate::{report::doctor, wait::until};
+use crate::wait::until;
 
 pub(super) const ALL: &[Scenario] = &[
     Scenario::stray("challenge_ack", challenged),
@@ -34,10 +34,7 @@ pub(super) const ALL: &[Scenario] = &[
 
 /// Whether this kernel shows RSTs that it drops for a connection.
 fn are_traced() -> anyhow::Result<()> {
-    let findings = doctor("auto");
-    let stray = findings["probes"].as_array().into_iter().flatten().find(|probe| probe["event"] == "rst_stray");
-    let degraded = stray.map(|probe| probe["degraded"].to_string()).unwrap_or_default();
-    match degraded.contains("are not seen, only those for none") {
+    match observation()["degraded"].to_string().contains("are not seen, only those for none") {
         true => Err(Lacks("such RSTs are dropped without a trace").into()),
         false => Ok(()),
     }

@@ -7,8 +7,8 @@ use socket2::{Domain, Socket, Type};
 use tracer::demo::{filter, host::Host};
 
 use crate::{
-    causes::{Lacks, Played},
-    firewall,
+    causes::{Lacks, Played, observation},
+    report::is_observed,
 };
 
 /// Sent and received.
@@ -64,7 +64,7 @@ pub(super) fn ipv6_only() -> anyhow::Result<Played> {
 }
 
 pub(super) fn rejected() -> anyhow::Result<Played> {
-    if !firewall::is_observed() {
+    if !is_observed(observation(), "rst_firewall") {
         return Err(Lacks("RSTs of packet filters are not observed").into());
     }
     let host = Host::new("rejecter")?;
