@@ -2,14 +2,18 @@
 
 use serde_json::Value;
 
-use crate::report::tracer;
+use crate::report::{btf_without, tracer};
+
+fn doctor(args: &[&str]) -> Value {
+    // It fails where something is not observed.
+    let output = tracer().args(["doctor", "-j"]).args(args).output().unwrap();
+    serde_json::from_slice(&output.stdout).expect("doctor prints JSON")
+}
 
 #[test]
 #[ignore = "needs root"]
 fn it_names_a_mechanism_for_each_event() {
-    // It fails where something is not observed.
-    let output = tracer().args(["doctor", "-j"]).output().unwrap();
-    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = doctor(&[]);
     let probes = findings["probes"].as_array().unwrap();
     let events: Vec<_> = probes.iter().map(|probe| probe["event"].as_str().unwrap()).collect();
     assert_eq!(
@@ -38,5 +42,19 @@ fn it_names_a_mechanism_for_each_event() {
         for refusal in probe["refused"].as_array().unwrap() {
             assert!(!refusal["reason"].as_str().unwrap().is_empty());
         }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_says_why_a_missing_hook_is_not_the_way() {
+    let btf = btf_without(&["btf_trace_tcp_send_reset"]);
+    let findings = doctor(&["--btf", btf.path().to_str().unwrap()]);
+    let probes = findings["probes"].as_array().unwrap().iter();
+    let about_it: Vec<_> = probes.filter(|probe| probe["event"].as_str().unwrap().starts_with("rst_sent")).collect();
+    assert_eq!(about_it.len(), 2);
+    for probe in about_it {
+        assert!(probe["refused"].to_string().contains("tp_btf"), "{probe:#}");
+        assert_ne!(probe["chosen"], "tp_btf", "{probe:#}");
     }
 }

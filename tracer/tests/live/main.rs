@@ -12,13 +12,13 @@ mod doctor;
 mod ends;
 mod filtered;
 mod firewall;
+mod mechanisms;
 mod opens;
 mod other_btf;
 mod owner;
 mod peer;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
-mod runs;
 mod syn_again;
 mod trace;
 mod unsent;

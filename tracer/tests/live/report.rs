@@ -229,14 +229,16 @@ pub(crate) fn abort() -> (SocketAddr, SocketAddr) {
     ends
 }
 
-/// A file with this kernel's BTF without `name`: another name of the same length takes its place.
-pub(crate) fn btf_without(name: &str) -> NamedTempFile {
+/// A file with this kernel's BTF without these names: others of the same length take their places.
+pub(crate) fn btf_without(names: &[&str]) -> NamedTempFile {
     let mut btf = fs::read("/sys/kernel/btf/vmlinux").unwrap();
-    let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
-    let found: Vec<usize> = memchr::memmem::find_iter(&btf, &wanted).collect();
-    assert!(!found.is_empty(), "this kernel has {name}");
-    for at in found {
-        btf[at + 1..at + 1 + name.len()].fill(b'?');
+    for name in names {
+        let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+        let found: Vec<usize> = memchr::memmem::find_iter(&btf, &wanted).collect();
+        assert!(!found.is_empty(), "this kernel has {name}");
+        for at in found {
+            btf[at + 1..at + 1 + name.len()].fill(b'?');
+        }
     }
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(&btf).unwrap();

@@ -11,8 +11,8 @@ use etherparse::PacketBuilder;
 use tracer::demo::{host::Host, tun};
 
 use crate::{
+    mechanisms::runs,
     report::{Trace, of_kind},
-    runs::runs,
 };
 
 /// Our host and its peer, in documentation ranges (RFC 5737, RFC 3849), and an address for all hosts.
