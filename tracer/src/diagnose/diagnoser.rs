@@ -32,8 +32,10 @@ struct Sent {
     verdict: Verdict,
 }
 
-/// RSTs and raw sends that are remembered.
+/// RSTs that came and raw sends that are remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
+/// RSTs that were sent and are remembered. Each with its verdict takes most of a kilobyte, and most arrive at once.
+const SENT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 
 /// Gives each RST, and each death without one, its verdict.
 pub struct Diagnoser {
@@ -53,7 +55,7 @@ impl Default for Diagnoser {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
-            sent: LruCache::new(REMEMBERED),
+            sent: LruCache::new(SENT),
             raw: LruCache::new(REMEMBERED),
             came: LruCache::new(REMEMBERED),
             latest: 0,

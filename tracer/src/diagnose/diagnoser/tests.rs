@@ -141,7 +141,7 @@ fn memory_is_bounded() {
         }
         assert!(diagnoser.queue.len() as u64 <= AFTER_NS / 1000 + 1);
     }
-    assert_eq!(diagnoser.sent.len(), REMEMBERED.get());
+    assert_eq!(diagnoser.sent.len(), SENT.get());
     assert_eq!(diagnoser.raw.len(), REMEMBERED.get());
     let rows = tally.rows();
     assert!(rows.len() <= crate::tally::GROUPS + 2 * crate::diagnose::causes::ALL.len(), "{}", rows.len());
