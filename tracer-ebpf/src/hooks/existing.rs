@@ -49,6 +49,10 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
     if family != AF_INET && family != AF_INET6 || sk.get::<u16>(&offset::SK_PROTOCOL) != Some(IPPROTO_TCP) {
         return;
     }
+    let netns = sock::netns(sk);
+    if !filter::wants_netns(netns) {
+        return;
+    }
     let owner = process::owner(task, OWNER_HELD);
     match memory::of(sk) {
         // Several hold it: the first one, unless only a later one is wanted.
@@ -59,10 +63,14 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
         }
         None => {
             let wanted = filter::wants_owner(&owner, task, false);
-            let _ = memory::begin(sk.address(), &owner, wanted, 0);
+            let ends = sock::identity(sk);
+            if let Some(entry) = memory::begin(sk.address(), &owner, wanted, 0) {
+                // Its end may be missed, and what is at its address then must not be taken for it.
+                entry.port = ends.local_port;
+            }
             match sk.get::<u8>(&offset::SK_STATE) {
-                Some(TCP_LISTEN) => memory::listen(sock::netns(sk), &sock::identity(sk), &owner, wanted),
-                Some(TCP_ESTABLISHED) => past::establish(sock::netns(sk), emit::now(), &sock::identity(sk)),
+                Some(TCP_LISTEN) => memory::listen(netns, &ends, &owner, wanted),
+                Some(TCP_ESTABLISHED) => past::establish(netns, emit::now(), &ends),
                 _ => {}
             }
         }
