@@ -12,14 +12,15 @@ mod doctor;
 mod ends;
 mod filtered;
 mod firewall;
+mod handshake;
 mod mechanisms;
+mod nobody_answers;
 mod opens;
 mod other_btf;
 mod owner;
 mod peer;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
-mod syn_again;
 mod trace;
 mod unsent;
 mod wait;
