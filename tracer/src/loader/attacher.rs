@@ -1,6 +1,6 @@
 //! Tries one way after another to attach a program.
 
-use std::{any::Any, collections::HashSet, io};
+use std::{any::Any, collections::HashSet, fs, io};
 
 use aya::{
     Btf, Ebpf,
@@ -90,6 +90,8 @@ impl Attacher {
                 attach!(program, load(target, &self.hook_types), attach())
             }
             (Program::KProbe(program), Hook::Kprobe(target) | Hook::Kretprobe(target)) => {
+                // Before the verifier has all the work for nothing.
+                kprobes_are_there()?;
                 attach!(program, load(), attach(target, 0))
             }
             (Program::Iter(program), Hook::Iter(target)) => {
@@ -101,6 +103,15 @@ impl Attacher {
             }
             _ => Err(ProgramError::UnexpectedProgramType),
         }
+    }
+}
+
+/// Whether this kernel has kprobes, by the file that attaching one begins with.
+fn kprobes_are_there() -> Result<(), KProbeError> {
+    const TYPE: &str = "/sys/bus/event_source/devices/kprobe/type";
+    match fs::metadata(TYPE) {
+        Ok(_) => Ok(()),
+        Err(io_error) => Err(KProbeError::FileError { filename: TYPE.into(), io_error }),
     }
 }
 
