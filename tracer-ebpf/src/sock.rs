@@ -257,9 +257,10 @@ pub(crate) fn ehash_mask<A: Access>(sk: Object<A>) -> u32 {
 /// A socket's cookie; made now if it has none, where a helper can (5.12+, typed pointers only).
 #[inline(always)]
 pub(crate) fn cookie<A: Access>(sk: Object<A>) -> u64 {
-    if A::TYPED && crate::filter::COOKIE_HELPER.load() != 0 {
+    let cookie = sk.get(&offset::SK_COOKIE).unwrap_or(0);
+    if cookie == 0 && A::TYPED && crate::filter::COOKIE_HELPER.load() != 0 {
         // SAFETY: the pointer is a BTF-typed `struct sock`; the helper accepts minisockets and null.
         return unsafe { bpf_get_socket_cookie(sk.address.cast_mut().cast()) };
     }
-    sk.get(&offset::SK_COOKIE).unwrap_or(0)
+    cookie
 }
