@@ -1,8 +1,9 @@
 //! What a state change means for a connection: how it opened, who closed it first, how it ended.
 
 use tracer_ebpf::record::{
-    CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE, KIND_OPEN,
-    KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Owner,
+    CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE,
+    KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open,
+    Opening, Owner,
 };
 
 use crate::{
@@ -108,7 +109,7 @@ impl Change {
 
     /// Remembers what it tells of other sockets to come. `wanted`: the two ends are of interest.
     #[inline(always)]
-    pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &Remembered, wanted: bool) {
+    pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &mut Remembered, wanted: bool) {
         if self.new == TCP_LISTEN {
             memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
         } else if self.old == TCP_LISTEN {
@@ -117,10 +118,10 @@ impl Change {
             }
         } else if wanted && filter::reports(KIND_RST) {
             if self.new == TCP_ESTABLISHED {
-                past::establish(self.netns, self.now, ends);
+                entry.kept_at = past::establish(self.context, self.netns, ends);
             }
             if self.new == TCP_CLOSE {
-                past::close(self, sk, ends, entry);
+                entry.kept_at = past::close(self, sk, ends, entry);
             }
         }
     }
@@ -192,17 +193,10 @@ impl Change {
 #[inline(never)]
 pub(crate) fn report_open<A: Access>(about: &About<'_>, sk: Object<A>, entry: &Remembered) {
     emit::submit(KIND_OPEN, about.context, |record: *mut Open| {
-        let (rtt_us, retransmits) = tcp::round_trips(sk);
-        let port_range = if entry.how == OPEN_SELF { sock::local_port_range(sk) } else { [0; 2] };
-        let handshake_ns = if entry.sent_syn != 0 { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
-            emit::write_about::<Open, A>(&raw mut (*record).header, KIND_OPEN, about, sk);
-            (&raw mut (*record).handshake_ns).write(handshake_ns);
-            (&raw mut (*record).rtt_us).write(rtt_us);
-            (&raw mut (*record).retransmits).write(retransmits);
-            (&raw mut (*record).port_range).write(port_range);
-            (&raw mut (*record).reserved).write(0);
+            emit::write_about(&raw mut (*record).header, KIND_OPEN, size_of::<Open>(), about, sk);
+            write_opening(&raw mut (*record).opening, sk, entry);
         }
     });
 }
@@ -217,26 +211,63 @@ pub(crate) fn report_close<A: Access>(
     time_wait: u8,
 ) {
     emit::submit(KIND_CLOSE, about.context, |record: *mut Close| {
-        let counters = tcp::counters(sk);
-        let error = change.error(sk, entry);
-        let (user_timeout, unanswered) = if error == 0 { (0, 0) } else { tcp::silence(sk) };
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
-            emit::write_about::<Close, A>(&raw mut (*record).header, KIND_CLOSE, about, sk);
-            (&raw mut (*record).began_ns).write(entry.began_ns);
-            (&raw mut (*record).opened_ns).write(entry.opened_ns);
-            (&raw mut (*record).bytes_received).write(counters.bytes_received);
-            (&raw mut (*record).bytes_sent).write(counters.bytes_sent);
-            (&raw mut (*record).rtt_us).write(counters.rtt_us);
-            (&raw mut (*record).retransmits).write(counters.retransmits);
-            (&raw mut (*record).error).write(error);
-            (&raw mut (*record).old).write(change.old);
-            (&raw mut (*record).first_fin).write(entry.first_fin);
-            (&raw mut (*record).resets).write(entry.resets);
-            (&raw mut (*record).time_wait).write(time_wait);
-            (&raw mut (*record).user_timeout).write(user_timeout);
-            (&raw mut (*record).unanswered).write(unanswered);
-            (&raw mut (*record).reserved).write([0; 3]);
+            emit::write_about(&raw mut (*record).header, KIND_CLOSE, size_of::<Close>(), about, sk);
+            write_closing(&raw mut (*record).closing, change, sk, entry, time_wait);
         }
     });
+}
+
+/// Writes how the connection opened.
+///
+/// # Safety
+/// `opening` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn write_opening<A: Access>(opening: *mut Opening, sk: Object<A>, entry: &Remembered) {
+    let (rtt_us, retransmits) = tcp::round_trips(sk);
+    let port_range = if entry.how == OPEN_SELF { sock::local_port_range(sk) } else { [0; 2] };
+    let handshake_ns = if entry.sent_syn != 0 { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
+    // SAFETY: the caller's.
+    unsafe {
+        (&raw mut (*opening).handshake_ns).write(handshake_ns);
+        (&raw mut (*opening).rtt_us).write(rtt_us);
+        (&raw mut (*opening).retransmits).write(retransmits);
+        (&raw mut (*opening).port_range).write(port_range);
+        (&raw mut (*opening).reserved).write(0);
+    }
+}
+
+/// Writes how the socket ended.
+///
+/// # Safety
+/// `closing` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn write_closing<A: Access>(
+    closing: *mut Closing,
+    change: &Change,
+    sk: Object<A>,
+    entry: &Remembered,
+    time_wait: u8,
+) {
+    let counters = tcp::counters(sk);
+    let error = change.error(sk, entry);
+    let (user_timeout, unanswered) = if error == 0 { (0, 0) } else { tcp::silence(sk) };
+    // SAFETY: the caller's.
+    unsafe {
+        (&raw mut (*closing).began_ns).write(entry.began_ns);
+        (&raw mut (*closing).opened_ns).write(entry.opened_ns);
+        (&raw mut (*closing).bytes_received).write(counters.bytes_received);
+        (&raw mut (*closing).bytes_sent).write(counters.bytes_sent);
+        (&raw mut (*closing).rtt_us).write(counters.rtt_us);
+        (&raw mut (*closing).retransmits).write(counters.retransmits);
+        (&raw mut (*closing).error).write(error);
+        (&raw mut (*closing).old).write(change.old);
+        (&raw mut (*closing).first_fin).write(entry.first_fin);
+        (&raw mut (*closing).resets).write(entry.resets);
+        (&raw mut (*closing).time_wait).write(time_wait);
+        (&raw mut (*closing).user_timeout).write(user_timeout);
+        (&raw mut (*closing).unanswered).write(unanswered);
+        (&raw mut (*closing).reserved).write([0; 3]);
+    }
 }

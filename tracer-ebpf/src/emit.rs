@@ -35,14 +35,14 @@ const WAKE_WITHIN: u64 = 4096;
 /// the `CONTEXT_` constants.
 #[inline(always)]
 pub(crate) fn submit<T: 'static>(kind: u16, context: u8, fill: impl FnOnce(*mut T)) -> bool {
-    // What interrupts a program must not count where that does.
-    let slot = u32::from(kind) + if context == CONTEXT_INTERRUPT { KINDS as u32 } else { 0 };
-    let delivery = DELIVERIES.get_ptr_mut(slot);
-    let Some(mut entry) = EVENTS.reserve::<T>(0) else {
-        if let Some(delivery) = delivery {
-            // SAFETY: the slot is this CPU's and this kind of context's own.
-            unsafe { (*delivery).lost += 1 };
-        }
+    submit_bytes(kind, context, size_of::<T>(), |record| fill(record.cast()))
+}
+
+/// The same of a record of so many bytes, a constant for the verifier on each way to here.
+#[inline(always)]
+pub(crate) fn submit_bytes(kind: u16, context: u8, size: usize, fill: impl FnOnce(*mut u8)) -> bool {
+    let Some(mut entry) = EVENTS.reserve_bytes(size, 0) else {
+        count(kind, context, false);
         return false;
     };
     fill(entry.as_mut_ptr());
@@ -50,11 +50,24 @@ pub(crate) fn submit<T: 'static>(kind: u16, context: u8, fill: impl FnOnce(*mut 
     // While it fills up, and not for each record from then on: a reader that is behind is awake.
     let wake = above < WAKE_WITHIN;
     entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
-    if let Some(delivery) = delivery {
-        // SAFETY: the slot is this CPU's and this kind of context's own.
-        unsafe { (*delivery).submitted += 1 };
-    }
+    count(kind, context, true);
     true
+}
+
+/// Counts a record, or what else one holds, as delivered or lost.
+#[inline(always)]
+pub(crate) fn count(kind: u16, context: u8, is_delivered: bool) {
+    // What interrupts a program must not count where that does.
+    let slot = u32::from(kind) + if context == CONTEXT_INTERRUPT { KINDS as u32 } else { 0 };
+    let Some(delivery) = DELIVERIES.get_ptr_mut(slot) else { return };
+    // SAFETY: the slot is this CPU's and this kind of context's own.
+    unsafe {
+        if is_delivered {
+            (*delivery).submitted += 1;
+        } else {
+            (*delivery).lost += 1;
+        }
+    }
 }
 
 /// The time of an event: `CLOCK_MONOTONIC` in nanoseconds.
@@ -64,12 +77,12 @@ pub(crate) fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// Writes the header of a record of `T`: the current task, and neither socket, owner nor ends.
+/// Writes the header of a record of `size` bytes: the current task, and neither socket, owner nor ends.
 ///
 /// # Safety
 /// `header` must be writable.
 #[inline(always)]
-pub(crate) unsafe fn write_header<T>(header: *mut Header, kind: u16, mono_ns: u64, netns: u32, context: u8) {
+pub(crate) unsafe fn write_header(header: *mut Header, kind: u16, size: usize, mono_ns: u64, netns: u32, context: u8) {
     let id = bpf_get_current_pid_tgid();
     // Member by member: a whole header on the way would take a quarter of the stack.
     // SAFETY: the caller's.
@@ -77,7 +90,7 @@ pub(crate) unsafe fn write_header<T>(header: *mut Header, kind: u16, mono_ns: u6
         let header = words::clear(header);
         header.mono_ns = mono_ns;
         header.kind = kind;
-        header.size = size_of::<T>() as u16;
+        header.size = size as u16;
         header.netns = netns;
         header.pid = (id >> 32) as u32;
         header.tid = id as u32;
@@ -104,15 +117,21 @@ pub(crate) struct About<'a> {
     pub(crate) opened: u8,
 }
 
-/// Writes the header of a record of `T` about `sk`, which may be null.
+/// Writes the header of a record of `size` bytes about `sk`, which may be null.
 ///
 /// # Safety
 /// `header` must be writable.
 #[inline(always)]
-pub(crate) unsafe fn write_about<T, A: Access>(header: *mut Header, kind: u16, about: &About<'_>, sk: Object<A>) {
+pub(crate) unsafe fn write_about<A: Access>(
+    header: *mut Header,
+    kind: u16,
+    size: usize,
+    about: &About<'_>,
+    sk: Object<A>,
+) {
     // SAFETY: the caller's; after the first line it is initialized.
     unsafe {
-        write_header::<T>(header, kind, about.now, about.netns, about.context);
+        write_header(header, kind, size, about.now, about.netns, about.context);
         let header = &mut *header;
         if !sk.is_null() {
             header.sock = sk.address();
@@ -146,32 +165,29 @@ pub(crate) enum Depth {
 }
 
 impl Depth {
-    const fn frames(self, room: usize) -> usize {
+    /// How many that are, where there is room for `ROOM`.
+    pub(crate) const fn frames<const ROOM: usize>(self) -> u32 {
         let frames = match self {
-            Self::Whole => room,
+            Self::Whole => ROOM,
             Self::Timer => 12,
             Self::Call => 10,
             Self::Packet => 8,
         };
-        if frames < room { frames } else { room }
+        (if frames < ROOM { frames } else { ROOM }) as u32
     }
 }
 
-/// Writes the kernel stack to `frames`, as deep as wanted, and returns how many of them are valid.
+/// Writes so many frames of the kernel stack to `stack`, and returns how many of them are valid.
 ///
 /// # Safety
-/// `frames` must be writable for its whole length.
+/// `stack` must be writable for its whole length.
 #[inline(always)]
-pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, depth: Option<Depth>, frames: *mut [u64; N]) -> u32 {
-    let mut index = 0;
-    while index < N {
-        // SAFETY: inside of the buffer. What it held before is not for this record.
-        unsafe { frames.cast::<u64>().add(index).write_volatile(0) };
-        index += 1;
-    }
-    let Some(depth) = depth else { return 0 };
-    let size = 8 * depth.frames(N) as u32;
+pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, frames: u32, stack: *mut [u64; N]) -> u32 {
+    // What it held before is not for this record.
+    // SAFETY: the caller's.
+    unsafe { words::clear(stack) };
+    let frames = if frames < N as u32 { frames } else { N as u32 };
     // SAFETY: the caller's buffer has that size, or more.
-    let written = unsafe { bpf_get_stack(ctx.as_ptr(), frames.cast(), size, 0) };
+    let written = unsafe { bpf_get_stack(ctx.as_ptr(), stack.cast(), 8 * frames, 0) };
     if written < 0 { 0 } else { (written as u32) / 8 }
 }

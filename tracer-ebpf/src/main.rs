@@ -17,6 +17,7 @@ mod recent;
 mod segment;
 mod sock;
 mod tcp;
+mod verifier;
 mod words;
 
 // bpf_probe_read_kernel, bpf_get_stack and the BTF-typed helpers are GPL-only.

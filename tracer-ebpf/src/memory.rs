@@ -41,6 +41,9 @@ pub(crate) struct Remembered {
     pub(crate) sent_syn: u8,
     /// Its local port, 0 until it has one: that of the next socket at its address differs.
     pub(crate) port: u16,
+    /// Where the past of its ends is kept, see [`crate::past`]; 0 if it is not.
+    pub(crate) kept_at: u32,
+    pub(crate) reserved: u32,
 }
 
 /// Sockets by address. An entry goes when the kernel destroys the socket.
@@ -106,6 +109,8 @@ static FRESH: Remembered = Remembered {
     resets: 0,
     sent_syn: 0,
     port: 0,
+    kept_at: 0,
+    reserved: 0,
 };
 
 /// Begins to remember a socket.

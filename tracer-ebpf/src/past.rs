@@ -1,19 +1,20 @@
 //! What the two ends of a RST were before: sockets that were closed, and connections that are almost it.
 //!
-//! Bounded: what came last is kept, see [`recent`].
+//! Bounded: what came last is kept, see [`recent`]. A connection is kept when it is established, and what became of it
+//! when it is closed, in the same entry if that is still there.
 
-use core::mem::MaybeUninit;
+use core::mem::offset_of;
 
 use aya_ebpf::{macros::map, maps::Array};
-use tracer_ebpf::record::{AF_INET, PAST_CLOSED, PAST_NEAR, Past};
+use tracer_ebpf::record::{AF_INET, Owner, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
     filter,
     memory::{NOBODY, Remembered},
-    recent::{self, Key, Set, mix},
+    recent::{self, Set},
     sock::{Access, Address, Identity, Object, bytes, v4_mapped},
-    tcp, words,
+    tcp, verifier, words,
 };
 
 /// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
@@ -27,74 +28,66 @@ pub(crate) struct Ends {
     remote_port: u16,
 }
 
-impl Key for Ends {
+impl Ends {
+    /// All but the addresses.
     #[inline(always)]
-    fn hash(&self) -> u64 {
-        let local = mix(mix(ports(self).word(), self.local[0]), self.local[1]);
-        mix(mix(local, self.remote[0]), self.remote[1])
+    const fn ports(&self) -> u64 {
+        (self.netns as u64) << 32 | (self.local_port as u64) << 16 | self.remote_port as u64
     }
 
+    /// 0 if the addresses are the same. A number, since the verifier would walk through each branch.
     #[inline(always)]
-    fn is(&self, other: &Self) -> bool {
-        // One branch for all of it: the verifier would walk through each.
-        let differ = self.local[0] ^ other.local[0]
+    fn apart(&self, other: &Self) -> u64 {
+        self.local[0] ^ other.local[0]
             | self.local[1] ^ other.local[1]
             | self.remote[0] ^ other.remote[0]
             | self.remote[1] ^ other.remote[1]
-            | ports(self).word() ^ ports(other).word();
-        differ == 0
-    }
-}
-
-/// The same without addresses.
-#[derive(Clone, Copy)]
-#[repr(C, align(8))]
-struct PortPair {
-    netns: u32,
-    local_port: u16,
-    remote_port: u16,
-}
-
-/// A socket that was closed.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Gone {
-    socket: Remembered,
-    closed_ns: u64,
-    unread: u32,
-    error: u32,
-}
-
-impl Key for PortPair {
-    #[inline(always)]
-    fn hash(&self) -> u64 {
-        mix(0, self.word())
     }
 
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
-        self.word() == other.word()
+        self.apart(other) | self.ports() ^ other.ports() == 0
     }
 }
 
-impl PortPair {
-    /// All of it.
+/// A connection, and what became of it.
+#[repr(C)]
+struct Kept {
+    begin: u64,
+    ends: Ends,
+    /// 0: it is not closed, and the rest means nothing.
+    closed_ns: u64,
+    opened_ns: u64,
+    owner: Owner,
+    unread: u32,
+    error: u32,
+    closed_from: u8,
+    first_fin: u8,
+    resets: u8,
+    /// One of the `OPEN_` constants.
+    how: u8,
+    /// 1: a filter by owner lets it pass.
+    wanted: u8,
+    reserved: [u8; 3],
+    end: u64,
+}
+
+/// Connections that were established or closed last.
+#[map]
+static KEPT: Array<Kept> = Array::with_max_entries(recent::ENTRIES, 0);
+
+/// The same by their ports.
+#[map]
+static BY_PORTS: Array<Set> = Array::with_max_entries(recent::SETS, 0);
+
+impl recent::Entry for Kept {
+    const LOG: &'static Array<Self> = &KEPT;
+
     #[inline(always)]
-    const fn word(&self) -> u64 {
-        (self.netns as u64) << 32 | (self.local_port as u64) << 16 | self.remote_port as u64
+    fn marks(&self) -> [u64; 2] {
+        [self.begin, self.end]
     }
 }
-
-const GONE_SETS: u32 = 16384;
-const NEAR_SETS: u32 = 4096;
-
-/// Sockets that were closed last.
-#[map]
-static GONE: Array<Set<Ends, Gone>> = Array::with_max_entries(GONE_SETS, 0);
-
-/// Addresses of the connections that were established last.
-#[map]
-static NEAR: Array<Set<PortPair, [Address; 2]>> = Array::with_max_entries(NEAR_SETS, 0);
 
 #[inline(always)]
 pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
@@ -108,70 +101,129 @@ pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
     }
 }
 
-#[inline(always)]
-const fn ports(ends: &Ends) -> PortPair {
-    PortPair { netns: ends.netns, local_port: ends.local_port, remote_port: ends.remote_port }
-}
-
-/// A socket with a connection, or an attempt at one, is closed.
+/// A connection is there. Returns where it is kept; 0 if it is not.
 #[inline(never)]
-pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, socket: &Remembered) {
-    let mut gone = MaybeUninit::<Gone>::uninit();
-    let to = gone.as_mut_ptr();
-    // SAFETY: all members are written here.
-    let gone = unsafe {
-        words::copy(&raw mut (*to).socket, socket);
-        (&raw mut (*to).closed_ns).write(change.now);
-        (&raw mut (*to).unread).write(tcp::unread(sk));
-        (&raw mut (*to).error).write(change.error(sk, socket));
-        gone.assume_init_ref()
-    };
-    recent::put(&GONE, GONE_SETS, change.now, &of_ends(change.netns, ends), gone);
-}
-
-/// A connection is there.
-#[inline(never)]
-pub(crate) fn establish(netns: u32, now: u64, ends: &Identity) {
+pub(crate) fn establish(context: u8, netns: u32, ends: &Identity) -> u32 {
     let ends = of_ends(netns, ends);
-    recent::put(&NEAR, NEAR_SETS, now, &ports(&ends), &[ends.local, ends.remote]);
+    let Some(position) = recent::position(context) else { return 0 };
+    let Some(kept) = recent::place::<Kept>(position) else { return 0 };
+    let mark = recent::mark(position);
+    // SAFETY: the map's memory. Volatile: in this order.
+    unsafe {
+        (&raw mut (*kept).begin).write_volatile(mark);
+        words::copy(&raw mut (*kept).ends, &ends);
+        (&raw mut (*kept).closed_ns).write_volatile(0);
+        (&raw mut (*kept).end).write_volatile(mark);
+    }
+    recent::link(&BY_PORTS, ends.ports(), position);
+    position
 }
 
-/// Fills in what is known.
+/// A socket with a connection, or an attempt at one, is closed. Returns where it is kept; 0 if it is not.
+#[inline(never)]
+pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, socket: &Remembered) -> u32 {
+    let ends = of_ends(change.netns, ends);
+    let is_there = recent::at::<Kept>(socket.kept_at).is_some_and(|kept| kept.ends.is(&ends));
+    let position = if is_there { Some(socket.kept_at) } else { recent::position(change.context) };
+    let Some(position) = position else { return 0 };
+    let Some(kept) = recent::place::<Kept>(position) else { return 0 };
+    let mark = recent::mark(position);
+    // SAFETY: the map's memory; all that counts is written here. Volatile: in this order.
+    unsafe {
+        // Nobody reads it until it ends with this mark.
+        (&raw mut (*kept).end).write_volatile(0);
+        (&raw mut (*kept).begin).write_volatile(mark);
+        words::copy(&raw mut (*kept).ends, &ends);
+        (&raw mut (*kept).unread).write_volatile(tcp::unread(sk));
+        (&raw mut (*kept).closed_ns).write_volatile(change.now);
+        (&raw mut (*kept).opened_ns).write_volatile(socket.opened_ns);
+        words::copy(&raw mut (*kept).owner, &socket.owner);
+        (&raw mut (*kept).error).write_volatile(change.error(sk, socket));
+        (&raw mut (*kept).closed_from).write_volatile(socket.closed_from);
+        (&raw mut (*kept).first_fin).write_volatile(socket.first_fin);
+        (&raw mut (*kept).resets).write_volatile(socket.resets);
+        (&raw mut (*kept).how).write_volatile(socket.how);
+        (&raw mut (*kept).wanted).write_volatile(socket.wanted);
+        (&raw mut (*kept).end).write_volatile(mark);
+    }
+    if !is_there {
+        recent::link(&BY_PORTS, ends.ports(), position);
+    }
+    position
+}
+
+/// Where the past of two ends is kept.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The last socket of theirs, which is closed; 0 for none.
+    gone: u32,
+    /// The last connection with the same ports; 0 for none.
+    near: u32,
+}
+
+impl Found {
+    /// Nothing.
+    pub(crate) const NOTHING: Self = Self { gone: 0, near: 0 };
+}
+
+/// Looks for the past of two ends. `context`: one of the `CONTEXT_` constants.
+#[inline(always)]
+pub(crate) fn find(context: u8, netns: u32, ends: &Identity) -> Found {
+    let ends = of_ends(netns, ends);
+    let (mut gone, mut near) = (0, 0);
+    recent::walk(&BY_PORTS, ends.ports(), |position, kept: &Kept| {
+        if kept.ends.ports() == ends.ports() {
+            if near == 0 {
+                near = position;
+            }
+            if gone == 0 && kept.closed_ns != 0 && kept.ends.apart(&ends) == 0 {
+                gone = position;
+            }
+        }
+    });
+    let found = verifier::forget(context, u64::from(gone) | u64::from(near) << 32);
+    Found { gone: found as u32, near: (found >> 32) as u32 }
+}
+
+/// Fills in what is known. `found`: see [`find`].
 ///
 /// # Safety
 /// `past` must be writable.
 #[inline(always)]
-pub(crate) unsafe fn write(past: *mut Past, netns: u32, ends: &Identity) {
+pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Identity) {
     // SAFETY: the caller's.
     let past = unsafe { words::clear(past) };
     past.owner.uid = NOBODY.uid;
-    let ends = of_ends(netns, ends);
-    recent::visit(&GONE, GONE_SETS, &ends, |gone| {
+    if let Some(kept) = gone(found) {
         // SAFETY: just cleared.
-        unsafe { words::copy(&raw mut past.owner, &gone.socket.owner) };
-        past.closed_ns = gone.closed_ns;
-        past.opened_ns = gone.socket.opened_ns;
-        past.unread = gone.unread;
-        past.error = gone.error;
-        past.closed_from = gone.socket.closed_from;
-        past.first_fin = gone.socket.first_fin;
-        past.resets = gone.socket.resets;
+        unsafe { words::copy(&raw mut past.owner, &kept.owner) };
+        past.closed_ns = kept.closed_ns;
+        past.opened_ns = kept.opened_ns;
+        past.unread = kept.unread;
+        past.error = kept.error;
+        past.closed_from = kept.closed_from;
+        past.first_fin = kept.first_fin;
+        past.resets = kept.resets;
         past.known = PAST_CLOSED;
-    });
-    recent::visit(&NEAR, NEAR_SETS, &ports(&ends), |near| {
-        past.near_local = bytes(near[0]);
-        past.near_remote = bytes(near[1]);
-        let is_same = near[0] == ends.local && near[1] == ends.remote;
-        past.known = past.known & !PAST_NEAR | if is_same { 0 } else { PAST_NEAR };
-    });
+    }
+    if let Some(kept) = recent::at::<Kept>(found.near)
+        && !kept.ends.is(&of_ends(netns, ends))
+    {
+        past.near_local = bytes(kept.ends.local);
+        past.near_remote = bytes(kept.ends.remote);
+        past.known |= PAST_NEAR;
+    }
 }
 
 /// Whether the filters by owner and by opening let the socket pass that had these ends last, if there was one.
-#[inline(never)]
-pub(crate) fn is_wanted(netns: u32, ends: &Identity) -> bool {
-    let mut is_wanted = false;
-    recent::visit(&GONE, GONE_SETS, &of_ends(netns, ends), |gone| {
-        is_wanted = gone.socket.wanted != 0 && filter::wants_opened(gone.socket.how);
-    });
-    is_wanted
+#[inline(always)]
+pub(crate) fn is_wanted(found: Found) -> bool {
+    gone(found).is_some_and(|kept| kept.wanted != 0 && filter::wants_opened(kept.how))
 }
+
+#[inline(always)]
+fn gone(found: Found) -> Option<&'static Kept> {
+    recent::at(found.gone)
+}
+
+const _: () = assert!(offset_of!(Kept, end) == size_of::<Kept>() - 8);

@@ -111,7 +111,8 @@ pub(crate) fn announce(owner: &Owner) {
     let delivered = emit::submit(KIND_PROCESS, CONTEXT_PROCESS, |record: *mut Process| {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
-            emit::write_header::<Process>(&raw mut (*record).header, KIND_PROCESS, emit::now(), 0, CONTEXT_PROCESS);
+            let size = size_of::<Process>();
+            emit::write_header(&raw mut (*record).header, KIND_PROCESS, size, emit::now(), 0, CONTEXT_PROCESS);
             (&raw mut (*record).header.owner).write(*owner);
             (&raw mut (*record).ancestors).write(ancestors(task));
             let length = arguments(task, &raw mut (*record).arguments);

@@ -1,104 +1,139 @@
-//! What came last, by key: a table of sets, each of which keeps its last few entries. An LRU map's update takes several
-//! times as long, because it keeps all of its entries in order.
+//! What came last: a log that begins anew at its end, and ways to find something in it. An LRU map's update takes
+//! several times as long, because it keeps all of its entries in order, and tables that are written here and there
+//! cost more than all else that a program does: they are not in the cache. A log is, where it is written next.
 //!
-//! An entry is written by one CPU at a time but for a rare chance: two that choose the same one at the same moment. It
+//! An entry has a position, which is never used again (it takes 2^32 to come back). Each CPU takes positions by blocks,
+//! and what interrupts a program by blocks of its own. Two CPUs may take the same block, by a rare chance: an entry
 //! begins and ends with a mark of its writer's, which differ then, and nobody reads it.
 
-use aya_ebpf::{helpers::bpf_get_smp_processor_id, maps::Array};
+use aya_ebpf::{
+    helpers::bpf_get_smp_processor_id,
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use tracer_ebpf::record::CONTEXT_INTERRUPT;
 
-use crate::words;
+/// Entries of a log.
+pub(crate) const ENTRIES: u32 = 1 << 16;
+/// Positions of a block.
+const BLOCK: u32 = 32;
 
-/// Entries of a set. A key's entry goes when as many others have come to its set.
-const WAYS: usize = 4;
+/// Where the next entry goes: of what runs in a process, and of what interrupts.
+#[map]
+static NEXT: PerCpuArray<u32> = PerCpuArray::with_max_entries(2, 0);
 
-/// One of the sets.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Set<K, V> {
-    /// When each entry was written, in nanoseconds; 0 if it never was.
-    ages: [u64; WAYS],
-    entries: [Entry<K, V>; WAYS],
-}
+/// Where the next block begins.
+#[map]
+static NEXT_BLOCK: Array<u32> = Array::with_max_entries(1, 0);
 
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Entry<K, V> {
-    begin: u64,
-    key: K,
-    value: V,
-    end: u64,
-}
-
-/// What an entry is found by: whole words.
-pub(crate) trait Key: Copy {
-    /// A number in which keys differ as likely as not, bit by bit.
-    fn hash(&self) -> u64;
-    fn is(&self, other: &Self) -> bool;
-}
-
-/// Mixes a word into a hash: multiplied, so that its high bits depend on all of it.
+/// A position that nobody has had; 0 is none.
 #[inline(always)]
-pub(crate) const fn mix(hash: u64, word: u64) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    (hash ^ word).wrapping_mul(FACTOR).rotate_left(29)
-}
-
-/// The set of a key. `sets`: how many there are, a power of two.
-#[inline(always)]
-fn set_of<K: Key, V>(map: &'static Array<Set<K, V>>, sets: u32, key: &K) -> Option<*mut Set<K, V>> {
-    map.get_ptr_mut((key.hash() >> 32) as u32 & (sets - 1))
-}
-
-/// Writes an entry over the oldest of its set. `now` is not 0.
-#[inline(always)]
-pub(crate) fn put<K: Key, V: Copy>(map: &'static Array<Set<K, V>>, sets: u32, now: u64, key: &K, value: &V) {
-    let Some(set) = set_of(map, sets, key) else { return };
-    // SAFETY: the map's memory; see above for other writers.
-    let set = unsafe { &mut *set };
-    let (mut way, mut oldest) = (0, set.ages[0]);
-    let mut other = 1;
-    while other < WAYS {
-        if set.ages[other] < oldest {
-            (way, oldest) = (other, set.ages[other]);
-        }
-        other += 1;
+pub(crate) fn position(context: u8) -> Option<u32> {
+    let next = NEXT.get_ptr_mut(u32::from(context == CONTEXT_INTERRUPT))?;
+    // SAFETY: the slot is this CPU's and this kind of context's own.
+    let next = unsafe { &mut *next };
+    if next.is_multiple_of(BLOCK) {
+        // SAFETY: see above for other CPUs.
+        let block = unsafe { &mut *NEXT_BLOCK.get_ptr_mut(0)? };
+        // The first position of a block is not used, so that it shows in the next one that a block is taken.
+        *block = block.wrapping_add(BLOCK);
+        *next = *block;
     }
-    // Masked: the verifier must see that it is one of them.
-    let way = way & (WAYS - 1);
-    set.ages[way] = now;
-    let entry = &raw mut set.entries[way];
+    *next = next.wrapping_add(1);
+    Some(*next)
+}
+
+/// The mark of an entry that this CPU writes at a position.
+#[inline(always)]
+pub(crate) fn mark(position: u32) -> u64 {
     // SAFETY: a helper without preconditions.
-    let mark = now.wrapping_mul(2).wrapping_add(1) ^ u64::from(unsafe { bpf_get_smp_processor_id() }) << 48;
-    // SAFETY: the map's memory. Volatile: in this order.
-    unsafe {
-        (&raw mut (*entry).begin).write_volatile(mark);
-        words::copy(&raw mut (*entry).key, key);
-        words::copy(&raw mut (*entry).value, value);
-        (&raw mut (*entry).end).write_volatile(mark);
-    }
+    u64::from(position) | u64::from(unsafe { bpf_get_smp_processor_id() } + 1) << 32
 }
 
-/// Shows the entries of a key: seldom more than one, and the last one last.
-///
-/// They are not returned: to the verifier each would be another way to go on with.
+/// A log: its place in the map, by position.
+pub(crate) trait Entry: Sized + 'static {
+    const LOG: &'static Array<Self>;
+
+    /// The marks that it begins and ends with.
+    fn marks(&self) -> [u64; 2];
+}
+
+/// The place of a position, whatever is there.
 #[inline(always)]
-pub(crate) fn visit<K: Key, V: Copy>(
-    map: &'static Array<Set<K, V>>,
-    sets: u32,
-    key: &K,
-    mut show: impl FnMut(&'static V),
-) {
-    let Some(set) = set_of(map, sets, key) else { return };
-    // SAFETY: the map's memory; an entry that changes meanwhile can only cost details, and shows in its marks.
-    let set: &'static Set<K, V> = unsafe { &*set };
-    let mut latest = 0;
+pub(crate) fn place<E: Entry>(position: u32) -> Option<*mut E> {
+    E::LOG.get_ptr_mut(position & (ENTRIES - 1))
+}
+
+/// The entry at a position, if it is still there.
+#[inline(always)]
+pub(crate) fn at<E: Entry>(position: u32) -> Option<&'static E> {
+    if position == 0 {
+        return None;
+    }
+    // SAFETY: the map's memory; an entry that changes meanwhile can only cost details.
+    let entry = unsafe { &*place::<E>(position)? };
+    let [begin, end] = entry.marks();
+    (begin == end && begin as u32 == position).then_some(entry)
+}
+
+/// Where the last entries with the same hash are, the last one first: each the lower half of its position, and above it
+/// a tag of its key, so that nothing is read of those that only have the same hash.
+pub(crate) type Set = [u32; WAYS];
+const WAYS: usize = 4;
+/// Sets of an index.
+pub(crate) const SETS: u32 = 1 << SET_BITS;
+const SET_BITS: u32 = 14;
+
+const _: () = assert!(ENTRIES == 1 << TAG_SHIFT);
+const TAG_SHIFT: u32 = 16;
+
+/// Puts an entry's position before the last ones of its key's hash.
+#[inline(always)]
+pub(crate) fn link(index: &'static Array<Set>, key: u64, position: u32) {
+    let hash = hash(key);
+    let Some(set) = index.get_ptr_mut(set_of(hash)) else { return };
+    // SAFETY: the map's memory; what another CPU writes at the same time can only be missed.
+    let set = unsafe { &mut *set };
+    *set = [tag_of(hash) << TAG_SHIFT | position & (ENTRIES - 1), set[0], set[1], set[2]];
+}
+
+/// Shows the last entries that may be of a key with their positions, the last one first.
+#[inline(always)]
+pub(crate) fn walk<E: Entry>(index: &'static Array<Set>, key: u64, mut show: impl FnMut(u32, &E)) {
+    let hash = hash(key);
+    let Some(set) = index.get_ptr_mut(set_of(hash)) else { return };
+    // SAFETY: the map's memory.
+    let set: Set = unsafe { *set };
     let mut way = 0;
     while way < WAYS {
-        let entry = &set.entries[way];
-        if set.ages[way] > latest && entry.begin == entry.end && entry.key.is(key) {
-            latest = set.ages[way];
-            show(&entry.value);
+        if set[way] >> TAG_SHIFT == tag_of(hash)
+            && let Some(entry) = place::<E>(set[way])
+        {
+            // SAFETY: the map's memory; an entry that changes meanwhile can only cost details.
+            let entry = unsafe { &*entry };
+            let [begin, end] = entry.marks();
+            if begin == end {
+                show(begin as u32, entry);
+            }
         }
         way += 1;
     }
+}
+
+/// The upper bits of a product depend on all of its factors.
+#[inline(always)]
+const fn hash(key: u64) -> u64 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    key.wrapping_mul(FACTOR)
+}
+
+#[inline(always)]
+const fn set_of(hash: u64) -> u32 {
+    (hash >> (64 - SET_BITS)) as u32
+}
+
+/// Other bits than those of the set; not 0, which is what an index begins with.
+#[inline(always)]
+const fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32 & 0xffff | 1
 }

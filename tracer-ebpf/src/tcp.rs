@@ -28,10 +28,8 @@ pub(crate) const TCP_LISTEN: u8 = 10;
 pub(crate) const TCP_CLOSING: u8 = 11;
 pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
 
-/// A `struct sock`, not a minisocket.
-pub(crate) const fn is_full(state: u8) -> bool {
-    state != TCP_TIME_WAIT && state != TCP_NEW_SYN_RECV
-}
+/// Bits `1 << STATE`: those of a `struct sock`, not of a minisocket.
+pub(crate) const FULL: u32 = ((1 << TCP_NEW_SYN_RECV) - 1) & !(1 | 1 << TCP_TIME_WAIT);
 
 /// The `struct tcp_sock` that a full socket of TCP's is. The verifier knows a socket as the `struct sock` that this
 /// begins with, which has no members behind its end.
@@ -98,12 +96,17 @@ const PF_EXITING: u32 = 2;
 /// Whether close() aborted a connection because SO_LINGER is on with a time of zero (`__tcp_close` in
 /// net/ipv4/tcp.c): nothing else shuts both ways of one that is still open, and a connection that is open.
 #[inline(always)]
-pub(crate) const fn is_closed_by_linger_zero(state: u8, closed_from: u8, found: &Circumstances) -> bool {
-    const BOTH: u8 = SOCKET_LINGERS | SOCKET_IS_SHUT;
+pub(crate) fn is_closed_by_linger_zero<A: Access>(sk: Object<A>, state: u8, closed_from: u8) -> bool {
     state == TCP_CLOSE
         && matches!(closed_from, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
-        && found.flags & BOTH == BOTH
-        && found.linger_time == 0
+        && sk.get::<u64>(&offset::SK_FLAGS).is_some_and(|flags| flags >> SOCK_LINGER & 1 != 0)
+        && sk.get::<u8>(&offset::SK_SHUTDOWN).is_some_and(is_shut)
+        && sk.get::<u32>(&offset::SK_LINGER_TIME) == Some(0)
+}
+
+/// Both ways (`SHUTDOWN_MASK` of include/net/sock.h).
+const fn is_shut(shutdown: u8) -> bool {
+    shutdown & 3 == 3
 }
 
 /// Writes what a full socket is doing, and the task that may have a hand in it.
@@ -122,7 +125,7 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
     to.flags = bit(socket_flags, SOCK_LINGER, SOCKET_LINGERS)
         | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
         | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
-        | bit(u64::from(shutdown & shutdown >> 1), 0, SOCKET_IS_SHUT)
+        | bit(u64::from(is_shut(shutdown)), 0, SOCKET_IS_SHUT)
         | bit(u64::from(task_flags), PF_EXITING, TASK_EXITS);
     // SAFETY: a helper without preconditions.
     to.jiffies = unsafe { bpf_jiffies64() };

@@ -6,10 +6,30 @@
 /// `to` must be writable.
 #[inline(always)]
 pub(crate) unsafe fn copy<T: Copy>(to: *mut T, from: &T) {
-    const { assert!(align_of::<T>() == 8 && size_of::<T>().is_multiple_of(8)) };
-    let (to, from) = (to.cast::<u64>(), core::ptr::from_ref(from).cast::<u64>());
+    const { assert!(align_of::<T>() == 8) };
+    // SAFETY: the caller's.
+    unsafe { copy_by::<u64, T>(to, from) };
+}
+
+/// The same of a value of whole half words.
+///
+/// # Safety
+/// `to` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn copy_halves<T: Copy>(to: *mut T, from: &T) {
+    const { assert!(align_of::<T>() == 4) };
+    // SAFETY: the caller's.
+    unsafe { copy_by::<u32, T>(to, from) };
+}
+
+/// # Safety
+/// `to` must be writable, and both aligned for a `W`.
+#[inline(always)]
+unsafe fn copy_by<W: Copy, T: Copy>(to: *mut T, from: &T) {
+    const { assert!(size_of::<T>().is_multiple_of(size_of::<W>())) };
+    let (to, from) = (to.cast::<W>(), core::ptr::from_ref(from).cast::<W>());
     let mut index = 0;
-    while index < size_of::<T>() / 8 {
+    while index < size_of::<T>() / size_of::<W>() {
         // SAFETY: inside of both values, and aligned; volatile, so that it does not become a call again.
         unsafe { to.add(index).write_volatile(from.add(index).read()) };
         index += 1;

@@ -2,12 +2,15 @@
 //!
 //! `state` are its state changes alone, `all` is every record that it has, RSTs with their stacks among them.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    iter,
+};
 
 use divan::{Bencher, counter::ItemsCount};
 use jiff::tz::TimeZone;
 use tracer::{
-    decode,
+    decode::{self, Decoded, Record},
     diagnose::Diagnoser,
     enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
     event::{Body, Event},
@@ -68,12 +71,18 @@ impl Recorded {
 
     fn events(&self) -> Vec<Event> {
         let mut enricher = self.enricher();
-        self.records.iter().filter_map(|bytes| enricher.event(decode::decode(bytes).expect("a record"))).collect()
+        self.records.iter().flat_map(|bytes| records(bytes)).filter_map(|record| enricher.event(record)).collect()
     }
 }
 
 fn is_state(bytes: &[u8]) -> bool {
-    matches!(decode::decode(bytes), Ok(record) if matches!(record.body, decode::Body::State(_)))
+    matches!(decode::decode(bytes), Ok(it) if it.also.is_none() && matches!(it.record.body, decode::Body::State(_)))
+}
+
+/// What the bytes of a record hold.
+fn records(bytes: &[u8]) -> impl Iterator<Item = Record> {
+    let Decoded { record, also } = decode::decode(bytes).expect("a record");
+    iter::once(record).chain(also)
 }
 
 #[divan::bench(args = KINDS)]
@@ -92,7 +101,9 @@ fn decode_and_enrich(bencher: Bencher<'_, '_>, kind: &str) {
     let mut enricher = golden.enricher();
     bencher.counter(ItemsCount::new(golden.records.len())).bench_local(|| {
         for bytes in &golden.records {
-            drop(divan::black_box(enricher.event(decode::decode(bytes).expect("a record"))));
+            for record in records(bytes) {
+                drop(divan::black_box(enricher.event(record)));
+            }
         }
     });
 }
@@ -104,7 +115,7 @@ fn decode_to_output(bencher: Bencher<'_, '_>, kind: &str, mut sink: impl Sink) {
     bencher.counter(ItemsCount::new(golden.records.len())).bench_local(|| {
         let mut out = io::BufWriter::with_capacity(64 << 10, io::sink());
         for bytes in &golden.records {
-            if let Some(event) = enricher.event(decode::decode(bytes).expect("a record")) {
+            for event in records(bytes).filter_map(|record| enricher.event(record)) {
                 sink.write(&mut out, Item::Event(&event)).expect("nowhere is never full");
             }
         }
@@ -134,6 +145,6 @@ fn diagnose(bencher: Bencher<'_, '_>) {
             diagnoser.push(event);
         }
         diagnoser.reach(u64::MAX);
-        std::iter::from_fn(|| diagnoser.pop()).count()
+        iter::from_fn(|| diagnoser.pop()).count()
     });
 }

@@ -2,9 +2,19 @@
 
 use tracer_ebpf::record::{
     Close, Header, KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
-    Lookup, Open, Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithStack,
+    Lookup, Open, Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithClose, StateWithOpen,
+    StateWithStack,
 };
-use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+/// What a record's bytes hold: one record or two of one moment.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The record.
+    pub record: Record,
+    /// A state change may be an opening or the end of a connection, too.
+    pub also: Option<Record>,
+}
 
 /// A record and its kernel stack, if it has one.
 #[derive(Debug)]
@@ -54,7 +64,7 @@ pub enum Error {
 ///
 /// # Errors
 /// If the bytes are too few or the kind is unknown.
-pub fn decode(bytes: &[u8]) -> Result<Record, Error> {
+pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
     let truncated = |kind| Error::Truncated { kind, got: bytes.len() };
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| truncated(None))?;
     let kind = header.kind;
@@ -63,25 +73,53 @@ pub fn decode(bytes: &[u8]) -> Result<Record, Error> {
         return Err(truncated());
     }
     let bytes = &bytes[..usize::from(header.size)];
-    Ok(match kind {
-        KIND_STATE if bytes.len() > size_of::<State>() => {
-            let record: StateWithStack = read(bytes).ok_or_else(truncated)?;
-            let frames = STATE_FRAMES.min(record.state.frames.into());
-            Record { body: Body::State(record.state), stack: record.stack[..frames].to_vec() }
-        }
-        KIND_STATE => read(bytes).map(Body::State).ok_or_else(truncated)?.into(),
-        KIND_RST | KIND_STRAY => {
-            let record: Rst = read(bytes).ok_or_else(truncated)?;
-            let frames = RST_FRAMES.min(record.frames as usize);
-            Record { stack: record.stack[..frames].to_vec(), body: Body::Rst(Box::new(record)) }
-        }
+    let record = match kind {
+        KIND_STATE => return state(bytes).ok_or_else(truncated),
+        KIND_RST | KIND_STRAY => rst(bytes).ok_or_else(truncated)?,
         KIND_LOOKUP => read(bytes).map(Body::Lookup).ok_or_else(truncated)?.into(),
         KIND_RAW_SEND => read(bytes).map(Body::RawSend).ok_or_else(truncated)?.into(),
         KIND_OPEN => read(bytes).map(Body::Open).ok_or_else(truncated)?.into(),
         KIND_CLOSE => read(bytes).map(Body::Close).ok_or_else(truncated)?.into(),
         KIND_PROCESS => read(bytes).map(|process| Body::Process(Box::new(process))).ok_or_else(truncated)?.into(),
         unknown => return Err(Error::UnknownKind(unknown)),
+    };
+    Ok(record.into())
+}
+
+/// A state change and what comes with it, which its size tells.
+fn state(bytes: &[u8]) -> Option<Decoded> {
+    const WITH_OPEN: usize = size_of::<StateWithOpen>();
+    const WITH_CLOSE: usize = size_of::<StateWithClose>();
+    const WITH_STACK: usize = size_of::<StateWithStack>();
+    Some(match bytes.len() {
+        WITH_OPEN => {
+            let StateWithOpen { state, opening } = read(bytes)?;
+            let header = Header { kind: KIND_OPEN, size: size_of::<Open>() as u16, ..state.header };
+            Decoded { record: Body::State(state).into(), also: Some(Body::Open(Open { header, opening }).into()) }
+        }
+        WITH_CLOSE => {
+            let StateWithClose { state, closing } = read(bytes)?;
+            let header = Header { kind: KIND_CLOSE, size: size_of::<Close>() as u16, ..state.header };
+            Decoded { record: Body::State(state).into(), also: Some(Body::Close(Close { header, closing }).into()) }
+        }
+        WITH_STACK => {
+            let StateWithStack { state, stack } = read(bytes)?;
+            let frames = STATE_FRAMES.min(state.frames.into());
+            Record { body: Body::State(state), stack: stack[..frames].to_vec() }.into()
+        }
+        _ => Record::from(Body::State(read(bytes)?)).into(),
     })
+}
+
+/// A RST, of which the end may be left out.
+fn rst(bytes: &[u8]) -> Option<Record> {
+    if ![Rst::BARE, Rst::WITH_PAST, Rst::WHOLE].contains(&bytes.len()) {
+        return None;
+    }
+    let mut record = Box::new(Rst::new_zeroed());
+    record.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+    let frames = if bytes.len() == Rst::WHOLE { RST_FRAMES.min(record.frames as usize) } else { 0 };
+    Some(Record { stack: record.stack[..frames].to_vec(), body: Body::Rst(record) })
 }
 
 fn read<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> Option<T> {
@@ -92,6 +130,13 @@ impl From<Body> for Record {
     /// A record without a stack.
     fn from(body: Body) -> Self {
         Self { body, stack: Vec::new() }
+    }
+}
+
+impl From<Record> for Decoded {
+    /// A record alone.
+    fn from(record: Record) -> Self {
+        Self { record, also: None }
     }
 }
 
@@ -113,7 +158,6 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use tracer_ebpf::record::{RST_RECEIVED, TABLE_LISTENER, VIA_PACKET};
-    use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
 
@@ -149,6 +193,16 @@ mod tests {
         close.header = header::<Close>(KIND_CLOSE);
         let mut process = Process::new_zeroed();
         process.header = header::<Process>(KIND_PROCESS);
+        let mut with_open = StateWithOpen::new_zeroed();
+        with_open.state.header = header::<StateWithOpen>(KIND_STATE);
+        with_open.opening.rtt_us = 7;
+        let mut with_close = StateWithClose::new_zeroed();
+        with_close.state.header = header::<StateWithClose>(KIND_STATE);
+        with_close.closing.bytes_sent = 9;
+        let mut bare = Rst::new_zeroed();
+        bare.header = Header { size: Rst::BARE as u16, ..header::<Rst>(KIND_STRAY) };
+        bare.frames = 3;
+        bare.reason = 5;
         vec![
             state.as_bytes().to_vec(),
             with_stack.as_bytes().to_vec(),
@@ -158,12 +212,21 @@ mod tests {
             open.as_bytes().to_vec(),
             close.as_bytes().to_vec(),
             process.as_bytes().to_vec(),
+            with_open.as_bytes().to_vec(),
+            with_close.as_bytes().to_vec(),
+            bare.as_bytes()[..Rst::BARE].to_vec(),
         ]
     }
 
     #[test]
     fn each_kind_is_decoded() {
-        let decoded: Vec<Record> = records().iter().map(|bytes| decode(bytes).unwrap()).collect();
+        let (decoded, also): (Vec<Record>, Vec<Option<Record>>) = records()
+            .iter()
+            .map(|bytes| {
+                let Decoded { record, also } = decode(bytes).unwrap();
+                (record, also)
+            })
+            .unzip();
         assert!(decoded.iter().all(|record| record.header().mono_ns == 42));
         assert!(matches!(decoded[0].body, Body::State(_)) && decoded[0].stack.is_empty());
         assert!(matches!(decoded[1].body, Body::State(_)));
@@ -175,6 +238,15 @@ mod tests {
         assert!(matches!(&decoded[5].body, Body::Open(_)));
         assert!(matches!(&decoded[6].body, Body::Close(_)));
         assert!(matches!(&decoded[7].body, Body::Process(_)));
+        assert!(matches!(&decoded[8].body, Body::State(_)));
+        assert!(matches!(&decoded[9].body, Body::State(_)));
+        assert!(matches!(&decoded[10].body, Body::Rst(rst) if rst.reason == 5 && rst.past.known == 0));
+        assert!(decoded[10].stack.is_empty(), "it has no stack, whatever it says");
+        let [also_open, also_close] = [&also[8], &also[9]].map(|also| also.as_ref().unwrap());
+        assert!(matches!(&also_open.body, Body::Open(open) if open.opening.rtt_us == 7));
+        assert!(matches!(&also_close.body, Body::Close(close) if close.closing.bytes_sent == 9));
+        assert_eq!((also_open.header().mono_ns, also_close.header().mono_ns), (42, 42));
+        assert_eq!(also.iter().flatten().count(), 2);
     }
 
     #[test]
@@ -204,6 +276,6 @@ mod tests {
         let mut rst = Rst::new_zeroed();
         rst.header = header::<Rst>(KIND_RST);
         rst.frames = u32::MAX;
-        assert_eq!(decode(rst.as_bytes()).unwrap().stack.len(), RST_FRAMES);
+        assert_eq!(decode(rst.as_bytes()).unwrap().record.stack.len(), RST_FRAMES);
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     report::{RunInfo, Summary},
 };
 
-const MAGIC: &[u8; 8] = b"TRACER\x00\x04";
+const MAGIC: &[u8; 8] = b"TRACER\x00\x05";
 const PREAMBLE: u8 = b'P';
 const SYMBOL: u8 = b'S';
 const FACT: u8 = b'F';

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 
 use crate::{
     cli::ReplayArgs,
-    decode::{self, Body},
+    decode::{self, Body, Decoded},
     diagnose::Diagnoser,
     enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
     filter::Admission,
@@ -71,14 +71,16 @@ impl Replay {
             Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
             Frame::Fact(fact) => self.enricher.places().learn(fact),
             Frame::Record(bytes) => match decode::decode(&bytes) {
-                Ok(record) => {
+                Ok(Decoded { record, also }) => {
                     if let Body::Process(process) = &record.body {
                         self.admission.learn(process);
                     }
-                    // What is not shown may be evidence all the same.
-                    if let Some(event) = self.enricher.event(record) {
-                        self.diagnoser.push(event);
-                        self.show()?;
+                    for record in [Some(record), also].into_iter().flatten() {
+                        // What is not shown may be evidence all the same.
+                        if let Some(event) = self.enricher.event(record) {
+                            self.diagnoser.push(event);
+                            self.show()?;
+                        }
                     }
                 }
                 Err(error) => log::warn!("a record was skipped: {error}"),

@@ -2,10 +2,10 @@
 
 use core::ffi::c_void;
 
-use tracer_ebpf::record::{AF_INET, AF_INET6, OWNER_HELD};
+use tracer_ebpf::record::{AF_INET, AF_INET6, CONTEXT_PROCESS, OWNER_HELD};
 
 use crate::{
-    emit, filter, memory, offset, past, process,
+    filter, memory, offset, past, process,
     sock::{self, Object, Probed},
     tcp::{TCP_ESTABLISHED, TCP_LISTEN},
 };
@@ -64,14 +64,16 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
         None => {
             let wanted = filter::wants_owner(&owner, task, false);
             let ends = sock::identity(sk);
+            let state = sk.get::<u8>(&offset::SK_STATE);
             if let Some(entry) = memory::begin(sk.address(), &owner, wanted, 0) {
                 // Its end may be missed, and what is at its address then must not be taken for it.
                 entry.port = ends.local_port;
+                if state == Some(TCP_ESTABLISHED) {
+                    entry.kept_at = past::establish(CONTEXT_PROCESS, netns, &ends);
+                }
             }
-            match sk.get::<u8>(&offset::SK_STATE) {
-                Some(TCP_LISTEN) => memory::listen(netns, &ends, &owner, wanted),
-                Some(TCP_ESTABLISHED) => past::establish(netns, emit::now(), &ends),
-                _ => {}
+            if state == Some(TCP_LISTEN) {
+                memory::listen(netns, &ends, &owner, wanted);
             }
         }
     }

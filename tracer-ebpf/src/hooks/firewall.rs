@@ -3,12 +3,12 @@
 //! The functions are in modules (nf_reject_ipv4, nf_reject_ipv6) on most kernels, so a kprobe, which goes by
 //! the symbol's name, is the way in.
 
-use aya_ebpf::{macros::kprobe, programs::ProbeContext};
+use aya_ebpf::{EbpfContext, macros::kprobe, programs::ProbeContext};
 use tracer_ebpf::record::{NO_REASON, RST_SENT_FIREWALL};
 
-use super::reset::report;
+use super::reset::{Seen, report};
 use crate::{
-    segment,
+    context, segment,
     sock::{self, Object, Probed},
 };
 
@@ -25,7 +25,9 @@ macro_rules! firewall_kprobe {
             if !packet.is_rst() {
                 let netns = sock::inode(Some(Object::<Probed>::new(net)));
                 let nobody = Object::<Probed>::new(core::ptr::null());
-                report(&ctx, RST_SENT_FIREWALL, netns, nobody, &packet.ends(), packet.segment, NO_REASON);
+                let (context, direction) = (context::of(ctx.as_ptr()), RST_SENT_FIREWALL);
+                let (ends, segment) = (packet.ends(), packet.segment);
+                report(&ctx, nobody, &Seen { context, direction, netns, ends: &ends, segment, reason: NO_REASON });
             }
             0
         }

@@ -195,7 +195,7 @@ fn report(ctx: &impl EbpfContext, question: &Question, found: u64) {
     emit::submit(KIND_LOOKUP, about.context, |record: *mut Lookup| {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
-            emit::write_about::<Lookup, Probed>(&raw mut (*record).header, KIND_LOOKUP, &about, sk);
+            emit::write_about::<Probed>(&raw mut (*record).header, KIND_LOOKUP, size_of::<Lookup>(), &about, sk);
             (&raw mut (*record).table).write(question.table as u8);
             (&raw mut (*record).hit).write(u8::from(found != 0));
             (&raw mut (*record).state).write(state);

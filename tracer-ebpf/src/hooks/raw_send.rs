@@ -79,7 +79,13 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
             // No helper makes a cookie for a socket that is not known by its type.
-            emit::write_about::<RawSend, Probed>(&raw mut (*record).header, KIND_RAW_SEND, &about, sk.untyped());
+            emit::write_about::<Probed>(
+                &raw mut (*record).header,
+                KIND_RAW_SEND,
+                size_of::<RawSend>(),
+                &about,
+                sk.untyped(),
+            );
             (&raw mut (*record).segment).write(packet.segment);
             (&raw mut (*record).via).write(via);
             (&raw mut (*record).reserved).write([0; 3]);

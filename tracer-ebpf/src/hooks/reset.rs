@@ -15,11 +15,13 @@ use super::{baseline, stray};
 use crate::{
     context,
     emit::{self, About, Depth},
-    filter, memory, offset, past, process,
+    filter, memory, offset,
+    past::{self, Found},
+    process,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
-    tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_TIME_WAIT},
-    words,
+    tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_TIME_WAIT},
+    verifier, words,
 };
 
 /// 1: every RST's stack is taken.
@@ -36,14 +38,15 @@ macro_rules! sent_tp_btf_reason {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "tcp_send_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
-            if !context::is_for(context::of(ctx.as_ptr()), $nested) {
+            let context = context::of(ctx.as_ptr());
+            if !context::is_for(context, $nested) {
                 return 0;
             }
             let (sk, skb, reason) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), ctx.arg(2));
             if skb.is_null() {
-                active(&ctx, sk, reason);
+                active(&ctx, context, sk, reason);
             } else if filter::RESET_TP_PASSIVE.load() != 0 {
-                passive(&ctx, sk, skb, reason, false);
+                passive(&ctx, context, sk, skb, reason, false);
             }
             0
         }
@@ -59,8 +62,9 @@ macro_rules! sent_tp_btf {
         #[btf_tracepoint(function = "tcp_send_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
             let skb: *const u8 = ctx.arg(1);
-            if skb.is_null() && context::is_for(context::of(ctx.as_ptr()), $nested) {
-                active(&ctx, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
+            let context = context::of(ctx.as_ptr());
+            if skb.is_null() && context::is_for(context, $nested) {
+                active(&ctx, context, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
             }
             0
         }
@@ -75,7 +79,14 @@ macro_rules! passive_fentry {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
             let reason: fn(&FEntryContext) -> u32 = $reason;
-            passive(&ctx, Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), reason(&ctx), true);
+            passive(
+                &ctx,
+                context::of(ctx.as_ptr()),
+                Object::<Typed>::new(ctx.arg(0)),
+                Object::<Typed>::new(ctx.arg(1)),
+                reason(&ctx),
+                true,
+            );
             0
         }
     };
@@ -93,7 +104,14 @@ macro_rules! passive_kprobe {
             let reason: fn(&ProbeContext) -> Option<u32> = $reason;
             if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
                 let reason = reason(&ctx).unwrap_or(NO_REASON);
-                passive(&ctx, Object::<Probed>::new(sk), Object::<Probed>::new(skb), reason, true);
+                passive(
+                    &ctx,
+                    context::of(ctx.as_ptr()),
+                    Object::<Probed>::new(sk),
+                    Object::<Probed>::new(skb),
+                    reason,
+                    true,
+                );
             }
             0
         }
@@ -110,7 +128,7 @@ macro_rules! active_fentry {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
             let reason: fn(&FEntryContext) -> u32 = $reason;
-            active(&ctx, Object::<Typed>::new(ctx.arg(0)), reason(&ctx));
+            active(&ctx, context::of(ctx.as_ptr()), Object::<Typed>::new(ctx.arg(0)), reason(&ctx));
             0
         }
     };
@@ -126,7 +144,7 @@ macro_rules! active_kprobe {
         pub(crate) fn $name(ctx: ProbeContext) -> u32 {
             let reason: fn(&ProbeContext) -> Option<u32> = $reason;
             if let Some(sk) = ctx.arg(0) {
-                active(&ctx, Object::<Probed>::new(sk), reason(&ctx).unwrap_or(NO_REASON));
+                active(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), reason(&ctx).unwrap_or(NO_REASON));
             }
             0
         }
@@ -140,14 +158,14 @@ active_kprobe!(active_kprobe_reason2, |ctx| ctx.arg(2));
 #[fentry]
 pub(crate) fn received_fentry_skb(ctx: FEntryContext) -> i32 {
     let (sk, skb) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)));
-    received(&ctx, sk, segment::received(skb));
+    received(&ctx, context::of(ctx.as_ptr()), sk, segment::received(skb));
     0
 }
 
 /// `fentry tcp_reset(struct sock *sk)`, before
 #[fentry]
 pub(crate) fn received_fentry(ctx: FEntryContext) -> i32 {
-    received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
+    received(&ctx, context::of(ctx.as_ptr()), Object::<Typed>::new(ctx.arg(0)), None);
     0
 }
 
@@ -155,7 +173,12 @@ pub(crate) fn received_fentry(ctx: FEntryContext) -> i32 {
 #[kprobe]
 pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
     if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
-        received(&ctx, Object::<Probed>::new(sk), segment::received(Object::<Probed>::new(skb)));
+        received(
+            &ctx,
+            context::of(ctx.as_ptr()),
+            Object::<Probed>::new(sk),
+            segment::received(Object::<Probed>::new(skb)),
+        );
     }
     0
 }
@@ -164,7 +187,7 @@ pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
 #[kprobe]
 pub(crate) fn received_kprobe(ctx: ProbeContext) -> u32 {
     if let Some(sk) = ctx.arg(0) {
-        received(&ctx, Object::<Probed>::new(sk), None);
+        received(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), None);
     }
     0
 }
@@ -174,8 +197,9 @@ macro_rules! received_tp_btf {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "tcp_receive_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
-            if context::is_for(context::of(ctx.as_ptr()), $nested) {
-                received(&ctx, Object::<Typed>::new(ctx.arg(0)), None);
+            let context = context::of(ctx.as_ptr());
+            if context::is_for(context, $nested) {
+                received(&ctx, context, Object::<Typed>::new(ctx.arg(0)), None);
             }
             0
         }
@@ -186,24 +210,27 @@ received_tp_btf!(received_tp_btf_nested, true);
 
 /// An answer to the segment in `skb`; `at_entry` if the kernel has yet to decide whether it answers.
 #[inline(always)]
-fn passive<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, skb: Object<A>, reason: u32, at_entry: bool) {
+fn passive<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, skb: Object<A>, reason: u32, at_entry: bool) {
     let Some(packet) = segment::received(skb) else { return };
     if at_entry && packet.goes_unanswered(skb, !sk.is_null()) {
         return;
     }
     let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
-    report(ctx, RST_SENT_PASSIVE, netns, sk, &packet.ends(), packet.segment, reason);
+    let direction = RST_SENT_PASSIVE;
+    report(ctx, sk, &Seen { context, direction, netns, ends: &packet.ends(), segment: packet.segment, reason });
 }
 
 #[inline(always)]
-fn active<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, reason: u32) {
+fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason: u32) {
     if !sk.is_null() {
-        report(ctx, RST_SENT_ACTIVE, sock::netns(sk), sk, &sock::full_identity(sk), segment::NONE, reason);
+        let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
+        let direction = RST_SENT_ACTIVE;
+        report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: segment::NONE, reason });
     }
 }
 
 #[inline(always)]
-fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Packet>) {
+fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, packet: Option<Packet>) {
     // Data after close() resets the socket as if by a RST: the kernel then sends one, and none has come
     // (tcp_rcv_state_process in net/ipv4/tcp_input.c).
     if packet.as_ref().is_some_and(|packet| !packet.is_rst()) {
@@ -212,20 +239,32 @@ fn received<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, packet: Option<Pac
     let segment = packet.map_or_else(|| baseline::incoming(sk), |packet| packet.segment);
     let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
     stray::expect(netns, &ends);
-    report(ctx, RST_RECEIVED, netns, sk, &ends, segment, NO_REASON);
+    let direction = RST_RECEIVED;
+    report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment, reason: NO_REASON });
+}
+
+/// How much of a [`Rst`] its record has.
+const PART_BARE: u64 = 0;
+const PART_WITH_PAST: u64 = 1;
+const PART_WHOLE: u64 = 2;
+
+/// A RST, as a probe sees it.
+pub(super) struct Seen<'a> {
+    /// One of the `CONTEXT_` constants.
+    pub(super) context: u8,
+    /// One of the `RST_` constants.
+    pub(super) direction: u8,
+    pub(super) netns: u32,
+    pub(super) ends: &'a Identity,
+    /// The segment that it answers, or itself.
+    pub(super) segment: Segment,
+    pub(super) reason: u32,
 }
 
 /// Puts a RST into the ring buffer.
 #[inline(always)]
-pub(super) fn report<A: Access>(
-    ctx: &impl EbpfContext,
-    direction: u8,
-    netns: u32,
-    sk: Object<A>,
-    ends: &Identity,
-    segment: Segment,
-    reason: u32,
-) {
+pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Seen<'_>) {
+    let &Seen { context, direction, netns, ends, segment, reason } = seen;
     if !filter::wants_netns(netns) || !filter::wants_ends(ends) {
         return;
     }
@@ -242,25 +281,51 @@ pub(super) fn report<A: Access>(
     }
     let known = memory::known(entry.map(|entry| &*entry));
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
+    if !filter::reports(kind) {
+        return;
+    }
+    let Socket { state, closed_from, is_full, is_of_connection } =
+        Socket::of(sk, closed_from).forgotten(context, !sk.is_null());
+    let past = if is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
     // Where no socket is left to have an owner, the one that was there has.
-    let is_wanted = || known.wanted || sk.is_null() && past::is_wanted(netns, ends);
-    if !filter::reports(kind) || !is_wanted() {
+    if !known.wanted && !(sk.is_null() && past::is_wanted(past)) {
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
-    let context = context::of(ctx.as_ptr());
     let about = About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
-    emit::submit(kind, about.context, |record: *mut Rst| {
-        // SAFETY: `record` is reserved memory of that type; all that counts of it is written here.
+    let is_told = match direction {
+        // MPTCP aborts a subflow before it closes it, for the same reasons.
+        RST_SENT_ACTIVE if state != TCP_CLOSE => false,
+        RST_SENT_ACTIVE => {
+            names_cause(reason)
+                && (reason != TCP_STATE.load() || is_full && tcp::is_closed_by_linger_zero(sk, state, closed_from))
+        }
+        RST_SENT_PASSIVE => names_cause(reason),
+        // Data that comes after close() is not taken for it.
+        _ => segment.ip_version != 0 || !is_closing(state),
+    };
+    let frames = depth(direction, context, is_told).map_or(0, Depth::frames::<RST_FRAMES>);
+    let part = match frames {
+        0 if is_of_connection => PART_BARE,
+        0 => PART_WITH_PAST,
+        _ => PART_WHOLE,
+    };
+    let chosen = verifier::forget(context, part | u64::from(frames) << 32);
+    let (size, frames) = match chosen as u32 as u64 {
+        PART_WHOLE => (Rst::WHOLE, (chosen >> 32) as u32),
+        PART_WITH_PAST => (Rst::WITH_PAST, 0),
+        _ => (Rst::BARE, 0),
+    };
+    emit::submit_bytes(kind, context, size, |record| {
+        let record: *mut Rst = record.cast();
+        // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
         unsafe {
-            emit::write_about::<Rst, A>(&raw mut (*record).header, kind, &about, sk);
-            let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
-            (&raw mut (*record).segment).write(segment);
+            emit::write_about(&raw mut (*record).header, kind, size, &about, sk);
+            words::copy_halves(&raw mut (*record).segment, &segment);
             (&raw mut (*record).reason).write(reason);
             (&raw mut (*record).direction).write(direction);
             (&raw mut (*record).socket_state).write(state);
             (&raw mut (*record).closed_from).write(closed_from);
-            let is_full = state != 0 && tcp::is_full(state);
             let mut has_circumstances = u8::from(is_full);
             if is_full {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
@@ -272,22 +337,56 @@ pub(super) fn report<A: Access>(
                 }
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
-            past::write(&raw mut (*record).past, netns, ends);
             baseline::write(&raw mut (*record).heard, sk, ends);
-            let by_linger = is_full && tcp::is_closed_by_linger_zero(state, closed_from, &(*record).circumstances);
-            let is_told = match direction {
-                // MPTCP aborts a subflow before it closes it, for the same reasons.
-                RST_SENT_ACTIVE if state != TCP_CLOSE => false,
-                RST_SENT_ACTIVE => names_cause(reason) && (reason != TCP_STATE.load() || by_linger),
-                RST_SENT_PASSIVE => names_cause(reason),
-                // Data that comes after close() is not taken for it.
-                _ => segment.ip_version != 0 || !is_closing(state),
-            };
-            let depth = depth(direction, about.context, is_told);
-            let frames = emit::stack::<RST_FRAMES>(ctx, depth, &raw mut (*record).stack);
-            (&raw mut (*record).frames).write(frames);
+            if size >= Rst::WITH_PAST {
+                past::write(&raw mut (*record).past, past, netns, ends);
+            }
+            let mut got = 0;
+            if size >= Rst::WHOLE {
+                got = emit::stack::<RST_FRAMES>(ctx, frames, &raw mut (*record).stack);
+            }
+            (&raw mut (*record).frames).write(got);
         }
     });
+}
+
+/// What the socket of a RST is, if there is one.
+struct Socket {
+    /// 0 without one.
+    state: u8,
+    /// The state before CLOSE, 0 if it is not closed.
+    closed_from: u8,
+    /// It is a `struct sock`.
+    is_full: bool,
+    /// It has a connection, or has just had one. Where there is none, the one that was there before matters.
+    is_of_connection: bool,
+}
+
+impl Socket {
+    #[inline(always)]
+    fn of<A: Access>(sk: Object<A>, closed_from: u8) -> Self {
+        let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
+        // By bits and not by branches, of which the verifier would walk each.
+        let was_closed = u32::from(closed_from != 0) << TCP_CLOSE;
+        let is_in = |states: u32| states >> (state & 31) & 1 != 0;
+        Self {
+            state,
+            closed_from,
+            is_full: is_in(tcp::FULL),
+            is_of_connection: is_in(tcp::FULL & !(1 << TCP_LISTEN | 1 << TCP_CLOSE) | was_closed),
+        }
+    }
+
+    /// The same, see [`verifier::forget`]. `is_there`: there is one.
+    #[inline(always)]
+    fn forgotten(self, context: u8, is_there: bool) -> Self {
+        let bytes = [self.state, self.closed_from, self.is_full.into(), self.is_of_connection.into(), 0, 0, 0, 0];
+        let [state, closed_from, is_full, is_of_connection, ..] =
+            verifier::forget(context, u64::from_ne_bytes(bytes)).to_ne_bytes();
+        // To the verifier there may be none, whatever the rest says.
+        let is_full = is_full != 0 && is_there;
+        Self { state, closed_from, is_full, is_of_connection: is_of_connection != 0 }
+    }
 }
 
 /// How much of the stack says why, or in which context; none where the rest of the record does: it costs more than all

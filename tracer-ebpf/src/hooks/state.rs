@@ -8,7 +8,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_OPEN, KIND_STATE, STATE_FRAMES, State,
-    StateWithStack, TIME_WAIT,
+    StateWithClose, StateWithOpen, StateWithStack, TIME_WAIT,
 };
 
 use crate::{
@@ -128,8 +128,8 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let caller = change.caller(sk);
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
-    let entry: &'static Remembered = entry;
     change.note(sk, &ends, entry, wanted);
+    let entry: &'static Remembered = entry;
     let known = memory::known(Some(entry));
     if !wanted || !known.wanted {
         return;
@@ -139,55 +139,113 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
     debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);
-    if !filter::reports(KIND_STATE) && !filter::reports(KIND_OPEN) && !filter::reports(KIND_CLOSE) {
+    let (is_state, is_open, is_close) = (
+        filter::reports(KIND_STATE),
+        new == TCP_ESTABLISHED && filter::reports(KIND_OPEN),
+        new == TCP_CLOSE
+            && old != TCP_LISTEN
+            && filter::reports(KIND_CLOSE)
+            && (filter::DEATHS_ONLY.load() == 0 || change.is_death(sk, entry)),
+    );
+    if !is_state && !is_open && !is_close {
         return;
     }
     let time_wait = change.time_wait(sk);
-    if filter::reports(KIND_STATE) {
-        report_change(ctx, &about, &change, sk, time_wait);
+    let is_with_stack = is_state && needs_stack(&change, sk, time_wait);
+    // One record of both, where that can be: it costs half.
+    if is_state && is_open && !is_with_stack {
+        return report_change_and_open(&about, &change, sk, entry);
     }
-    if new == TCP_ESTABLISHED && filter::reports(KIND_OPEN) {
+    if is_state && is_close && !is_with_stack {
+        return report_change_and_close(&about, &change, sk, entry, time_wait);
+    }
+    if is_with_stack {
+        report_change_with_stack(ctx, &about, &change, sk, time_wait);
+    } else if is_state {
+        report_change(&about, &change, sk, time_wait);
+    }
+    if is_open {
         change::report_open(&about, sk, entry);
     }
-    if new == TCP_CLOSE
-        && old != TCP_LISTEN
-        && filter::reports(KIND_CLOSE)
-        && (filter::DEATHS_ONLY.load() == 0 || change.is_death(sk, entry))
-    {
+    if is_close {
         change::report_close(&about, &change, sk, entry, time_wait);
     }
 }
 
 #[inline(never)]
-fn report_change<A: Access>(ctx: &impl EbpfContext, about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
-    if needs_stack(change, sk, time_wait) {
-        emit::submit(KIND_STATE, about.context, |record: *mut StateWithStack| {
-            // SAFETY: `record` is reserved memory of that type; every byte of the state and, by the
-            // helper, of the frames that count is written before it is submitted.
-            unsafe {
-                fill::<StateWithStack, A>(&raw mut (*record).state, about, change, sk, time_wait);
-                let depth = if about.context == CONTEXT_INTERRUPT { Depth::Timer } else { Depth::Whole };
-                let frames = emit::stack::<STATE_FRAMES>(ctx, Some(depth), &raw mut (*record).stack);
-                (&raw mut (*record).state.frames).write(frames as u16);
-            }
-        });
-    } else {
-        emit::submit(KIND_STATE, about.context, |record: *mut State| {
-            // SAFETY: `record` is reserved memory of that type.
-            unsafe { fill::<State, A>(record, about, change, sk, time_wait) };
-        });
-    }
+fn report_change<A: Access>(about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
+    emit::submit(KIND_STATE, about.context, |record: *mut State| {
+        // SAFETY: `record` is reserved memory of that type.
+        unsafe { fill(record, size_of::<State>(), about, change, sk, time_wait) };
+    });
 }
 
-/// Writes all of a state change that is, or begins, a `T`.
+#[inline(never)]
+fn report_change_with_stack<A: Access>(
+    ctx: &impl EbpfContext,
+    about: &About<'_>,
+    change: &Change,
+    sk: Object<A>,
+    time_wait: u8,
+) {
+    emit::submit(KIND_STATE, about.context, |record: *mut StateWithStack| {
+        // SAFETY: `record` is reserved memory of that type; every byte of the state and, by the
+        // helper, of the frames that count is written before it is submitted.
+        unsafe {
+            fill(&raw mut (*record).state, size_of::<StateWithStack>(), about, change, sk, time_wait);
+            let depth = if about.context == CONTEXT_INTERRUPT { Depth::Timer } else { Depth::Whole };
+            let frames = emit::stack::<STATE_FRAMES>(ctx, depth.frames::<STATE_FRAMES>(), &raw mut (*record).stack);
+            (&raw mut (*record).state.frames).write(frames as u16);
+        }
+    });
+}
+
+#[inline(never)]
+fn report_change_and_open<A: Access>(about: &About<'_>, change: &Change, sk: Object<A>, entry: &Remembered) {
+    let is_delivered = emit::submit(KIND_STATE, about.context, |record: *mut StateWithOpen| {
+        // SAFETY: `record` is reserved memory of that type.
+        unsafe {
+            fill(&raw mut (*record).state, size_of::<StateWithOpen>(), about, change, sk, 0);
+            change::write_opening(&raw mut (*record).opening, sk, entry);
+        }
+    });
+    emit::count(KIND_OPEN, about.context, is_delivered);
+}
+
+#[inline(never)]
+fn report_change_and_close<A: Access>(
+    about: &About<'_>,
+    change: &Change,
+    sk: Object<A>,
+    entry: &Remembered,
+    time_wait: u8,
+) {
+    let is_delivered = emit::submit(KIND_STATE, about.context, |record: *mut StateWithClose| {
+        // SAFETY: `record` is reserved memory of that type.
+        unsafe {
+            fill(&raw mut (*record).state, size_of::<StateWithClose>(), about, change, sk, time_wait);
+            change::write_closing(&raw mut (*record).closing, change, sk, entry, time_wait);
+        }
+    });
+    emit::count(KIND_CLOSE, about.context, is_delivered);
+}
+
+/// Writes all of a state change that is, or begins, a record of `size` bytes.
 ///
 /// # Safety
 /// `record` must be writable.
 #[inline(always)]
-unsafe fn fill<T, A: Access>(record: *mut State, about: &About<'_>, change: &Change, sk: Object<A>, time_wait: u8) {
+unsafe fn fill<A: Access>(
+    record: *mut State,
+    size: usize,
+    about: &About<'_>,
+    change: &Change,
+    sk: Object<A>,
+    time_wait: u8,
+) {
     // SAFETY: the caller's.
     unsafe {
-        emit::write_about::<T, A>(&raw mut (*record).header, KIND_STATE, about, sk);
+        emit::write_about(&raw mut (*record).header, KIND_STATE, size, about, sk);
         (&raw mut (*record).hash).write(sk.get(&offset::SK_HASH).unwrap_or(0));
         (&raw mut (*record).mask).write(sock::ehash_mask(sk));
         (&raw mut (*record).old).write(change.old);

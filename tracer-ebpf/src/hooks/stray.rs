@@ -12,9 +12,9 @@ use aya_ebpf::{
 };
 use tracer_ebpf::record::{KIND_STRAY, NO_REASON, RST_STRAY};
 
-use super::reset::report;
+use super::reset::{Seen, report};
 use crate::{
-    emit, filter, offset,
+    context, emit, filter, offset,
     past::{self, Ends},
     segment,
     sock::{self, Identity, Object, Probed},
@@ -103,6 +103,7 @@ fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
         (true, netns) => netns,
     };
     if !is_expected(netns, &ends) {
-        report(ctx, RST_STRAY, netns, sk, &ends, packet.segment, reason);
+        let (context, direction) = (context::of(ctx.as_ptr()), RST_STRAY);
+        report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: packet.segment, reason });
     }
 }

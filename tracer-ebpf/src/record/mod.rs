@@ -14,7 +14,7 @@ pub use self::rst::*;
 /// Frames kept of a state change's kernel stack, where it needs one: enough to reach the timer wheel.
 pub const STATE_FRAMES: usize = 16;
 
-/// [`Header::kind`] of a [`State`], followed by [`STATE_FRAMES`] frames if its size says so.
+/// [`Header::kind`] of a [`State`], and of what begins with one: its size tells which.
 pub const KIND_STATE: u16 = 0;
 /// [`Header::kind`] of a [`Rst`].
 pub const KIND_RST: u16 = 1;
@@ -150,13 +150,13 @@ pub const OPEN_SIMULTANEOUS: u8 = 3;
 /// [`Header::opened`]: the same, the SYN being its own: both ends are one socket.
 pub const OPEN_SELF: u8 = 4;
 
-/// [`Close::time_wait`]: no minisocket took the connection over.
+/// [`Closing::time_wait`]: no minisocket took the connection over.
 pub const TIME_WAIT_NONE: u8 = 0;
-/// [`Close::time_wait`]: one is in TIME_WAIT.
+/// [`Closing::time_wait`]: one is in TIME_WAIT.
 pub const TIME_WAIT: u8 = 1;
-/// [`Close::time_wait`]: one waits for the peer's FIN, in FIN_WAIT2.
+/// [`Closing::time_wait`]: one waits for the peer's FIN, in FIN_WAIT2.
 pub const TIME_WAIT_FIN_WAIT2: u8 = 2;
-/// [`Close::time_wait`]: the table could not be read.
+/// [`Closing::time_wait`]: the table could not be read.
 pub const TIME_WAIT_UNKNOWN: u8 = 3;
 
 /// A [`State`] whose context needs the stack to be told.
@@ -235,13 +235,11 @@ pub struct RawSend {
     pub reserved: [u8; 3],
 }
 
-/// A connection is established.
+/// How a connection opened.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Open {
-    /// Who, where and when.
-    pub header: Header,
+pub struct Opening {
     /// Nanoseconds from the change to SYN_SENT, 0 if that was not seen.
     pub handshake_ns: u64,
     /// `srtt_us >> 3`: the round trip as TCP measured it, in microseconds; 0 if it has not.
@@ -254,29 +252,49 @@ pub struct Open {
     pub reserved: u32,
 }
 
-/// [`Close::first_fin`]: no FIN was seen.
-pub const FIN_NONE: u8 = 0;
-/// [`Close::first_fin`]: this end sent its FIN first.
-pub const FIN_LOCAL: u8 = 1;
-/// [`Close::first_fin`]: the other end's FIN came first.
-pub const FIN_REMOTE: u8 = 2;
-
-/// [`Close::resets`]: a RST reset the socket.
-pub const RESET_RECEIVED: u8 = 1;
-/// [`Close::resets`]: a RST was sent for the socket before it closed.
-pub const RESET_SENT: u8 = 2;
-
-/// [`Close::error`]: there was an error, which the process took before the socket was closed. Up to 6.9,
-/// `tcp_write_err` in net/ipv4/tcp_timer.c wakes the process first.
-pub const ERROR_TAKEN: u32 = u32::MAX;
-
-/// A socket that had, or tried, a connection is closed.
+/// A connection is established.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Close {
+pub struct Open {
     /// Who, where and when.
     pub header: Header,
+    /// How.
+    pub opening: Opening,
+}
+
+/// A [`State`] and the [`Open`] that it is: one record, where both are wanted.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct StateWithOpen {
+    /// The state change.
+    pub state: State,
+    /// How it opened.
+    pub opening: Opening,
+}
+
+/// [`Closing::first_fin`]: no FIN was seen.
+pub const FIN_NONE: u8 = 0;
+/// [`Closing::first_fin`]: this end sent its FIN first.
+pub const FIN_LOCAL: u8 = 1;
+/// [`Closing::first_fin`]: the other end's FIN came first.
+pub const FIN_REMOTE: u8 = 2;
+
+/// [`Closing::resets`]: a RST reset the socket.
+pub const RESET_RECEIVED: u8 = 1;
+/// [`Closing::resets`]: a RST was sent for the socket before it closed.
+pub const RESET_SENT: u8 = 2;
+
+/// [`Closing::error`]: there was an error, which the process took before the socket was closed. Up to 6.9,
+/// `tcp_write_err` in net/ipv4/tcp_timer.c wakes the process first.
+pub const ERROR_TAKEN: u32 = u32::MAX;
+
+/// How a socket ended.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Closing {
     /// `CLOCK_MONOTONIC` of the first state change, 0 if the socket is older than the trace.
     pub began_ns: u64,
     /// `CLOCK_MONOTONIC` of ESTABLISHED, 0 if that was not seen.
@@ -305,6 +323,28 @@ pub struct Close {
     pub unanswered: u8,
     /// Zero.
     pub reserved: [u8; 3],
+}
+
+/// A socket that had, or tried, a connection is closed.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Close {
+    /// Who, where and when.
+    pub header: Header,
+    /// How.
+    pub closing: Closing,
+}
+
+/// A [`State`] and the [`Close`] that it is: one record, where both are wanted.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct StateWithClose {
+    /// The state change.
+    pub state: State,
+    /// How it ended.
+    pub closing: Closing,
 }
 
 /// Bytes kept of a process's arguments.
@@ -350,4 +390,6 @@ const _: () = assert!(size_of::<Lookup>() == 144);
 const _: () = assert!(size_of::<RawSend>() == 160);
 const _: () = assert!(size_of::<Open>() == 160);
 const _: () = assert!(size_of::<Close>() == 192);
+const _: () = assert!(size_of::<StateWithOpen>() == 176);
+const _: () = assert!(size_of::<StateWithClose>() == 208);
 const _: () = assert!(size_of::<Process>() == 432);

@@ -1,5 +1,7 @@
 //! RSTs, and what tells why.
 
+use core::mem::offset_of;
+
 #[cfg(feature = "decode")]
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -22,6 +24,8 @@ pub const RST_SENT_FIREWALL: u8 = 3;
 pub const RST_STRAY: u8 = 4;
 
 /// A RST sent or received.
+///
+/// A record of it may end before `past`, where there is a connection, and before `stack`: zeros are meant then.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -44,12 +48,21 @@ pub struct Rst {
     pub frames: u32,
     /// What the socket was doing.
     pub circumstances: Circumstances,
-    /// What the two ends were before.
-    pub past: Past,
     /// What the segments of the connection were like.
     pub heard: Heard,
+    /// What the two ends were before.
+    pub past: Past,
     /// Return addresses, innermost first; only the first `frames` mean anything.
     pub stack: [u64; RST_FRAMES],
+}
+
+impl Rst {
+    /// Bytes of a record without the past and the stack.
+    pub const BARE: usize = offset_of!(Self, past);
+    /// Bytes of a record without the stack.
+    pub const WITH_PAST: usize = offset_of!(Self, stack);
+    /// Bytes of a whole one.
+    pub const WHOLE: usize = size_of::<Self>();
 }
 
 /// [`Circumstances::flags`]: SO_LINGER is on.
@@ -165,4 +178,4 @@ pub struct Heard {
 
 const _: () = assert!(size_of::<Circumstances>() == 56);
 const _: () = assert!(size_of::<Past>() == 104);
-const _: () = assert!(size_of::<Rst>() == 600);
+const _: () = assert!(Rst::BARE == 240 && Rst::WITH_PAST == 344 && Rst::WHOLE == 600);

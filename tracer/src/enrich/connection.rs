@@ -27,12 +27,13 @@ pub(super) fn took(time_wait: u8) -> Option<Took> {
 }
 
 pub(super) fn open(record: &record::Open) -> Open {
-    let [low, high] = record.port_range;
-    let port = record.header.local_port;
+    let record::Open { header, opening } = record;
+    let [low, high] = opening.port_range;
+    let port = header.local_port;
     Open {
-        handshake_ns: (record.handshake_ns != 0).then_some(record.handshake_ns),
-        rtt_us: (record.rtt_us != 0).then_some(record.rtt_us),
-        syn_retransmits: record.retransmits,
+        handshake_ns: (opening.handshake_ns != 0).then_some(opening.handshake_ns),
+        rtt_us: (opening.rtt_us != 0).then_some(opening.rtt_us),
+        syn_retransmits: opening.retransmits,
         warning: (low..=high).contains(&port).then(|| {
             format!(
                 "port {port} is one that the kernel gives to clients by chance ({low}-{high}, ip_local_port_range): a client that \
@@ -44,12 +45,13 @@ pub(super) fn open(record: &record::Open) -> Open {
 }
 
 pub(super) fn close(record: &record::Close, context: Context) -> Close {
-    let now = record.header.mono_ns;
+    let record::Close { header, closing } = record;
+    let now = header.mono_ns;
     let since = |then: u64| (then != 0).then(|| now.saturating_sub(then));
     let known = |count: u64| (count != u64::MAX).then_some(count);
-    let became = took(record.time_wait);
-    let (ended_by, ended_by_observed) = end(record, context);
-    let first = match (record.first_fin, ended_by) {
+    let became = took(closing.time_wait);
+    let (ended_by, ended_by_observed) = end(closing, context);
+    let first = match (closing.first_fin, ended_by) {
         (record::FIN_LOCAL, _) => Some(Side::Local),
         (record::FIN_REMOTE, _) => Some(Side::Remote),
         (_, End::RstReceived | End::Refused) => Some(Side::Remote),
@@ -60,51 +62,51 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         ended_by,
         ended_by_observed,
         first,
-        lifetime_ns: since(record.began_ns),
-        open_ns: since(record.opened_ns),
+        lifetime_ns: since(closing.began_ns),
+        open_ns: since(closing.opened_ns),
         // The kernel counts a FIN like a byte (tcp_rcv_nxt_update).
-        bytes_in: known(record.bytes_received).map(|bytes| bytes.saturating_sub(has_received_fin(record).into())),
-        bytes_out: known(record.bytes_sent),
-        rtt_us: (record.rtt_us != 0).then_some(record.rtt_us),
-        retransmits: record.retransmits,
-        unanswered: record.unanswered,
-        user_timeout_ms: record.user_timeout,
-        had_rst: record.resets != 0,
-        old: TcpState(record.old),
+        bytes_in: known(closing.bytes_received).map(|bytes| bytes.saturating_sub(has_received_fin(closing).into())),
+        bytes_out: known(closing.bytes_sent),
+        rtt_us: (closing.rtt_us != 0).then_some(closing.rtt_us),
+        retransmits: closing.retransmits,
+        unanswered: closing.unanswered,
+        user_timeout_ms: closing.user_timeout,
+        had_rst: closing.resets != 0,
+        old: TcpState(closing.old),
         became,
-        error: error(record.error),
+        error: error(closing.error),
         verdict: None,
     }
 }
 
-fn has_received_fin(record: &record::Close) -> bool {
-    let old = TcpState(record.old);
-    record.first_fin == record::FIN_REMOTE
+fn has_received_fin(closing: &record::Closing) -> bool {
+    let old = TcpState(closing.old);
+    closing.first_fin == record::FIN_REMOTE
         || old == TcpState::CLOSING
-        || old == TcpState::FIN_WAIT2 && record.time_wait == record::TIME_WAIT
+        || old == TcpState::FIN_WAIT2 && closing.time_wait == record::TIME_WAIT
 }
 
 /// What ended it, and whether that was seen. Otherwise it is what the kernel does in that state:
 /// `tcp_close`, `tcp_disconnect` and `tcp_rcv_state_process` of net/ipv4/tcp{,_input}.c.
-fn end(record: &record::Close, context: Context) -> (End, bool) {
-    let old = TcpState(record.old);
-    if record.error == record::ERROR_TAKEN {
+fn end(closing: &record::Closing, context: Context) -> (End, bool) {
+    let old = TcpState(closing.old);
+    if closing.error == record::ERROR_TAKEN {
         // Only a timer ends these; a SYN may have been answered by ICMP too.
         return (if old == TcpState::SYN_SENT { End::Other } else { End::Timeout }, false);
     }
-    match record.error as i32 {
-        libc::ECONNREFUSED => return (End::Refused, record.resets & record::RESET_RECEIVED != 0),
+    match closing.error as i32 {
+        libc::ECONNREFUSED => return (End::Refused, closing.resets & record::RESET_RECEIVED != 0),
         libc::ETIMEDOUT => return (End::Timeout, true),
         libc::ECONNABORTED => return (End::Aborted, true),
         _ => {}
     }
-    if record.resets & record::RESET_RECEIVED != 0 {
+    if closing.resets & record::RESET_RECEIVED != 0 {
         return (End::RstReceived, true);
     }
-    if record.resets & record::RESET_SENT != 0 {
+    if closing.resets & record::RESET_SENT != 0 {
         return (End::RstSent, true);
     }
-    match record.error as i32 {
+    match closing.error as i32 {
         // Data came after the close, which the kernel takes as a RST, and answers with one.
         libc::ECONNRESET if old.has_closed() => return (End::RstSent, false),
         // No probe sees every RST that comes, the error tells.
@@ -112,7 +114,7 @@ fn end(record: &record::Close, context: Context) -> (End, bool) {
         0 => {}
         _ => return (End::Other, true),
     }
-    let is_over = took(record.time_wait).is_some() || old == TcpState::LAST_ACK || old == TcpState::CLOSING;
+    let is_over = took(closing.time_wait).is_some() || old == TcpState::LAST_ACK || old == TcpState::CLOSING;
     match old {
         _ if is_over => (End::Fin, true),
         TcpState::SYN_SENT => (End::Abandoned, context == Context::Process),
@@ -138,31 +140,32 @@ mod tests {
 
     use super::*;
 
-    fn record(old: TcpState) -> record::Close {
-        let mut record = record::Close::new_zeroed();
-        record.old = old.0;
-        record.header.mono_ns = 1000;
-        record
+    fn record(old: TcpState) -> record::Closing {
+        record::Closing { old: old.0, ..record::Closing::new_zeroed() }
+    }
+
+    fn shown(closing: record::Closing, context: Context) -> Close {
+        close(&record::Close { header: record::Header::new_zeroed(), closing }, context)
     }
 
     #[test]
     fn a_fin_is_not_a_byte() {
         let mut passive = record(TcpState::LAST_ACK);
         (passive.first_fin, passive.bytes_received, passive.bytes_sent) = (record::FIN_REMOTE, 6, 0);
-        let shown = close(&passive, Context::Softirq);
-        assert_eq!((shown.bytes_in, shown.bytes_out), (Some(5), Some(0)));
-        assert_eq!((shown.ended_by, shown.ended_by_observed, shown.first), (End::Fin, true, Some(Side::Remote)));
+        let told = shown(passive, Context::Softirq);
+        assert_eq!((told.bytes_in, told.bytes_out), (Some(5), Some(0)));
+        assert_eq!((told.ended_by, told.ended_by_observed, told.first), (End::Fin, true, Some(Side::Remote)));
 
         let mut active = record(TcpState::FIN_WAIT2);
         (active.first_fin, active.bytes_received, active.time_wait) = (record::FIN_LOCAL, 1, record::TIME_WAIT);
-        let shown = close(&active, Context::Softirq);
-        assert_eq!((shown.bytes_in, shown.became, shown.first), (Some(0), Some(Took::TimeWait), Some(Side::Local)));
+        let told = shown(active, Context::Softirq);
+        assert_eq!((told.bytes_in, told.became, told.first), (Some(0), Some(Took::TimeWait), Some(Side::Local)));
 
         let mut orphan = record(TcpState::FIN_WAIT2);
         (orphan.bytes_received, orphan.time_wait) = (7, record::TIME_WAIT_FIN_WAIT2);
-        assert_eq!(close(&orphan, Context::Process).bytes_in, Some(7), "its FIN has not come yet");
+        assert_eq!(shown(orphan, Context::Process).bytes_in, Some(7), "its FIN has not come yet");
         orphan.bytes_received = u64::MAX;
-        assert_eq!(close(&orphan, Context::Process).bytes_in, None, "unknown to this kernel");
+        assert_eq!(shown(orphan, Context::Process).bytes_in, None, "unknown to this kernel");
     }
 
     #[test]
@@ -178,10 +181,10 @@ mod tests {
         let mut timeout = record(TcpState::ESTABLISHED);
         timeout.error = libc::ETIMEDOUT as u32;
         assert_eq!(end(&timeout, Context::Timer), (End::Timeout, true));
-        assert_eq!(close(&timeout, Context::Timer).error.as_deref(), Some("ETIMEDOUT"));
+        assert_eq!(shown(timeout, Context::Timer).error.as_deref(), Some("ETIMEDOUT"));
         timeout.error = record::ERROR_TAKEN;
         assert_eq!(end(&timeout, Context::Timer), (End::Timeout, false));
-        assert_eq!(close(&timeout, Context::Timer).error, None);
+        assert_eq!(shown(timeout, Context::Timer).error, None);
         timeout.old = TcpState::SYN_SENT.0;
         assert_eq!(end(&timeout, Context::Timer), (End::Other, false), "a timeout or ICMP");
         assert_eq!(end(&record(TcpState::SYN_SENT), Context::Process), (End::Abandoned, true));

@@ -15,7 +15,7 @@ use tracer_ebpf::record::{Delivery, KIND_PROCESS};
 use crate::{
     btf::KernelBtf,
     cli::{Cli, Detail},
-    decode,
+    decode::{self, Decoded},
     enrich::{
         Enricher,
         clock::Clock,
@@ -55,6 +55,8 @@ pub struct Session {
     clock: Clock,
     enricher: Enricher,
     recorder: Option<Writer<BufWriter<File>>>,
+    /// What the last record told besides.
+    also: Option<Event>,
     undecodable: u64,
     started: Instant,
 }
@@ -96,7 +98,7 @@ impl Session {
         let enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
         memory::give_back();
         let started = Instant::now();
-        Ok(Self { probes, listeners, source, clock, enricher, recorder: None, undecodable: 0, started })
+        Ok(Self { probes, listeners, source, clock, enricher, recorder: None, also: None, undecodable: 0, started })
     }
 
     /// The set of watched namespaces, see [`Probes::take_watch`].
@@ -146,9 +148,12 @@ impl Session {
     /// # Errors
     /// If it cannot be recorded.
     pub fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        if let Some(event) = self.also.take() {
+            return Ok(Some(event));
+        }
         while let Some(bytes) = self.source.next_record() {
             match decode::decode(&bytes) {
-                Ok(record) => {
+                Ok(Decoded { record, also }) => {
                     if let Some(recorder) = &mut self.recorder {
                         for &address in &record.stack {
                             let name = self.enricher.symbols().name(address);
@@ -156,6 +161,7 @@ impl Session {
                         }
                     }
                     let mut event = self.enricher.event(record);
+                    self.also = also.and_then(|record| self.enricher.event(record));
                     let mut learned = self.enricher.places().take_learned();
                     if let Some(event) = &mut event {
                         learned.extend(look_elsewhere(&mut self.listeners, event));
