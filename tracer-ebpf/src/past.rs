@@ -5,16 +5,19 @@
 
 use core::mem::offset_of;
 
-use aya_ebpf::{macros::map, maps::Array};
-use tracer_ebpf::record::{AF_INET, Owner, PAST_CLOSED, PAST_NEAR, Past};
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use tracer_ebpf::record::{AF_INET, CONTEXT_INTERRUPT, Owner, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
     filter,
     memory::{NOBODY, Remembered},
     recent::{self, Set},
-    sock::{Access, Address, Identity, Object, bytes, v4_mapped},
-    tcp, verifier, words,
+    sock::{Access, Address, Identity, Object, v4_mapped},
+    tcp, words,
 };
 
 /// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
@@ -154,12 +157,18 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
 
 /// Where the past of two ends is kept.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Found {
     /// The last socket of theirs, which is closed; 0 for none.
     gone: u32,
     /// The last connection with the same ports; 0 for none.
     near: u32,
 }
+
+/// What a search has found so far: of what runs in a process, and of what interrupts. Not on the stack, where the
+/// verifier would walk on with each way to find something, and older ones for seconds.
+#[map]
+static FOUND: PerCpuArray<Found> = PerCpuArray::with_max_entries(2, 0);
 
 impl Found {
     /// Nothing.
@@ -169,20 +178,22 @@ impl Found {
 /// Looks for the past of two ends. `context`: one of the `CONTEXT_` constants.
 #[inline(always)]
 pub(crate) fn find(context: u8, netns: u32, ends: &Identity) -> Found {
+    let Some(found) = FOUND.get_ptr_mut(u32::from(context == CONTEXT_INTERRUPT)) else { return Found::NOTHING };
+    // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
+    unsafe { found.write_volatile(Found::NOTHING) };
     let ends = of_ends(netns, ends);
-    let (mut gone, mut near) = (0, 0);
     recent::walk(&BY_PORTS, ends.ports(), |position, kept: &Kept| {
         if kept.ends.ports() == ends.ports() {
-            if near == 0 {
-                near = position;
-            }
-            if gone == 0 && kept.closed_ns != 0 && kept.ends.apart(&ends) == 0 {
-                gone = position;
-            }
+            // SAFETY: as above.
+            unsafe { (&raw mut (*found).near).write_volatile(position) };
+        }
+        if kept.ends.is(&ends) && kept.closed_ns != 0 {
+            // SAFETY: as above.
+            unsafe { (&raw mut (*found).gone).write_volatile(position) };
         }
     });
-    let found = verifier::forget(context, u64::from(gone) | u64::from(near) << 32);
-    Found { gone: found as u32, near: (found >> 32) as u32 }
+    // SAFETY: as above.
+    unsafe { found.read_volatile() }
 }
 
 /// Fills in what is known. `found`: see [`find`].
@@ -209,8 +220,11 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Ide
     if let Some(kept) = recent::at::<Kept>(found.near)
         && !kept.ends.is(&of_ends(netns, ends))
     {
-        past.near_local = bytes(kept.ends.local);
-        past.near_remote = bytes(kept.ends.remote);
+        // SAFETY: just cleared; both are at a multiple of 8 bytes (asserted below).
+        unsafe {
+            words::copy((&raw mut past.near_local).cast(), &kept.ends.local);
+            words::copy((&raw mut past.near_remote).cast(), &kept.ends.remote);
+        }
         past.known |= PAST_NEAR;
     }
 }
@@ -227,3 +241,5 @@ fn gone(found: Found) -> Option<&'static Kept> {
 }
 
 const _: () = assert!(offset_of!(Kept, end) == size_of::<Kept>() - 8);
+const _: () =
+    assert!(offset_of!(Past, near_local).is_multiple_of(8) && offset_of!(Past, near_remote).is_multiple_of(8));

@@ -97,15 +97,16 @@ pub(crate) fn link(index: &'static Array<Set>, key: u64, position: u32) {
     *set = [tag_of(hash) << TAG_SHIFT | position & (ENTRIES - 1), set[0], set[1], set[2]];
 }
 
-/// Shows the last entries that may be of a key with their positions, the last one first.
+/// Shows the last entries that may be of a key with their positions, the last one last.
 #[inline(always)]
 pub(crate) fn walk<E: Entry>(index: &'static Array<Set>, key: u64, mut show: impl FnMut(u32, &E)) {
     let hash = hash(key);
     let Some(set) = index.get_ptr_mut(set_of(hash)) else { return };
     // SAFETY: the map's memory.
     let set: Set = unsafe { *set };
-    let mut way = 0;
-    while way < WAYS {
+    let mut way = WAYS;
+    while way > 0 {
+        way -= 1;
         if set[way] >> TAG_SHIFT == tag_of(hash)
             && let Some(entry) = place::<E>(set[way])
         {
@@ -116,7 +117,6 @@ pub(crate) fn walk<E: Entry>(index: &'static Array<Set>, key: u64, mut show: imp
                 show(begin as u32, entry);
             }
         }
-        way += 1;
     }
 }
 

@@ -139,6 +139,6 @@ pub(super) unsafe fn write<A: Access>(heard: *mut Heard, sk: Object<A>, ends: &I
         && let Some(known) = of(sk.address(), ends)
     {
         // SAFETY: the caller's.
-        unsafe { heard.write(*known) };
+        unsafe { words::copy_halves(heard, known) };
     }
 }

@@ -264,7 +264,7 @@ pub(super) struct Seen<'a> {
 /// Puts a RST into the ring buffer.
 #[inline(always)]
 pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Seen<'_>) {
-    let &Seen { context, direction, netns, ends, segment, reason } = seen;
+    let &Seen { context, direction, netns, ends, .. } = seen;
     if !filter::wants_netns(netns) || !filter::wants_ends(ends) {
         return;
     }
@@ -284,29 +284,29 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     if !filter::reports(kind) {
         return;
     }
-    let Socket { state, closed_from, is_full, is_of_connection } =
-        Socket::of(sk, closed_from).forgotten(context, !sk.is_null());
-    let past = if is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
+    // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
+    let socket = &Socket::of(sk, closed_from).forgotten(context, !sk.is_null());
+    let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
     // Where no socket is left to have an owner, the one that was there has.
-    if !known.wanted && !(sk.is_null() && past::is_wanted(past)) {
+    if !known.wanted && !(sk.is_null() && past::is_wanted(*past)) {
         return;
     }
-    debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
-    let about = About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
+    debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
+    let about = &About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
     let is_told = match direction {
         // MPTCP aborts a subflow before it closes it, for the same reasons.
-        RST_SENT_ACTIVE if state != TCP_CLOSE => false,
+        RST_SENT_ACTIVE if socket.state != TCP_CLOSE => false,
         RST_SENT_ACTIVE => {
-            names_cause(reason)
-                && (reason != TCP_STATE.load() || is_full && tcp::is_closed_by_linger_zero(sk, state, closed_from))
+            let by_linger = || socket.is_full && tcp::is_closed_by_linger_zero(sk, socket.state, socket.closed_from);
+            names_cause(seen.reason) && (seen.reason != TCP_STATE.load() || by_linger())
         }
-        RST_SENT_PASSIVE => names_cause(reason),
+        RST_SENT_PASSIVE => names_cause(seen.reason),
         // Data that comes after close() is not taken for it.
-        _ => segment.ip_version != 0 || !is_closing(state),
+        _ => seen.segment.ip_version != 0 || !is_closing(socket.state),
     };
     let frames = depth(direction, context, is_told).map_or(0, Depth::frames::<RST_FRAMES>);
     let part = match frames {
-        0 if is_of_connection => PART_BARE,
+        0 if socket.is_of_connection => PART_BARE,
         0 => PART_WITH_PAST,
         _ => PART_WHOLE,
     };
@@ -320,26 +320,26 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         let record: *mut Rst = record.cast();
         // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
         unsafe {
-            emit::write_about(&raw mut (*record).header, kind, size, &about, sk);
-            words::copy_halves(&raw mut (*record).segment, &segment);
-            (&raw mut (*record).reason).write(reason);
-            (&raw mut (*record).direction).write(direction);
-            (&raw mut (*record).socket_state).write(state);
-            (&raw mut (*record).closed_from).write(closed_from);
-            let mut has_circumstances = u8::from(is_full);
-            if is_full {
+            emit::write_about(&raw mut (*record).header, kind, size, about, sk);
+            words::copy_halves(&raw mut (*record).segment, &seen.segment);
+            (&raw mut (*record).reason).write(seen.reason);
+            (&raw mut (*record).direction).write(seen.direction);
+            (&raw mut (*record).socket_state).write(socket.state);
+            (&raw mut (*record).closed_from).write(socket.closed_from);
+            let mut has_circumstances = u8::from(socket.is_full);
+            if socket.is_full {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
-                if direction == RST_STRAY && state == TCP_TIME_WAIT {
+                if seen.direction == RST_STRAY && socket.state == TCP_TIME_WAIT {
                     circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
                     has_circumstances = 2;
                 }
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
-            baseline::write(&raw mut (*record).heard, sk, ends);
+            baseline::write(&raw mut (*record).heard, sk, seen.ends);
             if size >= Rst::WITH_PAST {
-                past::write(&raw mut (*record).past, past, netns, ends);
+                past::write(&raw mut (*record).past, *past, seen.netns, seen.ends);
             }
             let mut got = 0;
             if size >= Rst::WHOLE {
