@@ -17,6 +17,7 @@ use tracer_ebpf::{layout::MISSING, record};
 use crate::{
     offset, process,
     sock::{Access, Typed, probe_read},
+    verifier,
 };
 
 /// `THREAD_SIZE` of x86-64 and of arm64 with 4 KiB pages.
@@ -35,6 +36,11 @@ static SCRATCH: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// fentry, fexit, kprobes; not classic tracepoints.
 #[inline(always)]
 pub(crate) fn of(ctx: *const core::ffi::c_void) -> u8 {
+    verifier::forget(find_out(ctx).into()) as u8
+}
+
+#[inline(always)]
+fn find_out(ctx: *const core::ffi::c_void) -> u8 {
     let offset = offset::TASK_STACK.load();
     if offset == MISSING {
         return record::CONTEXT_UNKNOWN;

@@ -244,9 +244,9 @@ fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, packe
 }
 
 /// How much of a [`Rst`] its record has.
-const PART_BARE: u64 = 0;
-const PART_WITH_PAST: u64 = 1;
-const PART_WHOLE: u64 = 2;
+const PART_BARE: u32 = 0;
+const PART_WITH_PAST: u32 = 1;
+const PART_WHOLE: u32 = 2;
 
 /// A RST, as a probe sees it.
 pub(super) struct Seen<'a> {
@@ -285,7 +285,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         return;
     }
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
-    let socket = &Socket::of(sk, closed_from).forgotten(context, !sk.is_null());
+    let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
     // Where no socket is left to have an owner, the one that was there has.
     if !known.wanted && !(sk.is_null() && past::is_wanted(*past)) {
@@ -310,9 +310,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         0 => PART_WITH_PAST,
         _ => PART_WHOLE,
     };
-    let chosen = verifier::forget(context, part | u64::from(frames) << 32);
-    let (size, frames) = match chosen as u32 as u64 {
-        PART_WHOLE => (Rst::WHOLE, (chosen >> 32) as u32),
+    let chosen = verifier::forget(part | frames << 8);
+    let (size, frames) = match chosen & 0xff {
+        PART_WHOLE => (Rst::WHOLE, chosen >> 8),
         PART_WITH_PAST => (Rst::WITH_PAST, 0),
         _ => (Rst::BARE, 0),
     };
@@ -327,7 +327,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             (&raw mut (*record).socket_state).write(socket.state);
             (&raw mut (*record).closed_from).write(socket.closed_from);
             let mut has_circumstances = u8::from(socket.is_full);
-            if socket.is_full {
+            // The verifier wants to see here that there is one.
+            if socket.is_full && !sk.is_null() {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
@@ -379,13 +380,10 @@ impl Socket {
 
     /// The same, see [`verifier::forget`]. `is_there`: there is one.
     #[inline(always)]
-    fn forgotten(self, context: u8, is_there: bool) -> Self {
-        let bytes = [self.state, self.closed_from, self.is_full.into(), self.is_of_connection.into(), 0, 0, 0, 0];
-        let [state, closed_from, is_full, is_of_connection, ..] =
-            verifier::forget(context, u64::from_ne_bytes(bytes)).to_ne_bytes();
-        // To the verifier there may be none, whatever the rest says.
-        let is_full = is_full != 0 && is_there;
-        Self { state, closed_from, is_full, is_of_connection: is_of_connection != 0 }
+    fn forgotten(self, is_there: bool) -> Self {
+        let bytes = [self.state, self.closed_from, self.is_full.into(), self.is_of_connection.into()];
+        let [state, closed_from, is_full, is_of_connection] = verifier::forget(u32::from_ne_bytes(bytes)).to_ne_bytes();
+        Self { state, closed_from, is_full: is_full != 0 && is_there, is_of_connection: is_of_connection != 0 }
     }
 }
 
