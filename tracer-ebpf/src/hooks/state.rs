@@ -139,36 +139,53 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
     debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);
-    let (is_state, is_open, is_close) = (
-        filter::reports(KIND_STATE),
-        new == TCP_ESTABLISHED && filter::reports(KIND_OPEN),
-        new == TCP_CLOSE
-            && old != TCP_LISTEN
-            && filter::reports(KIND_CLOSE)
-            && (filter::DEATHS_ONLY.load() == 0 || change.is_death(sk, entry)),
-    );
+    let is_state = filter::reports(KIND_STATE);
+    let (is_open, is_close) = (is_open(&change), is_close(&change, sk, entry));
     if !is_state && !is_open && !is_close {
         return;
     }
     let time_wait = change.time_wait(sk);
-    let is_with_stack = is_state && needs_stack(&change, sk, time_wait);
-    // One record of both, where that can be: it costs half.
-    if is_state && is_open && !is_with_stack {
-        return report_change_and_open(&about, &change, sk, entry);
-    }
-    if is_state && is_close && !is_with_stack {
-        return report_change_and_close(&about, &change, sk, entry, time_wait);
-    }
-    if is_with_stack {
+    if is_state && needs_stack(&change, sk, time_wait) {
         report_change_with_stack(ctx, &about, &change, sk, time_wait);
+        report_turn(&about, &change, sk, entry, time_wait);
+    } else if is_state && is_open {
+        // One record of both: it costs half.
+        report_change_and_open(&about, &change, sk, entry);
+    } else if is_state && is_close {
+        report_change_and_close(&about, &change, sk, entry, time_wait);
     } else if is_state {
         report_change(&about, &change, sk, time_wait);
+    } else {
+        report_turn(&about, &change, sk, entry, time_wait);
     }
-    if is_open {
-        change::report_open(&about, sk, entry);
+}
+
+/// It is to be reported that the connection opens.
+#[inline(always)]
+fn is_open(change: &Change) -> bool {
+    change.new == TCP_ESTABLISHED && filter::reports(KIND_OPEN)
+}
+
+/// It is to be reported that the socket is closed.
+#[inline(always)]
+fn is_close<A: Access>(change: &Change, sk: Object<A>, entry: &Remembered) -> bool {
+    change.new == TCP_CLOSE
+        && change.old != TCP_LISTEN
+        && filter::reports(KIND_CLOSE)
+        && (filter::DEATHS_ONLY.load() == 0 || change.is_death(sk, entry))
+}
+
+/// Reports the opening or the end alone.
+///
+/// It finds out again which of them: verifiers up to 6.1 take what is remembered over the call before for false, and
+/// remove what hangs on it.
+#[inline(never)]
+fn report_turn<A: Access>(about: &About<'_>, change: &Change, sk: Object<A>, entry: &Remembered, time_wait: u8) {
+    if is_open(change) {
+        change::report_open(about, sk, entry);
     }
-    if is_close {
-        change::report_close(&about, &change, sk, entry, time_wait);
+    if is_close(change, sk, entry) {
+        change::report_close(about, change, sk, entry, time_wait);
     }
 }
 
