@@ -186,6 +186,9 @@ impl Trace {
         for (kind, count) in summary["counts"].as_object().expect("counts by kind") {
             assert_eq!(*count, of_kind(&seen, kind).len(), "{kind}: {summary:#}");
         }
+        let is_over = |state: &Value| state["new"] == "CLOSE" && state["old"] != "LISTEN";
+        assert_comes_with(&seen, |state| state["new"] == "ESTABLISHED", "open");
+        assert_comes_with(&seen, is_over, "close");
         seen
     }
 
@@ -198,6 +201,16 @@ impl Trace {
         let object = schema::object(line, tracer);
         self.seen.push(object.clone());
         object
+    }
+}
+
+/// Each such change comes with an event of that kind, and none without, where both are reported.
+fn assert_comes_with(seen: &[Value], is_one: impl Fn(&Value) -> bool, kind: &str) {
+    let key = |event: &Value| ["mono_ns", "local", "remote"].map(|name| event[name].to_string());
+    let changes: Vec<_> = of_kind(seen, "state").into_iter().filter(|state| is_one(state)).map(key).collect();
+    let others: Vec<_> = of_kind(seen, kind).into_iter().map(key).collect();
+    if !others.is_empty() && !of_kind(seen, "state").is_empty() {
+        assert_eq!(changes, others, "{kind}");
     }
 }
 
