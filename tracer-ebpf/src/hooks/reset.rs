@@ -288,7 +288,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
     // Where no socket is left to have an owner, the one that was there has.
-    if !known.wanted && !(sk.is_null() && past::is_wanted(*past)) {
+    let is_wanted = || known.wanted || sk.is_null() && past::is_wanted(*past);
+    if !is_wanted() {
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
