@@ -17,7 +17,7 @@ pub(super) fn opened(number: u8) -> Option<Opened> {
     OPENS.into_iter().find(|(known, _)| *known == number).map(|(_, opened)| opened)
 }
 
-/// A [`record::Close::time_wait`].
+/// A [`record::Closing::time_wait`].
 pub(super) fn took(time_wait: u8) -> Option<Took> {
     match time_wait {
         record::TIME_WAIT => Some(Took::TimeWait),
