@@ -228,10 +228,11 @@ fn by_connection(events: &[Value]) -> BTreeMap<u16, [Vec<String>; 2]> {
         (latest, time) = (port, now);
         let change = format!("{} {}", event["old"].as_str().unwrap(), event["new"].as_str().unwrap());
         connections.entry(port).or_default()[usize::from(is_server)].push(change);
-        // A child that another test makes has these sockets too until it executes its program, and may be the last
-        // one to close one.
-        let may_be_others = event["old"] == "ESTABLISHED" && event["context"] == "process";
-        assert!(may_be_others || event["owner"]["pid"] == std::process::id(), "{event:#}");
+        // A child that another test makes has these sockets too until it executes its program: if it is the last one to
+        // close one, it is the owner by then, and by that very call.
+        let is_last_close = event["old"] == "ESTABLISHED" && event["new"] == "CLOSE" && event["context"] == "process";
+        let owner = if is_last_close { event["task"]["pid"].clone() } else { std::process::id().into() };
+        assert_eq!(event["owner"]["pid"], owner, "{event:#}");
     }
     connections
 }
