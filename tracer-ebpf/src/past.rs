@@ -71,7 +71,9 @@ struct Kept {
     how: u8,
     /// 1: a filter by owner lets it pass.
     wanted: u8,
-    reserved: [u8; 3],
+    /// 1: it was established; else only an attempt.
+    was_open: u8,
+    reserved: [u8; 2],
     end: u64,
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn establish(context: u8, netns: u32, ends: &Identity) -> u32 {
         (&raw mut (*kept).begin).write_volatile(mark);
         words::copy(&raw mut (*kept).ends, &ends);
         (&raw mut (*kept).closed_ns).write_volatile(0);
+        (&raw mut (*kept).was_open).write_volatile(1);
         (&raw mut (*kept).end).write_volatile(mark);
     }
     recent::link(&BY_PORTS, ends.ports(), position);
@@ -147,6 +150,8 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).resets).write_volatile(socket.resets);
         (&raw mut (*kept).how).write_volatile(socket.how);
         (&raw mut (*kept).wanted).write_volatile(socket.wanted);
+        // It was kept before, then.
+        (&raw mut (*kept).was_open).write_volatile(u8::from(socket.kept_at != 0));
         (&raw mut (*kept).end).write_volatile(mark);
     }
     if !is_there {
@@ -183,7 +188,7 @@ pub(crate) fn find(context: u8, netns: u32, ends: &Identity) -> Found {
     unsafe { found.write_volatile(Found::NOTHING) };
     let ends = of_ends(netns, ends);
     recent::walk(&BY_PORTS, ends.ports(), |position, kept: &Kept| {
-        if kept.ends.ports() == ends.ports() {
+        if kept.ends.ports() == ends.ports() && kept.was_open != 0 {
             // SAFETY: as above.
             unsafe { (&raw mut (*found).near).write_volatile(position) };
         }
