@@ -23,6 +23,7 @@ mod memory;
 pub mod output;
 mod pidfd;
 pub mod preflight;
+mod priority;
 pub mod probes;
 pub mod recording;
 pub mod replay;

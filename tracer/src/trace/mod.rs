@@ -17,6 +17,7 @@ use crate::{
     kind::Kind,
     output::{Output, OutputArgs},
     preflight::{self, Purpose},
+    priority,
     session::{Scope, Session},
     sink::text::Manner,
 };
@@ -91,6 +92,8 @@ pub fn perform(cli: &Cli, job: &Job<'_>) -> anyhow::Result<ExitCode> {
     // It gets the limits that we were given, not those that we raise for ourselves.
     let held = if job.command.is_empty() { None } else { Some(Held::fork(job.command)?) };
     preflight::check(Purpose::Trace)?;
+    // The command was made before, and keeps its own.
+    priority::raise();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(trace(cli, job, held))
 }

@@ -23,6 +23,7 @@ mod observe;
 #[path = "../live/peer/mod.rs"]
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod peer;
+mod priority;
 mod process;
 mod recorded;
 mod refused;
