@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
+use arrayvec::ArrayVec;
 use lru::LruCache;
 
 use super::{Case, Sender, Verdict, deaths, diagnose};
@@ -20,6 +21,9 @@ const BEFORE_NS: u64 = 1_000_000_000;
 const SERIES_NS: u64 = 1_000_000_000;
 /// RSTs that are remembered of two ends.
 const SERIES: usize = 4;
+
+/// When RSTs came, and with which sequence number; the last one first.
+type Series = ArrayVec<(u64, u32), SERIES>;
 
 /// Two ends, as their sender sees them. A RST crosses network namespaces, so they have none.
 type Ends = (SocketAddr, SocketAddr);
@@ -45,8 +49,8 @@ pub struct Diagnoser {
     sent: LruCache<Ends, Sent>,
     /// Segments that processes sent by themselves.
     raw: LruCache<Ends, (u64, Sender)>,
-    /// RSTs that came: when, and with which sequence number. By the ends as this host sees them.
-    came: LruCache<Ends, VecDeque<(u64, u32)>>,
+    /// RSTs that came, by the ends as this host sees them.
+    came: LruCache<Ends, Series>,
     /// Time of the last event.
     latest: u64,
 }
@@ -102,9 +106,9 @@ impl Diagnoser {
     /// Remembers a RST that came.
     fn note(&mut self, event: &Event, rst: &Rst) {
         let Some(seq) = sequence(rst) else { return };
-        let series = self.came.get_or_insert_mut((event.local, event.remote), VecDeque::new);
+        let series = self.came.get_or_insert_mut((event.local, event.remote), Series::new);
         series.truncate(SERIES - 1);
-        series.push_front((event.mono_ns, seq));
+        series.insert(0, (event.mono_ns, seq));
     }
 
     /// All events up to this time, on `CLOCK_MONOTONIC` in nanoseconds, have come.
@@ -159,7 +163,7 @@ impl Diagnoser {
                     (None, None) => String::new(),
                 };
                 let summary = format!("the other end is on this host{place}: {}", sent.verdict.summary);
-                Some(Verdict { summary, of_peer: true, ..sent.verdict.clone() })
+                Some(Verdict { summary: summary.into(), of_peer: true, ..sent.verdict.clone() })
             }
             None => self.verdict(event),
         }

@@ -4,6 +4,8 @@
 //! Each cause is a constant in a file of [`causes`], with its rule and its remedy; [`causes::ALL`] lists them
 //! in the order in which they are asked. [`Diagnoser`] remembers what rules need to know of other events.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +71,7 @@ pub struct Evidence {
     pub inferred: bool,
 }
 
+// What is long is shared: the verdict on a RST that is sent is that on the same one when it comes.
 /// Why a RST was sent or came.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Verdict {
@@ -79,9 +82,9 @@ pub struct Verdict {
     /// How sure that is.
     pub confidence: Confidence,
     /// This case, in one sentence.
-    pub summary: String,
+    pub summary: Arc<str>,
     /// What it rests on.
-    pub evidence: Vec<Evidence>,
+    pub evidence: Arc<[Evidence]>,
     /// What to do.
     pub remedy: &'static str,
     /// The other end is on this host, and the verdict is on the RST that it sent.
@@ -121,7 +124,7 @@ impl Finding {
     /// The verdict of the cause with these texts.
     fn into_verdict(self, cause: &'static str, title: &'static str, remedy: &'static str) -> Verdict {
         let Self { confidence, summary, evidence } = self;
-        Verdict { cause, title, confidence, summary, evidence, remedy, of_peer: false }
+        Verdict { cause, title, confidence, summary: summary.into(), evidence: evidence.into(), remedy, of_peer: false }
     }
 
     fn inferred(mut self, text: impl Into<String>) -> Self {

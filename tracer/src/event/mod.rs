@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{diagnose::Verdict, kind::Kind};
 
 mod connection;
+pub(crate) mod end;
 mod names;
 mod owner;
 mod rst;
@@ -40,8 +41,12 @@ pub struct Event {
     /// Address family of the segments: v4-mapped sockets count as IPv4.
     pub family: Family,
     /// This host's end.
+    #[serde(serialize_with = "end::serialize")]
+    #[schemars(with = "SocketAddr")]
     pub local: SocketAddr,
     /// The other end.
+    #[serde(serialize_with = "end::serialize")]
+    #[schemars(with = "SocketAddr")]
     pub remote: SocketAddr,
     /// The socket's cookie (`SO_COOKIE`), null without a socket or where the kernel has none yet.
     pub cookie: Option<u64>,

@@ -124,7 +124,7 @@ pub(super) fn close(out: &mut dyn Write, close: &Close, opened: Option<Opened>) 
 /// What a verdict rests on, and what to do.
 pub(super) fn evidence(out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
     wrapped(out, INDENT, &format!("cause {}: {}", verdict.cause, verdict.title))?;
-    for Evidence { text, inferred } in &verdict.evidence {
+    for Evidence { text, inferred } in &*verdict.evidence {
         let how = if *inferred { "inferred" } else { "observed" };
         wrapped(out, INDENT, &format!("- {how}: {}", printable(text)))?;
     }

@@ -1,6 +1,6 @@
 //! One event, one line.
 
-use std::{fmt::Write as _, iter, net::SocketAddr};
+use std::{fmt::Write as _, iter};
 
 use anstyle::{AnsiColor, Style};
 
@@ -75,7 +75,10 @@ pub(super) fn process(out: &mut String, event: &Event) {
     let name = out.len();
     // Nobody was seen to accept it: that it is the listener's is inferred.
     let mark = if owner.known == Known::Listener { "?" } else { "" };
-    push!(out, "[{}]{mark}", owner.pid);
+    out.push('[');
+    out.push_str(itoa::Buffer::new().format(owner.pid));
+    out.push(']');
+    out.push_str(mark);
     let pid = out.len() - name;
     let room = COLUMN - 1 - pid;
     let characters = out[start..name].chars().count();
@@ -83,33 +86,6 @@ pub(super) fn process(out: &mut String, event: &Event) {
         let kept = out[start..name].char_indices().nth(room).map_or(name, |(at, _)| start + at);
         out.replace_range(kept..name, "~");
     }
-}
-
-/// Adds address and port.
-pub(super) fn end(out: &mut String, end: SocketAddr) {
-    let SocketAddr::V4(end) = end else { return push!(out, "{end}") };
-    // By hand: there are two in each line, and formatting takes its time.
-    for octet in end.ip().octets() {
-        number(out, octet.into());
-        out.push('.');
-    }
-    out.pop();
-    out.push(':');
-    number(out, end.port());
-}
-
-fn number(out: &mut String, mut number: u16) {
-    let mut digits = [0; 5];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend(digits[first..].iter().map(|digit| char::from(*digit)));
 }
 
 /// A process chooses its own name: what could move the cursor or hide text is shown escaped.
@@ -208,15 +184,6 @@ fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ends_are_as_the_library_shows_them() {
-        for text in ["0.0.0.0:0", "127.0.0.1:80", "255.10.200.9:65535", "[2001:db8::1]:443"] {
-            let mut shown = String::new();
-            end(&mut shown, text.parse().unwrap());
-            assert_eq!(shown, text);
-        }
-    }
 
     #[test]
     fn what_a_name_could_do_to_a_terminal_is_escaped_and_quotes_are_left() {

@@ -22,7 +22,8 @@ use lru::LruCache;
 use self::{clock::Clock, line::row};
 use super::{Item, Sink};
 use crate::{
-    event::{Body, Event, Family, Owner},
+    diagnose::Verdict,
+    event::{Body, Event, Family, Owner, end},
     probes::Probe,
     report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
@@ -46,6 +47,8 @@ pub struct Text {
     /// The last ones of them, as they come in each event: to be told without a look at their command lines.
     recent: VecDeque<Arc<Owner>>,
     clock: Clock,
+    /// Why RSTs came, as lines: a flood has one reason, and folding takes longer than the rest of an event.
+    whys: LruCache<String, Vec<String>>,
     parts: Parts,
 }
 
@@ -53,8 +56,6 @@ pub struct Text {
 #[derive(Debug, Default)]
 struct Parts {
     process: String,
-    local: String,
-    remote: String,
     what: String,
     line: String,
 }
@@ -77,6 +78,8 @@ pub enum Manner {
 const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Those of them that are told at once.
 const RECENT: usize = 8;
+/// Whys that are kept as lines.
+const WHYS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 impl Sink for Text {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
@@ -100,6 +103,7 @@ impl Text {
             known: LruCache::new(KNOWN),
             recent: VecDeque::new(),
             clock: Clock::default(),
+            whys: LruCache::new(WHYS),
             parts: Parts::default(),
         }
     }
@@ -143,10 +147,7 @@ impl Text {
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
         if let Some(verdict) = event.verdict() {
-            let line = format!("why ({}): {}", verdict.confidence, verdict.summary);
-            for line in folded(INDENT, &line) {
-                writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;
-            }
+            self.why(out, verdict)?;
             if evidence {
                 details::evidence(out, verdict)?;
             }
@@ -162,15 +163,14 @@ impl Text {
 
     /// The event's own line. It is made in places that are used again: most of what is shown are such lines.
     fn line(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
-        let Parts { process, local, remote, what, line } = &mut self.parts;
-        for part in [&mut *process, local, remote, what, line] {
+        let Parts { process, what, line } = &mut self.parts;
+        for part in [&mut *process, what, line] {
             part.clear();
         }
         line::process(process, event);
-        line::end(local, event.local);
-        line::end(remote, event.remote);
         let style = line::what(what, event);
-        row(line, self.clock.show(event.time, &self.zone), process, local, remote, what);
+        let [local, remote] = [event.local, event.remote].map(end::text);
+        row(line, self.clock.show(event.time, &self.zone), process, &local, &remote, what);
         if self.colour {
             // Painted last: escape sequences have no width.
             let plain = line.strip_suffix(what.as_str()).unwrap_or(line);
@@ -178,6 +178,14 @@ impl Text {
         }
         line.push('\n');
         out.write_all(line.as_bytes())
+    }
+
+    fn why(&mut self, out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
+        let bold = if self.colour { Style::new().bold() } else { Style::new() };
+        let why = format!("why ({}): {}", verdict.confidence, verdict.summary);
+        let fold = |why: &String| folded(INDENT, why).into_iter().map(Cow::into_owned).collect();
+        let lines = self.whys.get_or_insert_with_key(why, fold);
+        lines.iter().try_for_each(|line| writeln!(out, "{bold}{line}{bold:#}"))
     }
 
     /// The process was not introduced yet.
