@@ -46,7 +46,7 @@ impl Change {
 
     /// A packet's or a timer's doing, in an interrupt, or in ksoftirqd or a thread of NAPI.
     #[inline(always)]
-    fn is_kernels(&self) -> bool {
+    pub(crate) fn is_kernels(&self) -> bool {
         self.context == CONTEXT_INTERRUPT || self.context == CONTEXT_PROCESS && process::is_of_kernel()
     }
 

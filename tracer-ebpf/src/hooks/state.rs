@@ -7,8 +7,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
-    CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_OPEN, KIND_STATE, STATE_FRAMES, State,
-    StateWithClose, StateWithOpen, StateWithStack, TIME_WAIT,
+    CONTEXT_INTERRUPT, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_OPEN, KIND_STATE, STATE_FRAMES, State, StateWithClose,
+    StateWithOpen, StateWithStack, TIME_WAIT,
 };
 
 use crate::{
@@ -284,7 +284,7 @@ fn needs_stack<A: Access>(change: &Change, sk: Object<A>, time_wait: u8) -> bool
     if change.context == CONTEXT_UNKNOWN {
         return true;
     }
-    if change.context == CONTEXT_PROCESS || change.new != TCP_CLOSE {
+    if change.new != TCP_CLOSE || !change.is_kernels() {
         return false;
     }
     match sk.get::<u32>(&offset::SK_ERR) {
