@@ -11,7 +11,10 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 use tracer::demo::host::Host;
 
-use crate::report::{Trace, abort, connection, of_kind};
+use crate::{
+    ends,
+    report::{Trace, abort, connection, of_kind},
+};
 
 /// Events of one end of a connection. Both ports are asked: one alone another test may have had a moment ago, or have
 /// at the same time with another peer.
@@ -184,4 +187,28 @@ impl LinkAddress {
         anyhow::ensure!(sent == packet.len() as isize, std::io::Error::last_os_error());
         Ok(())
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_of_the_same_ports_is_named_and_an_attempt_is_not() {
+    let host = Host::new("near").unwrap();
+    let trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "rst"]);
+    let end = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let (tried, connected) = (end("127.0.0.2:1000"), end("127.0.0.2:1001"));
+    host.run(move || {
+        ends::refused(end("127.0.0.1:1000"), end("127.0.0.1:9"));
+        ends::refused(end("127.0.0.1:9"), tried);
+        ends::exchange(end("127.0.0.1:1001"), end("127.0.0.1:7"));
+        ends::refused(end("127.0.0.1:7"), connected);
+        Ok(())
+    })
+    .unwrap();
+    let objects = trace.stop();
+    let near = |local: SocketAddr| {
+        let is_it = |event: &&Value| event["local"] == local.to_string() && event["direction"] == "sent";
+        of_kind(&objects, "rst").into_iter().find(is_it).unwrap()["near"].clone()
+    };
+    assert_eq!(near(tried), Value::Null);
+    assert_eq!(near(connected), serde_json::json!({ "local": "127.0.0.1", "remote": "127.0.0.1" }));
 }
