@@ -17,7 +17,11 @@ mod protocol;
 mod qemu;
 mod store;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::{self, ExitCode},
+};
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -133,6 +137,11 @@ fn run(workspace: &Workspace, args: RunArgs) -> Result<ExitCode> {
         false => args.command,
     };
     let initramfs = Payload::of_tracer(workspace)?.pack(kernel, vec![command])?;
-    let status = qemu::boot(&emulator, kernel, &initramfs, &args.options, &mut |line| println!("{line}"))?;
+    let status = qemu::boot(&emulator, kernel, &initramfs, &args.options, &mut |line| {
+        // Who reads no more, as `head`, has what they wanted. The machine ends with us.
+        if writeln!(io::stdout(), "{line}").is_err() {
+            process::exit(1);
+        }
+    })?;
     Ok(ExitCode::from(status))
 }
