@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) events: u64,
     pub(super) lost: u64,
     pub(super) peak_kib: u64,
+    /// By what means it observed, of this tracer.
+    pub(super) means: Option<String>,
 }
 
 /// How to measure.
@@ -78,6 +80,7 @@ impl Row {
         self.events += ended.account.events;
         self.lost += ended.account.lost;
         self.peak_kib = self.peak_kib.max(ended.peak_kib);
+        self.means = ended.means;
     }
 
     /// How long the subject's programs run.

@@ -19,7 +19,8 @@ pub(super) const LEGEND: &str = "\
 RATIO: operations per second to those of `none` in the same round, the median; QUARTILES: their middle half.
 KERNEL NS/OP: time of all the subject's eBPF programs for each operation of the load; NS/CHANGE: the same for
 each state change of a socket. READER S/M: processor seconds of the subject for a million events that it shows.
-PEAK MIB: its memory. LOST: events, by its own account. ATTACH MS: from its start until it reports.";
+PEAK MIB: its memory. LOST: events, by its own account. ATTACH MS: from its start until it reports.
+Below each table: by what means this tracer observed. What it does not observe costs nothing.";
 
 /// All subjects under one load.
 pub(super) struct Results {
@@ -43,7 +44,8 @@ impl Results {
         let mut rows = vec![HEADINGS.into_iter().chain([ATTACH]).map(str::to_owned).collect()];
         rows.extend(self.rows.iter().map(|row| self.cells(row)));
         let (name, about) = (self.workload.name(), self.workload.about());
-        format!("{name}: {about}\n{}", table::lay_out(&rows))
+        let means = self.rows.iter().filter_map(|row| Some(format!("{}: {}\n", row.subject, row.means.as_ref()?)));
+        format!("{name}: {about}\n{}{}", table::lay_out(&rows), means.collect::<String>())
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
@@ -73,6 +75,7 @@ impl Results {
         let ratio = Spread::of(&self.ratios(row));
         json!({
             "subject": row.subject,
+            "means": row.means,
             "operations_per_second": row.rates,
             "ratio": ratio.map(|it| json!({ "low": it.low, "median": it.median, "high": it.high })),
             "kernel_ns_per_operation": row.kernel_ns,
@@ -110,6 +113,7 @@ mod tests {
             events: 1_000_000,
             lost: 3,
             peak_kib: 2048,
+            means: Some("lookup not observed, state tp_btf".to_owned()),
         };
         Results { workload: Workload::ChurnRst, rows: vec![none, trace] }
     }
@@ -120,6 +124,7 @@ mod tests {
         let cells: Vec<&str> = text.lines().nth(3).expect("a row").split_whitespace().collect();
         let expected = ["trace", "140", "0.925", "0.912-0.938", "600", "100", "0.50", "2.0", "3", "100"];
         assert_eq!(cells, expected, "{text}");
+        assert_eq!(text.lines().last(), Some("trace: lookup not observed, state tp_btf"));
     }
 
     #[test]

@@ -46,8 +46,10 @@ pub(super) struct Running {
 }
 
 /// What there is to say of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ended {
+    /// Of this tracer: by what means it observed.
+    pub(super) means: Option<String>,
     pub(super) account: Account,
     /// Seconds that it computed since it was attached.
     pub(super) cpu: f64,
@@ -87,7 +89,7 @@ impl Running {
         if !status.success() {
             bail!("it ended with {status}: {}", self.complaints()?);
         }
-        Ok(Ended { account: self.account()?, cpu, peak_kib })
+        Ok(Ended { means: self.means()?, account: self.account()?, cpu, peak_kib })
     }
 
     fn wait_until(&mut self, what: &str, mut is_so: impl FnMut(&mut Self) -> Result<bool>) -> Result<()> {
@@ -109,14 +111,29 @@ impl Running {
             Program::Nobody => Ok(true),
             // Its first line of JSON, or the heading of its columns: both come when it is attached.
             Program::Tracer(_) => {
-                let mut head = [0; 4096];
-                let length = self.output.read_at(&mut head, 0)?;
-                let head = String::from_utf8_lossy(&head[..length]);
+                let head = self.head()?;
                 let is_heading = |line: &str| line.starts_with("TIME") || line.starts_with("{\"event\":\"start\"");
                 Ok(head.split_inclusive('\n').any(|line| line.ends_with('\n') && is_heading(line)))
             }
             // What they print stays in a buffer. But they wait for events only when they are set up.
             Program::Peer(_) => Ok(programs::holds_any(self.pid())? && process::waits_for_events(self.pid())?),
+        }
+    }
+
+    /// The beginning of its output.
+    fn head(&self) -> io::Result<String> {
+        let mut head = [0; 4096];
+        let length = self.output.read_at(&mut head, 0)?;
+        Ok(String::from_utf8_lossy(&head[..length]).into_owned())
+    }
+
+    fn means(&self) -> Result<Option<String>> {
+        match self.program {
+            Program::Tracer(_) => {
+                let head = self.head()?;
+                Ok(Some(said::means_of_tracer(&head).with_context(|| format!("the tracer begins with: {head}"))?))
+            }
+            Program::Nobody | Program::Peer(_) => Ok(None),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a subject says of itself when it ends: how many events it showed, and how many it lost.
+//! What a subject says of itself: by what means it observes, how many events it showed, and how many it lost.
 
 use serde_json::Value;
 
@@ -7,6 +7,22 @@ use serde_json::Value;
 pub(super) struct Account {
     pub(super) events: u64,
     pub(super) lost: u64,
+}
+
+/// By what means the tracer observes, from the first lines of its output: a program that a kernel refused shows here,
+/// as another means or none, and else only as a cost that is too good.
+pub(super) fn means_of_tracer(head: &str) -> Option<String> {
+    if let Some(start) = head.lines().next().and_then(|first| serde_json::from_str::<Value>(first).ok()) {
+        let means = start["probes"].as_object()?.iter().map(|(probe, means)| match means.as_str() {
+            Some(means) => format!("{probe} {means}"),
+            None => format!("{probe} not observed"),
+        });
+        return Some(means.collect::<Vec<_>>().join(", "));
+    }
+    // `tracer VERSION on Linux RELEASE: MEANS`, folded; notes follow, or the heading.
+    let first = head.lines().take_while(|line| !line.starts_with("note:") && !line.starts_with("TIME"));
+    let first = first.collect::<Vec<_>>().join(" ");
+    Some(first.split_once(": ")?.1.to_owned())
 }
 
 /// The tracer's last line of JSON, or the last lines of its text.
@@ -64,6 +80,16 @@ mod tests {
         assert_eq!(by_tracer(tail), Some(Account { events: 23, lost: 3 }));
         assert_eq!(by_tracer("TIME\n\nno events in 0.5 s; 0 lost\n"), Some(Account { events: 0, lost: 0 }));
         assert_eq!(by_tracer("killed\n"), None);
+    }
+
+    #[test]
+    fn the_tracer_says_by_what_means_it_observes() {
+        let text = "tracer 0.1.0 on Linux 6.18.1: lookup not observed, rst_received tp_btf,\nstate tp_btf\n\
+                    note: lookup: not observed\nTIME PROCESS\n";
+        assert_eq!(means_of_tracer(text).unwrap(), "lookup not observed, rst_received tp_btf, state tp_btf");
+        let json = "{\"event\":\"start\",\"probes\":{\"accept\":null,\"state\":\"raw_tp\"}}\n";
+        assert_eq!(means_of_tracer(json).unwrap(), "accept not observed, state raw_tp");
+        assert_eq!(means_of_tracer("TIME PROCESS\n"), None);
     }
 
     #[test]
