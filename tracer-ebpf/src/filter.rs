@@ -143,8 +143,9 @@ fn are_wanted(ends: &Identity, local_port_comes: bool) -> bool {
     if by == 0 {
         return true;
     }
-    let is_v4 = ends.family == AF_INET || is_v4_mapped(ends.remote) || is_v4_mapped(ends.local);
-    if by & (BY_IPV4 | BY_IPV6) != 0 && by & (if is_v4 { BY_IPV4 } else { BY_IPV6 }) == 0 {
+    // Asked only where it matters: the verifier walks on with each way to it.
+    let is_v4 = || ends.family == AF_INET || is_v4_mapped(ends.remote) || is_v4_mapped(ends.local);
+    if by & (BY_IPV4 | BY_IPV6) != 0 && by & (if is_v4() { BY_IPV4 } else { BY_IPV6 }) == 0 {
         return false;
     }
     let is_either = || has_port(SET_EITHER, ends.local_port) || has_port(SET_EITHER, ends.remote_port);
@@ -157,7 +158,7 @@ fn are_wanted(ends: &Identity, local_port_comes: bool) -> bool {
     if by & BY_REMOTE_PORT != 0 && !has_port(SET_REMOTE, ends.remote_port) {
         return false;
     }
-    by & BY_ADDRESS == 0 || has_address(is_v4, ends.local) || has_address(is_v4, ends.remote)
+    by & BY_ADDRESS == 0 || has_address(is_v4(), ends.local) || has_address(is_v4(), ends.remote)
 }
 
 #[inline(always)]

@@ -12,6 +12,9 @@ pub(crate) trait Access: Copy {
     /// Whether the verifier knows the pointer's type, so that helpers take it.
     const TYPED: bool;
 
+    /// Whether a socket's members can be read beyond the `struct sock` that it begins with.
+    const WHOLE: bool;
+
     /// Reads a `T` at `address`.
     ///
     /// # Safety
@@ -24,12 +27,17 @@ pub(crate) trait Access: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Typed;
 
+/// The same of a socket that the verifier knows as a `struct tcp_sock`, see [`crate::tcp::known`].
+#[derive(Clone, Copy)]
+pub(crate) struct Whole;
+
 /// `bpf_probe_read_kernel`, for untyped pointers (kprobe, raw tracepoint, tracepoint).
 #[derive(Clone, Copy)]
 pub(crate) struct Probed;
 
 impl Access for Typed {
     const TYPED: bool = true;
+    const WHOLE: bool = false;
 
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
@@ -40,8 +48,20 @@ impl Access for Typed {
     }
 }
 
+impl Access for Whole {
+    const TYPED: bool = true;
+    const WHOLE: bool = true;
+
+    #[inline(always)]
+    unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
+        // SAFETY: the caller's.
+        unsafe { Typed::read(address) }
+    }
+}
+
 impl Access for Probed {
     const TYPED: bool = false;
+    const WHOLE: bool = true;
 
     #[inline(always)]
     unsafe fn read<T: Copy + Default>(address: *const u8) -> T {
@@ -183,8 +203,8 @@ pub(crate) fn identity<A: Access>(sk: Object<A>) -> Identity {
 pub(crate) fn full_identity<A: Access>(sk: Object<A>) -> Identity {
     let mut ends = identity(sk);
     if ends.local_port == 0 {
-        // Behind the end of `struct sock`, which is all that the verifier knows: no typed load.
-        ends.local_port = u16::from_be(sk.untyped().get(&offset::INET_SPORT).unwrap_or(0));
+        let port = if A::WHOLE { sk.get(&offset::INET_SPORT) } else { sk.untyped().get(&offset::INET_SPORT) };
+        ends.local_port = u16::from_be(port.unwrap_or(0));
     }
     ends
 }

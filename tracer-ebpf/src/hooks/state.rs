@@ -19,7 +19,8 @@ use crate::{
     memory::{self, Remembered},
     offset, process,
     sock::{self, Access, Object, Probed, Typed},
-    tcp::{TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
+    tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
+    verifier,
 };
 
 const IPPROTO_TCP: u16 = 6;
@@ -30,8 +31,9 @@ macro_rules! state_tp_btf {
         #[btf_tracepoint(function = "inet_sock_set_state")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
             let context = context::of(ctx.as_ptr());
-            if context::is_for(context, $nested) {
-                let sk = Object::<Typed>::new(ctx.arg(0));
+            if context::is_for(context, $nested)
+                && let Some(sk) = tcp::known(Object::<Typed>::new(ctx.arg(0)))
+            {
                 report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
             }
             0
@@ -81,8 +83,8 @@ macro_rules! state_fentry {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
             let context = context::of(ctx.as_ptr());
-            let sk = Object::<Typed>::new(ctx.arg(0));
             if context::is_for(context, $nested)
+                && let Some(sk) = tcp::known(Object::<Typed>::new(ctx.arg(0)))
                 && let Some(old) = sk.get::<u8>(&offset::SK_STATE)
             {
                 report(&ctx, context, sk, old, ctx.arg::<i32>(1) as u8);
@@ -126,6 +128,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     if !wanted && !may_come() {
         return;
     }
+    let wanted = verifier::forget(wanted.into()) != 0;
     let caller = change.caller(sk);
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
     change.note(sk, &ends, entry, wanted);
