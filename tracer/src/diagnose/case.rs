@@ -1,15 +1,13 @@
 //! A RST with all that is known about it, and the questions that rules ask.
 
-use std::sync::Arc;
-
 use super::Evidence;
-use crate::event::{Baseline, Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, TcpState};
+use crate::event::{Baseline, Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, Shared, TcpState};
 
 /// A process that was seen to send a segment by itself, through a raw or packet socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// Who.
-    pub owner: Option<Arc<Owner>>,
+    pub owner: Option<Shared<Owner>>,
     /// What.
     pub segment: Segment,
 }

@@ -1,10 +1,9 @@
 //! Handmade RSTs, and that each is named as what it is.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::event::{
-    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Rst, RstKind, Segment, Task, TcpState,
+    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Rst, RstKind, Segment, Shared, Task,
+    TcpState,
 };
 
 mod every_cause;
@@ -27,7 +26,7 @@ pub(super) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Even
         cookie: None,
         context: Context::Process,
         task: Task { pid: 7, tid: 7, comm: "ss".into() },
-        owner: Some(Arc::new(owner())),
+        owner: Some(Shared::new(owner())),
         opened: None,
         scenario: None,
         sock: 1,

@@ -1,13 +1,13 @@
 //! Owners of sockets, with what this host calls their numbers.
 
-use std::{num::NonZeroUsize, sync::Arc};
+use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_UNKNOWN};
 use zerocopy::IntoBytes as _;
 
 use super::place::{self, Places};
-use crate::event::{Known, Owner};
+use crate::event::{Known, Owner, Shared};
 
 /// Processes remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -17,7 +17,7 @@ pub(super) struct Owners {
     /// Arguments as the kernel had them when the process was first seen, by process id.
     arguments: LruCache<u32, Option<String>>,
     /// The owners made of records, by the record.
-    made: LruCache<[u8; size_of::<record::Owner>()], Arc<Owner>>,
+    made: LruCache<[u8; size_of::<record::Owner>()], Shared<Owner>>,
 }
 
 impl Default for Owners {
@@ -41,17 +41,17 @@ impl Owners {
     }
 
     /// The owner that a record names, if it names one.
-    pub(super) fn of(&mut self, raw: &record::Owner, places: &mut Places) -> Option<Arc<Owner>> {
+    pub(super) fn of(&mut self, raw: &record::Owner, places: &mut Places) -> Option<Shared<Owner>> {
         if raw.known == OWNER_UNKNOWN {
             return None;
         }
         let mut key = [0; size_of::<record::Owner>()];
         key.copy_from_slice(raw.as_bytes());
         if let Some(made) = self.made.get(&key) {
-            return Some(Arc::clone(made));
+            return Some(made.clone());
         }
-        let owner = Arc::new(self.make(raw, places));
-        self.made.put(key, Arc::clone(&owner));
+        let owner = Shared::new(self.make(raw, places));
+        self.made.put(key, owner.clone());
         Some(owner)
     }
 

@@ -15,12 +15,14 @@ pub(crate) mod end;
 mod names;
 mod owner;
 mod rst;
+mod shared;
 
 pub use self::{
     connection::{Close, End, Open, Opened, Side, Took},
     names::{Flags, TcpState},
     owner::{Known, Owner},
     rst::{Baseline, Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
+    shared::Shared,
 };
 
 /// One observed kernel event, with who, where and when.
@@ -55,7 +57,7 @@ pub struct Event {
     /// The task that the CPU was running: in `softirq` and `timer` context a bystander.
     pub task: Task,
     /// The process that owns the socket, as far as it is known.
-    pub owner: Option<Arc<Owner>>,
+    pub owner: Option<Shared<Owner>>,
     /// How the connection opened; null where it has not yet, or before the trace.
     pub opened: Option<Opened>,
     /// The demo's scenario, in a demo.

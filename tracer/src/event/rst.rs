@@ -1,11 +1,11 @@
 //! RSTs, and what is known of their surroundings.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, Segment, TcpState};
+use super::{Owner, Segment, Shared, TcpState};
 use crate::diagnose::Verdict;
 
 /// A RST that this host sent or received.
@@ -110,7 +110,7 @@ pub struct Baseline {
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Past {
     /// Whose it was.
-    pub owner: Option<Arc<Owner>>,
+    pub owner: Option<Shared<Owner>>,
     /// How long ago it was closed, in nanoseconds.
     pub closed_ns_ago: u64,
     /// For how long it had been open, in nanoseconds; null if it never was, or before the trace.

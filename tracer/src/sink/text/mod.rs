@@ -23,7 +23,7 @@ use self::{clock::Clock, line::row};
 use super::{Item, Sink};
 use crate::{
     diagnose::Verdict,
-    event::{Body, Event, Family, Owner, end},
+    event::{Body, Event, Family, Owner, Shared, end},
     probes::Probe,
     report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
@@ -45,7 +45,7 @@ pub struct Text {
     /// Processes that were introduced, by id and command line.
     known: LruCache<(u32, Option<Arc<str>>), ()>,
     /// The last ones of them, as they come in each event: to be told without a look at their command lines.
-    recent: VecDeque<Arc<Owner>>,
+    recent: VecDeque<Shared<Owner>>,
     clock: Clock,
     /// Why RSTs came, as lines: a flood has one reason, and folding takes longer than the rest of an event.
     whys: LruCache<String, Vec<String>>,
@@ -189,14 +189,14 @@ impl Text {
     }
 
     /// The process was not introduced yet.
-    fn is_new(&mut self, owner: &Arc<Owner>) -> bool {
-        if self.recent.iter().any(|recent| Arc::ptr_eq(recent, owner)) {
+    fn is_new(&mut self, owner: &Shared<Owner>) -> bool {
+        if self.recent.iter().any(|recent| recent.is(owner)) {
             return false;
         }
         if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(Arc::clone(owner));
+        self.recent.push_back(owner.clone());
         self.known.put((owner.pid, owner.cmdline.clone()), ()).is_none()
     }
 
