@@ -32,16 +32,16 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// The socket's first: before, it had no connection and did not listen.
+    /// See [`is_first`].
     #[inline(always)]
-    pub(crate) const fn is_first(&self) -> bool {
-        self.old == TCP_CLOSE || self.is_child()
+    const fn is_first(&self) -> bool {
+        is_first(self.old, self.new)
     }
 
-    /// A connection that came to a listener got a socket of its own, which says that it was the listener.
+    /// See [`is_child`].
     #[inline(always)]
     const fn is_child(&self) -> bool {
-        self.old == TCP_LISTEN && self.new != TCP_CLOSE
+        is_child(self.old, self.new)
     }
 
     /// A packet's or a timer's doing, in an interrupt, or in ksoftirqd or a thread of NAPI.
@@ -187,6 +187,18 @@ impl Change {
             0
         }
     }
+}
+
+/// The change from `old` to `new` is the socket's first: before, it had no connection and did not listen.
+#[inline(always)]
+pub(crate) const fn is_first(old: u8, new: u8) -> bool {
+    old == TCP_CLOSE || is_child(old, new)
+}
+
+/// A connection that came to a listener got a socket of its own, which says that it was the listener.
+#[inline(always)]
+const fn is_child(old: u8, new: u8) -> bool {
+    old == TCP_LISTEN && new != TCP_CLOSE
 }
 
 /// Reports that the connection is established.

@@ -122,13 +122,16 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let ends = sock::full_identity(sk);
     let wanted = filter::wants_ends(&ends);
-    let change = Change { old, new, context, netns, now: emit::now() };
     // Its first change may come before it has a port that a filter asks for.
-    let may_come = || change.is_first() && filter::may_want_ends(&ends, || sock::local_port_range(sk));
+    let may_come = || change::is_first(old, new) && filter::may_want_ends(&ends, || sock::local_port_range(sk));
     if !wanted && !may_come() {
         return;
     }
     let wanted = verifier::forget(wanted.into()) != 0;
+    // What is filtered out needs no time.
+    let now = emit::now();
+    let [old, new, ..] = verifier::forget(u32::from_ne_bytes([old, new, 0, 0])).to_ne_bytes();
+    let change = Change { old, new, context, netns, now };
     let caller = change.caller(sk);
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
     change.note(sk, &ends, entry, wanted);
