@@ -110,6 +110,12 @@ pub(crate) fn reports(kind: u16) -> bool {
     REPORTED.load() >> kind & 1 != 0
 }
 
+/// Only what is in certain network namespaces, or has certain ends, is reported.
+#[inline(always)]
+pub(crate) fn is_by_place() -> bool {
+    NETNS_ONLY.load() != 0 || FILTER_ENDS.load() != 0
+}
+
 /// The namespace is one to report.
 #[inline(always)]
 pub(crate) fn wants_netns(netns: u32) -> bool {

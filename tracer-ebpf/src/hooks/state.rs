@@ -30,11 +30,15 @@ macro_rules! state_tp_btf {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "inet_sock_set_state")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
+            let (old, new) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+            if is_filtered_out(Object::<Typed>::new(ctx.arg(0)), old, new) {
+                return 0;
+            }
             let context = context::of(ctx.as_ptr());
             if context::is_for(context, $nested)
                 && let Some(sk) = tcp::known(Object::<Typed>::new(ctx.arg(0)))
             {
-                report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+                report(&ctx, context, sk, old, new);
             }
             0
         }
@@ -48,10 +52,14 @@ macro_rules! state_raw_tp {
     ($name:ident, $nested:literal) => {
         #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
         pub(crate) fn $name(ctx: RawTracePointContext) -> i32 {
+            let sk = Object::<Probed>::new(ctx.arg::<*const u8>(0));
+            let (old, new) = (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+            if is_filtered_out(sk, old, new) {
+                return 0;
+            }
             let context = context::of(ctx.as_ptr());
             if context::is_for(context, $nested) {
-                let sk = Object::<Probed>::new(ctx.arg::<*const u8>(0));
-                report(&ctx, context, sk, ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8);
+                report(&ctx, context, sk, old, new);
             }
             0
         }
@@ -71,8 +79,11 @@ pub(crate) fn state_tracepoint(ctx: TracePointContext) -> u32 {
     ) else {
         return 0;
     };
-    // The record lies in a per-CPU buffer, not on the stack: the context shows in the stack only.
-    report(&ctx, CONTEXT_UNKNOWN, Object::<Probed>::new(sk as *const u8), old as u8, new as u8);
+    let (sk, old, new) = (Object::<Probed>::new(sk as *const u8), old as u8, new as u8);
+    if !is_filtered_out(sk, old, new) {
+        // The record lies in a per-CPU buffer, not on the stack: the context shows in the stack only.
+        report(&ctx, CONTEXT_UNKNOWN, sk, old, new);
+    }
     0
 }
 
@@ -82,12 +93,16 @@ macro_rules! state_fentry {
     ($name:ident, $nested:literal) => {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
+            let (sk, new) = (Object::<Typed>::new(ctx.arg(0)), ctx.arg::<i32>(1) as u8);
+            let Some(old) = sk.get::<u8>(&offset::SK_STATE) else { return 0 };
+            if is_filtered_out(sk, old, new) {
+                return 0;
+            }
             let context = context::of(ctx.as_ptr());
             if context::is_for(context, $nested)
-                && let Some(sk) = tcp::known(Object::<Typed>::new(ctx.arg(0)))
-                && let Some(old) = sk.get::<u8>(&offset::SK_STATE)
+                && let Some(sk) = tcp::known(sk)
             {
-                report(&ctx, context, sk, old, ctx.arg::<i32>(1) as u8);
+                report(&ctx, context, sk, old, new);
             }
             0
         }
@@ -103,13 +118,16 @@ state_fentry!(state_set_fentry_nested, true);
 pub(crate) fn state_kprobe(ctx: ProbeContext) -> u32 {
     if let (Some(sk), Some(new)) = (ctx.arg(0), ctx.arg::<i32>(1)) {
         let sk = Object::<Probed>::new(sk);
-        if let Some(old) = sk.get::<u8>(&offset::SK_STATE) {
+        if let Some(old) = sk.get::<u8>(&offset::SK_STATE)
+            && !is_filtered_out(sk, old, new as u8)
+        {
             report(&ctx, context::of(ctx.as_ptr()), sk, old, new as u8);
         }
     }
     0
 }
 
+/// Reports a change that is not filtered out, see [`is_filtered_out`].
 #[inline(always)]
 fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8, new: u8) {
     // The tracepoint serves SCTP, DCCP and MPTCP's own sockets too.
@@ -117,16 +135,8 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
         return;
     }
     let netns = sock::netns(sk);
-    if !filter::wants_netns(netns) {
-        return;
-    }
     let ends = sock::full_identity(sk);
     let wanted = filter::wants_ends(&ends);
-    // Its first change may come before it has a port that a filter asks for.
-    let may_come = || change::is_first(old, new) && filter::may_want_ends(&ends, || sock::local_port_range(sk));
-    if !wanted && !may_come() {
-        return;
-    }
     let wanted = verifier::forget(wanted.into()) != 0;
     // What is filtered out needs no time.
     let now = emit::now();
@@ -164,6 +174,24 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     } else {
         report_turn(&about, &change, sk, entry, time_wait);
     }
+}
+
+/// Whether a filter lets nothing of this change pass, now or later. Asked first, since most events of a filtered trace
+/// end here, and by each of two programs.
+#[inline(always)]
+fn is_filtered_out<A: Access>(sk: Object<A>, old: u8, new: u8) -> bool {
+    filter::is_by_place() && verifier::forget(may_matter(sk, old, new).into()) == 0
+}
+
+#[inline(always)]
+fn may_matter<A: Access>(sk: Object<A>, old: u8, new: u8) -> bool {
+    if !filter::wants_netns(sock::netns(sk)) {
+        return false;
+    }
+    let ends = sock::full_identity(sk);
+    // Its first change may come before it has a port that a filter asks for.
+    filter::wants_ends(&ends)
+        || change::is_first(old, new) && filter::may_want_ends(&ends, || sock::local_port_range(sk))
 }
 
 /// It is to be reported that the connection opens.
