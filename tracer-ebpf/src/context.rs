@@ -87,6 +87,12 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
     orig_ax == NO_SYSCALL
 }
 
+/// Which of two slots of a CPU's memory a program uses in this context: what interrupts another must not use the same.
+#[inline(always)]
+pub(crate) const fn slot(context: u8) -> u32 {
+    (context == record::CONTEXT_INTERRUPT) as u32
+}
+
 /// Whether an event in this context is for the program that is `nested`, or for its twin.
 ///
 /// The kernel does not start a program on a CPU that already runs it: what happens in a softirq that interrupts the

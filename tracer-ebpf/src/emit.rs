@@ -7,10 +7,10 @@ use aya_ebpf::{
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
-use tracer_ebpf::record::{CONTEXT_INTERRUPT, Delivery, Header, KINDS, Owner};
+use tracer_ebpf::record::{Delivery, Header, KINDS, Owner};
 
 use crate::{
-    memory, offset, process,
+    context, memory, offset, process,
     sock::{Access, Identity, Object, bytes, cookie},
     words,
 };
@@ -57,8 +57,7 @@ pub(crate) fn submit_bytes(kind: u16, context: u8, size: usize, fill: impl FnOnc
 /// Counts a record, or what else one holds, as delivered or lost.
 #[inline(always)]
 pub(crate) fn count(kind: u16, context: u8, is_delivered: bool) {
-    // What interrupts a program must not count where that does.
-    let slot = u32::from(kind) + if context == CONTEXT_INTERRUPT { KINDS as u32 } else { 0 };
+    let slot = u32::from(kind) + context::slot(context) * KINDS as u32;
     let Some(delivery) = DELIVERIES.get_ptr_mut(slot) else { return };
     // SAFETY: the slot is this CPU's and this kind of context's own.
     unsafe {

@@ -9,11 +9,11 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use tracer_ebpf::record::{AF_INET, CONTEXT_INTERRUPT, Owner, PAST_CLOSED, PAST_NEAR, Past};
+use tracer_ebpf::record::{AF_INET, Owner, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
-    filter,
+    context, filter,
     memory::{NOBODY, Remembered},
     recent::{self, Set},
     sock::{Access, Address, Identity, Object, v4_mapped},
@@ -183,7 +183,7 @@ impl Found {
 /// Looks for the past of two ends. `context`: one of the `CONTEXT_` constants.
 #[inline(always)]
 pub(crate) fn find(context: u8, netns: u32, ends: &Identity) -> Found {
-    let Some(found) = FOUND.get_ptr_mut(u32::from(context == CONTEXT_INTERRUPT)) else { return Found::NOTHING };
+    let Some(found) = FOUND.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
     unsafe { found.write_volatile(Found::NOTHING) };
     let ends = of_ends(netns, ends);

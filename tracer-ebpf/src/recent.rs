@@ -11,7 +11,8 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use tracer_ebpf::record::CONTEXT_INTERRUPT;
+
+use crate::context;
 
 /// Entries of a log.
 pub(crate) const ENTRIES: u32 = 1 << 16;
@@ -29,7 +30,7 @@ static NEXT_BLOCK: Array<u32> = Array::with_max_entries(1, 0);
 /// A position that nobody has had; 0 is none.
 #[inline(always)]
 pub(crate) fn position(context: u8) -> Option<u32> {
-    let next = NEXT.get_ptr_mut(u32::from(context == CONTEXT_INTERRUPT))?;
+    let next = NEXT.get_ptr_mut(context::slot(context))?;
     // SAFETY: the slot is this CPU's and this kind of context's own.
     let next = unsafe { &mut *next };
     if next.is_multiple_of(BLOCK) {
