@@ -10,6 +10,7 @@ mod columns;
 mod demo;
 mod doctor;
 mod ends;
+mod field;
 mod filtered;
 mod firewall;
 mod handshake;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use tracer::diagnose::{causes, deaths};
+use tracer::diagnose::{Confidence, causes, deaths};
 
 use super::Outcome;
 
@@ -14,15 +14,13 @@ const NOT_PLAYED: &str = "not played";
 const NOT_SEEN: &str = "not seen";
 /// It was played, and told as something else that is allowed.
 const OTHERWISE: &str = "otherwise";
-/// From the least sure on.
-const CONFIDENCES: [&str; 3] = ["possible", "likely", "certain"];
 
 /// What was expected and what was told, with how many of each confidence.
 pub(super) fn confusion(outcomes: &[Outcome]) -> String {
-    let mut counts: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut counts: BTreeMap<(&str, &str), BTreeMap<Confidence, usize>> = BTreeMap::new();
     for Outcome { scenario, told, .. } in outcomes {
         for told in told.iter().flatten() {
-            *counts.entry((scenario.cause, &told.cause)).or_default().entry(&told.confidence).or_default() += 1;
+            *counts.entry((scenario.cause, &told.cause)).or_default().entry(told.confidence).or_default() += 1;
         }
     }
     let mut text = format!("{:20} {:20} RSTs\n", "played", "told");
@@ -35,25 +33,23 @@ pub(super) fn confusion(outcomes: &[Outcome]) -> String {
 }
 
 /// The least sure of a cause's right verdicts.
-fn cell(outcomes: &[Outcome], cause: &str) -> &'static str {
+fn cell(outcomes: &[Outcome], cause: &str) -> String {
     let of_cause = || outcomes.iter().filter(|outcome| outcome.scenario.cause == cause);
     if of_cause().next().is_none() {
-        return NOT_PLAYED;
+        return NOT_PLAYED.to_owned();
     }
     if of_cause().all(Outcome::is_lacking) {
-        return NOT_SEEN;
+        return NOT_SEEN.to_owned();
     }
-    let told: Vec<_> = of_cause().flat_map(Outcome::told).filter(|told| told.cause == cause).collect();
-    let least = CONFIDENCES.into_iter().find(|confidence| told.iter().any(|told| told.confidence == *confidence));
-    least.unwrap_or(OTHERWISE)
+    let told = of_cause().flat_map(Outcome::told).filter(|told| told.cause == cause);
+    told.map(|told| told.confidence).min().map_or_else(|| OTHERWISE.to_owned(), |least| least.to_string())
 }
 
 /// What differs from the table, which has all causes and, in this kernel's column (if it has one), what was found. An
 /// empty cell allows anything.
 pub(super) fn differences(outcomes: &[Outcome]) -> Vec<String> {
     let rows: BTreeMap<&str, Vec<&str>> = rows().collect();
-    let release = nix::sys::utsname::uname().expect("the kernel has a name").release().to_string_lossy().into_owned();
-    let kernel = release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let kernel = kernel();
     let column = rows["cause"].iter().position(|cell| *cell == kernel);
     let ids = causes::ALL.iter().map(|cause| cause.id).chain(deaths::ALL.iter().map(|death| death.id));
     let found: Vec<_> = ids.map(|id| (id, cell(outcomes, id))).collect();
@@ -73,6 +69,12 @@ pub(super) fn differences(outcomes: &[Outcome]) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// This kernel's version, as the table has it.
+pub(super) fn kernel() -> String {
+    let release = nix::sys::utsname::uname().expect("the kernel has a name").release().to_string_lossy().into_owned();
+    release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".")
 }
 
 /// The table's lines: the first cell, and the others.
