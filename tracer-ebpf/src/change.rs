@@ -1,5 +1,6 @@
 //! What a state change means for a connection: how it opened, who closed it first, how it ended.
 
+use aya_ebpf::Global;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE,
     KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open,
@@ -19,7 +20,11 @@ use crate::{
 };
 
 /// `sk_err` of a socket that somebody else aborts (`ss -K`): not a call of its owner.
-const ECONNABORTED: u32 = 103;
+pub(crate) const ECONNABORTED: u32 = 103;
+
+/// 1: the kernel closes a socket before its process can take the error (`tcp_done_with_error`, 6.10 and later).
+#[unsafe(no_mangle)]
+static ERROR_STAYS: Global<u8> = Global::new(0);
 
 /// A state change.
 #[derive(Clone, Copy)]
@@ -44,20 +49,17 @@ impl Change {
         is_child(self.old, self.new)
     }
 
-    /// A packet's or a timer's doing, in an interrupt, or in ksoftirqd or a thread of NAPI.
+    /// A packet's or a timer's doing.
     #[inline(always)]
-    pub(crate) fn is_kernels(&self) -> bool {
-        self.context == CONTEXT_INTERRUPT || self.context == CONTEXT_PROCESS && process::is_of_kernel()
+    pub(crate) const fn is_softirqs(&self) -> bool {
+        self.context == CONTEXT_INTERRUPT
     }
 
     /// A process's own doing. CLOSE is left by system calls only, so that is known in any context.
     #[inline(always)]
     fn is_call<A: Access>(&self, sk: Object<A>) -> bool {
         self.old == TCP_CLOSE
-            || self.context == CONTEXT_PROCESS
-                && !self.is_child()
-                && !self.is_kernels()
-                && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
+            || self.context == CONTEXT_PROCESS && !self.is_child() && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
     }
 
     /// The process whose doing it is.
@@ -161,9 +163,9 @@ impl Change {
     #[inline(always)]
     pub(crate) fn error<A: Access>(&self, sk: Object<A>, entry: &Remembered) -> u32 {
         // Neither a FIN nor a process closes these in an interrupt, and a RST's error is shown when all is done.
-        let only_fails = matches!(self.old, TCP_SYN_SENT | TCP_ESTABLISHED | TCP_CLOSE_WAIT);
+        let only_fails = ERROR_STAYS.load() == 0 && matches!(self.old, TCP_SYN_SENT | TCP_ESTABLISHED | TCP_CLOSE_WAIT);
         match sk.get(&offset::SK_ERR).unwrap_or(0) {
-            0 if only_fails && entry.resets == 0 && self.is_kernels() => ERROR_TAKEN,
+            0 if only_fails && entry.resets == 0 && self.is_softirqs() => ERROR_TAKEN,
             error => error,
         }
     }

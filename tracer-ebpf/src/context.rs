@@ -1,10 +1,14 @@
-//! Whether the current task is at work, or was merely interrupted.
+//! Who is at work: the current task, a kernel thread on somebody's behalf, or an interrupt that found the CPU there.
 //!
 //! An interrupt that finds the CPU in the kernel, and the softirq run at its end or by
 //! `local_bh_enable()`, has a per-CPU stack of its own (x86: arch/x86/kernel/irq_64.c). So a program whose
 //! context lies on another stack than the task's runs on an interrupt's behalf. One that found the CPU in
 //! user mode stays on the task's stack, which is empty then; but the registers that it saved there say
 //! "no system call" (arch/x86/entry/entry_64.S).
+//!
+//! So do those of a task that came to the kernel by an exception, or that a signal ends on its way back to user mode.
+//! What such a task does to sockets it does while it exits (`PF_EXITING`), and then it is in the kernel, where an
+//! interrupt has a stack of its own.
 
 use aya_ebpf::{
     Global,
@@ -57,7 +61,12 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
         Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
         None => process::current().get(&offset::TASK_STACK).unwrap_or(0),
     };
-    if here.wrapping_sub(stack) >= THREAD_SIZE || is_interrupted_in_user_mode(stack) {
+    let flags = process::current_flags();
+    if here.wrapping_sub(stack) >= THREAD_SIZE {
+        record::CONTEXT_INTERRUPT
+    } else if flags & process::PF_KTHREAD != 0 {
+        if process::runs_softirqs() { record::CONTEXT_INTERRUPT } else { record::CONTEXT_KERNEL_THREAD }
+    } else if flags & process::PF_EXITING == 0 && is_interrupted_in_user_mode(stack) {
         record::CONTEXT_INTERRUPT
     } else {
         record::CONTEXT_PROCESS

@@ -63,6 +63,9 @@ macro_rules! fields {
             TASK_EXEC_ID = "task_struct.self_exec_id", "command lines of short-lived processes";
             TASK_MM = "task_struct.mm", "command lines of short-lived processes";
             TASK_SIGNAL = "task_struct.signal", "the end of processes";
+            SIGNAL_FLAGS = "signal_struct.flags", "how processes end";
+            SIGNAL_OOM_MM = "signal_struct.oom_mm", "that the OOM killer ended a process";
+            SIGINFO_CODE = "kernel_siginfo.si_code", "who sent the signal that ended a process";
             SIGNAL_LIVE = "signal_struct.live.counter", "the end of processes";
             TASK_PARENT = "task_struct.real_parent", "parents of processes";
             MM_ARG_START = "mm_struct.arg_start", "command lines of short-lived processes";

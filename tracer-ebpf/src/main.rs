@@ -6,6 +6,7 @@
 
 mod change;
 mod context;
+mod death;
 mod emit;
 mod filter;
 mod hooks;

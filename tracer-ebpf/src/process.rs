@@ -12,13 +12,17 @@ use aya_ebpf::{
 use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, OWNER_ACTED, Owner, Process};
 
 use crate::{
-    context, emit, filter, offset,
-    sock::{Access, Object, Probed, Typed, bytes},
+    context, death, emit, filter, offset,
+    sock::{Access, Address, Object, Probed, Typed, bytes},
 };
 
-/// Processes that were reported: what they ran at that time, by process id.
+/// Processes that were reported: what they ran at that time, by process id; and [`ENDED`], if it was reported that
+/// they end.
 #[map]
 static PROCESSES: LruHashMap<u32, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// The process ends, and that was reported. A start in nanoseconds does not reach this bit for 292 years.
+const ENDED: u64 = 1 << 63;
 
 /// The task that runs on this CPU.
 #[inline(always)]
@@ -39,21 +43,41 @@ pub(crate) fn current_typed() -> Option<Object<Typed>> {
     Some(Object::new(unsafe { bpf_get_current_task_btf() }.cast_const().cast()))
 }
 
-/// A kernel thread (`PF_KTHREAD` of include/linux/sched.h).
+/// Of a task's flags (include/linux/sched.h): it is a kernel thread.
+pub(crate) const PF_KTHREAD: u32 = 0x20_0000;
+/// Of a task's flags: it is on its way out, and closes what it has open.
+pub(crate) const PF_EXITING: u32 = 4;
+
+/// The current kernel thread processes packets, or runs timers: `ksoftirqd/0`, `napi/eth0-5`, `backlog_napi/0` (6.10
+/// and later), `ktimers/0` (PREEMPT_RT). Nobody but the kernel names its threads.
 #[inline(always)]
-pub(crate) fn is_of_kernel() -> bool {
-    const PF_KTHREAD: u32 = 0x20_0000;
-    current_exit().0 & PF_KTHREAD != 0
+pub(crate) fn runs_softirqs() -> bool {
+    let name = match current_typed() {
+        Some(task) => task.get::<u32>(&offset::TASK_COMM),
+        None => current().get::<u32>(&offset::TASK_COMM),
+    };
+    let name = name.unwrap_or(0).to_ne_bytes();
+    name == *b"ksof" || name == *b"napi" || name == *b"back" || name == *b"ktim"
+}
+
+/// The current task's flags.
+#[inline(always)]
+pub(crate) fn current_flags() -> u32 {
+    let flags = match current_typed() {
+        Some(task) => task.get(&offset::TASK_FLAGS),
+        None => current().get(&offset::TASK_FLAGS),
+    };
+    flags.unwrap_or(0)
 }
 
 /// The current task's flags, and its exit code.
 #[inline(always)]
 pub(crate) fn current_exit() -> (u32, u32) {
-    let (flags, exit_code) = match current_typed() {
-        Some(task) => (task.get(&offset::TASK_FLAGS), task.get(&offset::TASK_EXIT_CODE)),
-        None => (current().get(&offset::TASK_FLAGS), current().get(&offset::TASK_EXIT_CODE)),
+    let exit_code = match current_typed() {
+        Some(task) => task.get(&offset::TASK_EXIT_CODE),
+        None => current().get(&offset::TASK_EXIT_CODE),
     };
-    (flags.unwrap_or(0), exit_code.unwrap_or(0))
+    (current_flags(), exit_code.unwrap_or(0))
 }
 
 /// Who a task is.
@@ -70,7 +94,37 @@ pub(crate) fn owner<A: Access>(task: Object<A>, known: u32) -> Owner {
         tid: task.get(&offset::TASK_PID).unwrap_or(0),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
         known,
-        comm: bytes(task.get_pair(&offset::TASK_COMM)),
+        comm: bytes(actor(task).get_pair(&offset::TASK_COMM)),
+    }
+}
+
+/// The task whose name names what a task does: its own, but on the way out, when it is chance which thread closes what
+/// the process had open.
+#[inline(always)]
+fn actor<A: Access>(task: Object<A>) -> Object<A> {
+    let exits = task.get::<u32>(&offset::TASK_FLAGS).unwrap_or(0) & PF_EXITING != 0;
+    if exits { task.follow(&offset::TASK_LEADER).unwrap_or(task) } else { task }
+}
+
+/// The name of the task's first thread, which is the process's.
+#[inline(always)]
+pub(crate) fn leaders_comm(task: Object<Probed>) -> Address {
+    task.follow(&offset::TASK_LEADER).unwrap_or(task).get_pair(&offset::TASK_COMM)
+}
+
+/// The process was reported, and not yet that it ends.
+#[inline(always)]
+pub(crate) fn is_announced(process: u32) -> bool {
+    // SAFETY: a plain number.
+    unsafe { PROCESSES.get(process) }.is_some_and(|program| program & ENDED == 0)
+}
+
+/// It was reported that the process ends.
+#[inline(always)]
+pub(crate) fn ended(process: u32) {
+    if let Some(program) = PROCESSES.get_ptr_mut(process) {
+        // SAFETY: the map's memory, and a plain number.
+        unsafe { *program |= ENDED };
     }
 }
 
@@ -105,7 +159,7 @@ pub(crate) fn announce(owner: &Owner) {
     let Some(program) = program else { return };
     let task = current();
     // SAFETY: a plain number; another CPU may replace it by the same.
-    if unsafe { PROCESSES.get(owner.pid) } == Some(&program) {
+    if unsafe { PROCESSES.get(owner.pid) }.is_some_and(|known| known & !ENDED == program) {
         return;
     }
     let delivered = emit::submit(KIND_PROCESS, CONTEXT_PROCESS, |record: *mut Process| {
@@ -122,6 +176,10 @@ pub(crate) fn announce(owner: &Owner) {
     });
     if delivered {
         let _ = PROCESSES.insert(owner.pid, program, 0);
+    }
+    // One that does its first work on a socket when it ends.
+    if current_flags() & PF_EXITING != 0 {
+        death::announce_known(owner.pid);
     }
 }
 

@@ -100,8 +100,6 @@ fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
 const SOCK_DEAD: u32 = 0;
 const SOCK_KEEPOPEN: u32 = 3;
 const SOCK_LINGER: u32 = 4;
-/// The bit of `PF_EXITING` (include/linux/sched.h).
-const PF_EXITING: u32 = 2;
 
 /// Whether close() aborted a connection because SO_LINGER is on with a time of zero (`__tcp_close` in
 /// net/ipv4/tcp.c): nothing else shuts both ways of one that is still open, and a connection that is open.
@@ -136,7 +134,7 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
         | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
         | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
         | bit(u64::from(is_shut(shutdown)), 0, SOCKET_IS_SHUT)
-        | bit(u64::from(task_flags), PF_EXITING, TASK_EXITS);
+        | bit(u64::from(task_flags), process::PF_EXITING.trailing_zeros(), TASK_EXITS);
     // SAFETY: a helper without preconditions.
     to.jiffies = unsafe { bpf_jiffies64() };
     to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);

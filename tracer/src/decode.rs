@@ -1,9 +1,9 @@
 //! Bytes to records. Total: any input gives a record or an error, none is trusted.
 
 use tracer_ebpf::record::{
-    Close, Header, KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
-    Lookup, Open, Process, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithClose, StateWithOpen,
-    StateWithStack,
+    Close, Header, KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE,
+    KIND_STRAY, Lookup, Open, Process, ProcessEnd, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithClose,
+    StateWithOpen, StateWithStack,
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -42,6 +42,8 @@ pub enum Body {
     Close(Close),
     /// See [`Process`]; boxed because it carries its arguments.
     Process(Box<Process>),
+    /// See [`ProcessEnd`].
+    End(ProcessEnd),
 }
 
 /// Bytes that are no record.
@@ -81,6 +83,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
         KIND_OPEN => read(bytes).map(Body::Open).ok_or_else(truncated)?.into(),
         KIND_CLOSE => read(bytes).map(Body::Close).ok_or_else(truncated)?.into(),
         KIND_PROCESS => read(bytes).map(|process| Body::Process(Box::new(process))).ok_or_else(truncated)?.into(),
+        KIND_END => read(bytes).map(Body::End).ok_or_else(truncated)?.into(),
         unknown => return Err(Error::UnknownKind(unknown)),
     };
     Ok(record.into())
@@ -151,6 +154,7 @@ impl Record {
             Body::Open(record) => &record.header,
             Body::Close(record) => &record.header,
             Body::Process(record) => &record.header,
+            Body::End(record) => &record.header,
         }
     }
 }
@@ -193,6 +197,9 @@ mod tests {
         close.header = header::<Close>(KIND_CLOSE);
         let mut process = Process::new_zeroed();
         process.header = header::<Process>(KIND_PROCESS);
+        let mut end = ProcessEnd::new_zeroed();
+        end.header = header::<ProcessEnd>(KIND_END);
+        end.exit_code = 9;
         let mut with_open = StateWithOpen::new_zeroed();
         with_open.state.header = header::<StateWithOpen>(KIND_STATE);
         with_open.opening.rtt_us = 7;
@@ -215,6 +222,7 @@ mod tests {
             with_open.as_bytes().to_vec(),
             with_close.as_bytes().to_vec(),
             bare.as_bytes()[..Rst::BARE].to_vec(),
+            end.as_bytes().to_vec(),
         ]
     }
 
@@ -242,6 +250,7 @@ mod tests {
         assert!(matches!(&decoded[9].body, Body::State(_)));
         assert!(matches!(&decoded[10].body, Body::Rst(rst) if rst.reason == 5 && rst.past.known == 0));
         assert!(decoded[10].stack.is_empty(), "it has no stack, whatever it says");
+        assert!(matches!(&decoded[11].body, Body::End(end) if end.exit_code == 9));
         let [also_open, also_close] = [&also[8], &also[9]].map(|also| also.as_ref().unwrap());
         assert!(matches!(&also_open.body, Body::Open(open) if open.opening.rtt_us == 7));
         assert!(matches!(&also_close.body, Body::Close(close) if close.closing.bytes_sent == 9));
@@ -268,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_named() {
-        assert_eq!(decode(header::<Header>(9).as_bytes()).unwrap_err(), Error::UnknownKind(9));
+        assert_eq!(decode(header::<Header>(99).as_bytes()).unwrap_err(), Error::UnknownKind(99));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 use tracer_ebpf::record::{
-    KIND_CLOSE, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
+    KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
 };
 
 use crate::probes::Probe;
@@ -58,6 +58,11 @@ impl Kind {
         }
     }
 
+    /// It is asked why such an event happened.
+    fn has_verdicts(self) -> bool {
+        matches!(self, Self::Rst | Self::Stray | Self::Close)
+    }
+
     /// What has to be observed for it. State changes tell whose a socket is and what it went through.
     fn probes(self) -> &'static [Probe] {
         match self {
@@ -79,10 +84,13 @@ pub fn probes(kinds: &BTreeSet<Kind>) -> BTreeSet<Probe> {
     if probes.contains(&Probe::State) {
         probes.extend([Probe::Accept, Probe::Existing, Probe::Release]);
     }
+    if kinds.iter().any(|kind| kind.has_verdicts()) {
+        probes.insert(Probe::End);
+    }
     probes
 }
 
 /// The records of `kinds` and those that tell of processes, as the programs' `REPORTED`.
 pub fn reported(kinds: &BTreeSet<Kind>) -> u32 {
-    kinds.iter().map(|kind| kind.of_record()).chain([KIND_PROCESS]).fold(0, |bits, kind| bits | 1 << kind)
+    kinds.iter().map(|kind| kind.of_record()).chain([KIND_PROCESS, KIND_END]).fold(0, |bits, kind| bits | 1 << kind)
 }

@@ -1,6 +1,7 @@
 //! One file per kernel event. A program's name is `EVENT_MECHANISM`; the probe plan refers to it.
 
 mod baseline;
+mod end;
 mod existing;
 mod firewall;
 mod lookup;

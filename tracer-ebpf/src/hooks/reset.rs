@@ -7,12 +7,13 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
-    CONTEXT_INTERRUPT, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_RST, KIND_STRAY, NO_REASON, RESET_RECEIVED, RESET_SENT,
-    RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+    CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_RST, KIND_STRAY, NO_REASON,
+    RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
 use super::{baseline, stray};
 use crate::{
+    change::ECONNABORTED,
     context,
     emit::{self, About, Depth},
     filter, memory, offset,
@@ -224,8 +225,27 @@ fn passive<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, skb: O
 fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason: u32) {
     if !sk.is_null() {
         let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
+        // Of others the change to CLOSE, which comes first, tells whose doing it is.
+        if context == CONTEXT_PROCESS
+            && sk.get(&offset::SK_STATE) != Some(TCP_CLOSE)
+            && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
+            && filter::wants_netns(netns)
+            && filter::wants_ends(&ends)
+        {
+            take_over(sk.address());
+        }
         let direction = RST_SENT_ACTIVE;
         report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: segment::NONE, reason });
+    }
+}
+
+/// The current task aborts a connection that is still open, as MPTCP does with a subflow: so it owns the socket.
+#[inline(never)]
+fn take_over(sk: u64) {
+    let Some(entry) = memory::at(sk) else { return };
+    let owner = process::caller();
+    if memory::adopt(entry, process::current(), &owner) {
+        process::announce(&owner);
     }
 }
 
@@ -394,9 +414,8 @@ impl Socket {
 fn depth(direction: u8, context: u8, is_told: bool) -> Option<Depth> {
     let is_of_packet = direction == RST_RECEIVED || direction == RST_SENT_PASSIVE;
     match context {
-        // What it is must be told by the stack; where softirqs have no stack of their own, also of a kernel thread.
-        CONTEXT_UNKNOWN => Some(Depth::Whole),
-        CONTEXT_PROCESS if process::is_of_kernel() => Some(Depth::Whole),
+        // What it is must be told by the stack, and so must what a kernel thread does on somebody's behalf.
+        CONTEXT_UNKNOWN | CONTEXT_KERNEL_THREAD => Some(Depth::Whole),
         CONTEXT_INTERRUPT if !is_of_packet => Some(Depth::Timer),
         _ if is_told && STACKS.load() == 0 => None,
         _ if is_of_packet => Some(Depth::Packet),

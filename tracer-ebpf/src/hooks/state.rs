@@ -317,7 +317,7 @@ fn needs_stack<A: Access>(change: &Change, sk: Object<A>, time_wait: u8) -> bool
     if change.context == CONTEXT_UNKNOWN {
         return true;
     }
-    if change.new != TCP_CLOSE || !change.is_kernels() {
+    if change.new != TCP_CLOSE || !change.is_softirqs() {
         return false;
     }
     match sk.get::<u32>(&offset::SK_ERR) {

@@ -30,15 +30,19 @@ pub const KIND_CLOSE: u16 = 5;
 pub const KIND_PROCESS: u16 = 6;
 /// [`Header::kind`] of a [`Rst`] that came and reset no socket.
 pub const KIND_STRAY: u16 = 7;
+/// [`Header::kind`] of a [`ProcessEnd`].
+pub const KIND_END: u16 = 8;
 /// Number of kinds.
-pub const KINDS: usize = 8;
+pub const KINDS: usize = 9;
 
 /// [`Header::context`]: the program could not tell; the stack in the record does.
 pub const CONTEXT_UNKNOWN: u8 = 0;
-/// [`Header::context`]: on the current task's own stack.
+/// [`Header::context`]: on the stack of the current task, which is a process's and does it itself.
 pub const CONTEXT_PROCESS: u8 = 1;
-/// [`Header::context`]: on an interrupt stack.
+/// [`Header::context`]: in a softirq: on an interrupt's stack, or in a thread that runs softirqs.
 pub const CONTEXT_INTERRUPT: u8 = 2;
+/// [`Header::context`]: in another kernel thread, such as a worker, on behalf of somebody else.
+pub const CONTEXT_KERNEL_THREAD: u8 = 3;
 
 /// `AF_INET` and `AF_INET6` of Linux: values of [`Header::family`].
 pub const AF_INET: u16 = 2;
@@ -371,6 +375,29 @@ pub struct Process {
     pub arguments: [u8; ARGUMENTS],
 }
 
+/// A process ends that was reported as a [`Process`]. The header has neither ends nor socket.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct ProcessEnd {
+    /// Who and when.
+    pub header: Header,
+    /// `exit_code` of the task, as wait(2) tells it: the signal in the lowest 7 bits, or the status above the lowest 8.
+    pub exit_code: u32,
+    /// 1 if the OOM killer chose it (`oom_mm` of `struct signal_struct`).
+    pub oom: u8,
+    /// 1 if a process was seen to send the signal: it is below.
+    pub is_sent: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+    /// Process id (thread group) of who sent it, in the initial pid namespace; 0 if that is not known.
+    pub sender_pid: u32,
+    /// Its user id, in the initial user namespace; [`u32::MAX`] if that is not known.
+    pub sender_uid: u32,
+    /// The name of its first thread.
+    pub sender_comm: [u8; 16],
+}
+
 /// Deliveries of one kind, per CPU: exact, since each increment happens on its own CPU.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
@@ -393,3 +420,4 @@ const _: () = assert!(size_of::<Close>() == 192);
 const _: () = assert!(size_of::<StateWithOpen>() == 176);
 const _: () = assert!(size_of::<StateWithClose>() == 208);
 const _: () = assert!(size_of::<Process>() == 432);
+const _: () = assert!(size_of::<ProcessEnd>() == 168);

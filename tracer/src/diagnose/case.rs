@@ -1,6 +1,7 @@
 //! A RST with all that is known about it, and the questions that rules ask.
 
 use super::Evidence;
+pub(super) use super::actor::name;
 use crate::event::{Baseline, Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, Shared, TcpState};
 
 /// A process that was seen to send a segment by itself, through a raw or packet socket.
@@ -171,11 +172,6 @@ impl Case<'_> {
         }
         all
     }
-}
-
-/// `nginx[812]`, or that it is not known.
-pub(super) fn name(owner: Option<&Owner>) -> String {
-    owner.map_or_else(|| "a process that is not known".to_owned(), |owner| format!("{}[{}]", owner.comm, owner.pid))
 }
 
 /// `64`, `52 to 64`.

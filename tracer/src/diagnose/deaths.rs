@@ -2,7 +2,7 @@
 //!
 //! As for RSTs: each cause is a constant with its rule, asked in order, and the last one's always applies.
 
-use super::{Finding, Verdict, case};
+use super::{Finding, Verdict, actor};
 use crate::event::{Close, End, Event, TcpState};
 
 /// A cause of deaths without a RST.
@@ -35,7 +35,7 @@ const NO_ANSWER: Death = Death {
         let is_one = close.ended_by == End::Timeout && close.old == TcpState::SYN_SENT;
         is_one.then(|| {
             let again = close.retransmits;
-            let (who, remote) = (case::name(event.last_owner()), event.remote);
+            let (who, remote) = (actor::name(event.last_owner()), event.remote);
             timeout(close, format!("{who} got no answer from {remote}; its SYN was sent again {again} times"))
         })
     },
@@ -49,7 +49,7 @@ const USER_TIMEOUT: Death = Death {
     rule: |event, close| {
         let is_one = close.ended_by == End::Timeout && close.user_timeout_ms != 0;
         is_one.then(|| {
-            let (who, limit) = (case::name(event.last_owner()), close.user_timeout_ms);
+            let (who, limit) = (actor::name(event.last_owner()), close.user_timeout_ms);
             timeout(close, format!("{} acknowledged nothing for the {limit} ms that {who} allows", event.remote))
                 .observed(format!("TCP_USER_TIMEOUT of the socket is {limit} ms"))
         })
@@ -63,7 +63,7 @@ const RETRANSMISSIONS: Death = Death {
              tcp_retries2 sets how long this end tries, TCP_USER_TIMEOUT that for one socket",
     rule: |event, close| {
         (close.ended_by == End::Timeout).then(|| {
-            let who = case::name(event.last_owner());
+            let who = actor::name(event.last_owner());
             timeout(close, format!("{} acknowledged nothing any more, so {who}'s kernel gave up", event.remote))
         })
     },
@@ -76,7 +76,7 @@ const DESTROYED_UNOPENED: Death = Death {
              who",
     rule: |event, close| {
         (close.ended_by == End::Aborted).then(|| {
-            let who = case::name(event.last_owner());
+            let who = actor::name(event.last_owner());
             Finding::certain(format!("somebody aborted the connect of {who} from outside (sock_diag)"))
                 .observed("the socket was closed with ECONNABORTED")
         })

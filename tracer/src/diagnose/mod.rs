@@ -9,6 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod actor;
 mod case;
 pub mod causes;
 pub mod deaths;

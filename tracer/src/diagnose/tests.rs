@@ -43,6 +43,7 @@ fn owner() -> Owner {
         user: None,
         cgroup: None,
         container: None,
+        ended: None,
         known: Known::Call,
     }
 }

@@ -1,6 +1,6 @@
 //! What the CPU was doing, from the program's own guess and the kernel stack.
 
-use tracer_ebpf::record::{CONTEXT_INTERRUPT, CONTEXT_PROCESS};
+use tracer_ebpf::record::{CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS};
 
 use crate::event::Context;
 
@@ -9,9 +9,10 @@ const TIMERS: [&str; 5] =
     ["call_timer_fn", "expire_timers", "__run_timers", "run_timer_softirq", "__hrtimer_run_queues"];
 /// Functions that run softirqs; the second replaced the first in 6.9 (kernel/softirq.c).
 const SOFTIRQS: [&str; 2] = ["__do_softirq", "handle_softirqs"];
-/// The outermost functions of a system call and of a kernel thread.
-const TASK_ENTRIES: [&str; 4] =
-    ["do_syscall_64", "entry_SYSCALL_64_after_hwframe", "ret_from_fork", "ret_from_fork_asm"];
+/// Functions that a task runs by itself: its system calls, what it puts off until it goes back to user mode, its end.
+const OF_PROCESS: [&str; 4] = ["do_syscall_64", "entry_SYSCALL_64_after_hwframe", "task_work_run", "do_exit"];
+/// The outermost function of a kernel thread (kernel/kthread.c).
+const OF_KERNEL_THREAD: &str = "kthread";
 
 /// `program`: one of the record's `CONTEXT_` constants. `stack`: names of the functions on it, innermost
 /// first, empty if there is none. The stack knows best: a kernel may run softirqs on a task's stack
@@ -26,8 +27,11 @@ pub(super) fn of(program: u8, comm: &str, stack: &[String]) -> Context {
     }
     match program {
         CONTEXT_PROCESS => Context::Process,
+        CONTEXT_KERNEL_THREAD => Context::KernelThread,
+        _ if on_stack(&[OF_KERNEL_THREAD]) => Context::KernelThread,
+        // A task that came to the kernel by an exception, or an interrupt, may do its own work on the way back.
+        _ if on_stack(&OF_PROCESS) => Context::Process,
         CONTEXT_INTERRUPT => Context::Softirq,
-        _ if on_stack(&TASK_ENTRIES) => Context::Process,
         _ => Context::Unknown,
     }
 }
@@ -60,5 +64,15 @@ mod tests {
     fn without_a_guess_only_the_bottom_of_a_stack_proves_a_process() {
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "do_syscall_64"]), Context::Process);
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close"]), Context::Unknown);
+        assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "worker_thread", "kthread"]), Context::KernelThread);
+        assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "task_work_run", "do_exit"]), Context::Process);
+    }
+
+    #[test]
+    fn a_worker_is_neither_a_process_nor_a_softirq() {
+        assert_eq!(of_stack(CONTEXT_KERNEL_THREAD, &["tcp_close", "delayed_fput", "kthread"]), Context::KernelThread);
+        assert_eq!(of_stack(CONTEXT_KERNEL_THREAD, &[]), Context::KernelThread);
+        assert_eq!(of_stack(CONTEXT_KERNEL_THREAD, &["tcp_v4_rcv", "__do_softirq"]), Context::Softirq);
+        assert_eq!(of_stack(CONTEXT_INTERRUPT, &["tcp_close", "task_work_run"]), Context::Process, "io_uring");
     }
 }

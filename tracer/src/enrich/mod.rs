@@ -65,6 +65,10 @@ impl Enricher {
             self.owners.learn(process);
             return None;
         }
+        if let Raw::End(end) = &record.body {
+            self.owners.end(end);
+            return None;
+        }
         let task = task(&header);
         let names = of_kernel(record.stack.iter().map(|&address| self.symbols.name(address)).collect());
         let context = context::of(header.context, &task.comm, &names);
@@ -123,7 +127,7 @@ impl Enricher {
             }),
             Raw::Open(record) => Body::Open(connection::open(&record)),
             Raw::Close(record) => Body::Close(Box::new(connection::close(&record, context))),
-            Raw::Process(_) => return None,
+            Raw::Process(_) | Raw::End(_) => return None,
         })
     }
 }

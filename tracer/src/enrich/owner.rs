@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_UNKNOWN};
+use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_UNKNOWN, ProcessEnd};
 use zerocopy::IntoBytes as _;
 
 use super::place::{self, Places};
-use crate::event::{Known, Owner, Shared};
+use crate::event::{Ended, Known, Owner, Sender, Shared};
 
 /// Processes remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -16,13 +16,15 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 pub(super) struct Owners {
     /// Arguments as the kernel had them when the process was first seen, by process id.
     arguments: LruCache<u32, Option<String>>,
+    /// How processes ended, by process id.
+    ended: LruCache<u32, Ended>,
     /// The owners made of records, by the record.
     made: LruCache<[u8; size_of::<record::Owner>()], Shared<Owner>>,
 }
 
 impl Default for Owners {
     fn default() -> Self {
-        Self { arguments: LruCache::new(REMEMBERED), made: LruCache::new(REMEMBERED) }
+        Self { arguments: LruCache::new(REMEMBERED), ended: LruCache::new(REMEMBERED), made: LruCache::new(REMEMBERED) }
     }
 }
 
@@ -37,6 +39,26 @@ impl Owners {
             None => Some(place::join_arguments(&process.arguments[..record::ARGUMENTS - 1]) + "…"),
         };
         self.arguments.put(pid, arguments);
+        // Its id may have been another's.
+        self.ended.pop(&pid);
+        self.made.clear();
+    }
+
+    /// A process ends.
+    pub(super) fn end(&mut self, end: &ProcessEnd) {
+        let signal = end.exit_code & 0x7f;
+        let sender = || Sender {
+            pid: end.sender_pid,
+            uid: (end.sender_uid != u32::MAX).then_some(end.sender_uid),
+            comm: super::comm(&end.sender_comm),
+        };
+        let ended = Ended {
+            signal: (signal != 0).then_some(signal),
+            status: (signal == 0).then_some((end.exit_code >> 8) as u8),
+            oom: end.oom != 0,
+            by: (end.is_sent != 0).then(sender),
+        };
+        self.ended.put(end.header.owner.pid, ended);
         self.made.clear();
     }
 
@@ -72,6 +94,7 @@ impl Owners {
                 OWNER_LISTENED => Known::Listener,
                 _ => Known::Call,
             },
+            ended: self.ended.get(&raw.pid).cloned(),
         }
     }
 }

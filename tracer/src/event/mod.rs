@@ -20,7 +20,7 @@ mod shared;
 pub use self::{
     connection::{Close, End, Open, Opened, Side, Took},
     names::{Flags, TcpState},
-    owner::{Known, Owner},
+    owner::{Ended, Known, Owner, Sender},
     rst::{Baseline, Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
     shared::Shared,
 };
@@ -236,8 +236,10 @@ pub enum Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Context {
-    /// A system call of `task`, or a kernel thread's own work.
+    /// Work of `task`, a process: a system call, or what it closes on its way out.
     Process,
+    /// Work of `task`, a kernel thread, on behalf of somebody else.
+    KernelThread,
     /// Packet processing (or another interrupt) on top of `task`.
     Softirq,
     /// A kernel timer on top of `task`.

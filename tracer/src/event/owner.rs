@@ -28,6 +28,33 @@ pub struct Owner {
     pub container: Option<Container>,
     /// How it is known.
     pub known: Known,
+    /// How it ended; left out if it has not, or that was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+pub struct Ended {
+    /// The signal that ended it; null if it exited.
+    pub signal: Option<u32>,
+    /// Its exit status; null if a signal ended it.
+    pub status: Option<u8>,
+    /// The OOM killer chose it.
+    pub oom: bool,
+    /// Who sent the signal; null if the kernel did, or nobody was seen to.
+    pub by: Option<Sender>,
+}
+
+/// A process that sent a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
+pub struct Sender {
+    /// Process id (thread group), in the initial pid namespace.
+    pub pid: u32,
+    /// User id, in the initial user namespace.
+    pub uid: Option<u32>,
+    /// The name of its first thread; invalid UTF-8 is replaced.
+    pub comm: String,
 }
 
 /// How an owner is known.

@@ -93,6 +93,7 @@ impl Probes {
             ("DEATHS_ONLY", u8::from(settings.criteria.deaths_only)),
             ("FOLLOW_CHILDREN", u8::from(settings.criteria.follow)),
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
+            ("ERROR_STAYS", u8::from(kernel.function("tcp_done_with_error").is_some())),
             ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
             ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
             ("BASELINE", u8::from(settings.probes.contains(&Probe::Baseline))),
@@ -246,7 +247,8 @@ impl Probes {
 }
 
 /// Programs that report nothing.
-const HOUSEKEEPING: [&str; 4] = ["socket_destroyed", "process_forked", "process_exited", "existing_sockets"];
+const HOUSEKEEPING: [&str; 6] =
+    ["socket_destroyed", "process_forked", "process_exited", "existing_sockets", "process_ends", "signal_sent"];
 
 /// `recursion_misses` of a program (bpf_prog_show_fdinfo in kernel/bpf/syscall.c, 5.12 and later; before, the
 /// kernel started a program whether it ran or not).

@@ -37,13 +37,15 @@ pub enum Probe {
     Release,
     /// A process that is traced starts another, or ends.
     Descent,
+    /// A process that has sockets ends, or gets a signal that may end it.
+    End,
     /// A segment comes for a connection: what RSTs are compared with.
     Baseline,
 }
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
@@ -57,12 +59,13 @@ impl Probe {
         Self::Existing,
         Self::Release,
         Self::Descent,
+        Self::End,
         Self::Baseline,
     ];
 
     /// It is not reported itself, but tells more of what is.
     pub fn is_auxiliary(self) -> bool {
-        matches!(self, Self::Accept | Self::Existing | Self::Release | Self::Descent | Self::Baseline)
+        matches!(self, Self::Accept | Self::Existing | Self::Release | Self::Descent | Self::End | Self::Baseline)
     }
 
     /// Its key in JSON.
@@ -81,6 +84,7 @@ impl Probe {
             Self::Existing => "existing",
             Self::Release => "release",
             Self::Descent => "descent",
+            Self::End => "process_end",
             Self::Baseline => "baseline",
         }
     }
@@ -94,6 +98,7 @@ impl Probe {
             }
             Self::Release => "not observed: what is known of a socket may stay longer than the socket",
             Self::Descent => "not observed: children are not followed, and the end of a process is not seen",
+            Self::End => "not observed: a process that was killed is told by what it closes, and not who killed it",
             Self::Baseline => "not observed: RSTs are not compared with the segments of their connection",
             _ => "not observed, and so not reported",
         }
@@ -120,6 +125,7 @@ impl Probe {
             Self::Existing => "owner before trace",
             Self::Release => "socket destroyed",
             Self::Descent => "fork and exit",
+            Self::End => "end of process",
             Self::Baseline => "segment received",
         }
     }

@@ -24,12 +24,13 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::Existing => owner::existing(btf),
         Probe::Release => owner::release(),
         Probe::Descent => owner::descent(),
+        Probe::End => owner::end(),
         Probe::Baseline => baseline(btf),
     }
 }
 
 /// What the ways need to know of this kernel, for a search of all at once.
-pub const NAMES: [&str; 25] = [
+pub const NAMES: [&str; 26] = [
     "btf_trace_inet_sock_set_state",
     STATE_STORE,
     STATE_SET,
@@ -55,6 +56,7 @@ pub const NAMES: [&str; 25] = [
     "skb_drop_reason",
     "bpf_get_socket_ptr_cookie",
     "bpf_task_pt_regs",
+    "tcp_done_with_error",
 ];
 
 /// Whether `tcp:tcp_send_reset` names a reason. Where it does it also fires for every passive RST;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::io::{Interest, unix::AsyncFd};
-use tracer_ebpf::record::{Delivery, KIND_PROCESS};
+use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS};
 
 use crate::{
     btf::KernelBtf,
@@ -207,7 +207,7 @@ impl Session {
         let deliveries = self.probes.deliveries()?;
         let kinds = Kind::ALL.map(|kind| (kind.name(), kind.of_record()));
         let by_kind = |count: fn(&Delivery) -> u64| {
-            let kinds = kinds.into_iter().chain([("process", KIND_PROCESS)]);
+            let kinds = kinds.into_iter().chain([("process", KIND_PROCESS), ("process_end", KIND_END)]);
             kinds.map(|(name, kind)| (name.to_owned(), deliveries.get(usize::from(kind)).map_or(0, count))).collect()
         };
         Ok(Summary {

@@ -1,6 +1,9 @@
 //! Aborts that are not a plain close().
 
-use super::super::{Cause, Finding};
+use super::{
+    super::{Cause, Finding},
+    close,
+};
 
 pub(super) const MPTCP: Cause = Cause {
     id: "mptcp",
@@ -9,7 +12,9 @@ pub(super) const MPTCP: Cause = Cause {
              the endpoints and limits",
     rule: |case| {
         let named = case.reason().starts_with("MPTCP_RST_");
-        let is_one = named || case.is_active() && case.is_from(&["mptcp_", "__mptcp_", "subflow_"]);
+        // What the process does to its MPTCP socket is not MPTCP's decision.
+        let by_functions = case.is_from(&["mptcp_", "__mptcp_", "subflow_"]) && !close::closes_mptcp(case);
+        let is_one = named || by_functions && (case.is_active() || case.is_passive());
         is_one.then(|| {
             let what = match case.reason() {
                 "" => "for a reason that this kernel does not name",
@@ -44,8 +49,14 @@ pub(super) const LISTENER_CLOSED: Cause = Cause {
         let is_one = case.is_active() && case.is_from(&["inet_csk_listen_stop"]);
         is_one.then(|| {
             let who = case.owner();
-            Finding::certain(format!("{who} closed its listener while this connection waited in its queue"))
-                .observed("inet_csk_listen_stop is on the stack")
+            let waited = "while this connection waited in its listener's queue";
+            let finding = match (case.ending(), case.closing_thread()) {
+                (Some(ended), _) => Finding::certain(format!("{who} {ended} {waited}"))
+                    .observed("the task was exiting when it closed the listener"),
+                (None, Some(work)) => close::on_behalf(case, work, "a listener in whose queue this connection waited"),
+                (None, None) => Finding::certain(format!("{who} closed its listener {waited}")),
+            };
+            finding.observed("inet_csk_listen_stop is on the stack")
         })
     },
 };

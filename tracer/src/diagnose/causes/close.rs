@@ -4,6 +4,15 @@ use super::super::{Cause, Finding, case::Case};
 use crate::event::{Flags, TcpState};
 
 const CLOSE: [&str; 2] = ["__tcp_close", "tcp_close"];
+/// close() of a MPTCP socket, which resets its subflows for the reasons of a TCP socket (net/mptcp/protocol.c).
+const CLOSE_MPTCP: [&str; 2] = ["__mptcp_close", "mptcp_close"];
+/// The function by which it does.
+const FASTCLOSE: &str = "mptcp_do_fastclose";
+
+/// close() resets the subflows of a MPTCP socket.
+pub(super) fn closes_mptcp(case: &Case<'_>) -> bool {
+    case.is_active() && case.is_from(&CLOSE_MPTCP) && !case.reason().starts_with("MPTCP_RST_")
+}
 
 pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
     id: "data_after_close",
@@ -52,17 +61,23 @@ pub(super) const LINGER_ZERO: Cause = Cause {
         // Nothing else shuts down both ways of a connection that is still open: shutdown() would have sent a FIN.
         let was_open = case.rst.closed_from.is_some_and(TcpState::is_open);
         let by_state = lingers && state.shut_down && was_open && case.reason() == "TCP_STATE";
-        if !case.is_active() || !by_functions && !by_state {
+        let by_mptcp = lingers && closes_mptcp(case) && case.ending().is_none();
+        if !case.is_active() || !by_functions && !by_state && !by_mptcp {
             return None;
         }
-        let mut finding = Finding::certain(format!("{} closed a socket with SO_LINGER set to zero", case.owner()));
+        let mut finding = match case.closing_thread() {
+            Some(work) => on_behalf(case, work, "whose SO_LINGER is zero"),
+            None => Finding::certain(format!("{} closed a socket with SO_LINGER set to zero", case.owner())),
+        };
         if by_functions {
             finding = finding.observed("close() called tcp_disconnect");
         }
         if lingers {
             finding = finding.observed("SO_LINGER is on, with a time of 0");
         }
-        if !by_functions {
+        if by_mptcp {
+            finding = finding.observed("close() of a MPTCP socket reset its subflow");
+        } else if !by_functions {
             finding = finding
                 .observed("both ways of the open connection were shut down")
                 .inferred("only close() does that without a FIN");
@@ -91,7 +106,16 @@ pub(super) const LINGER2: Cause = Cause {
 
 /// close() aborts where data was not read (RFC 2525, section 2.17).
 fn closes_unread(case: &Case<'_>) -> bool {
-    case.is_active() && (case.reason() == "TCP_ABORT_ON_CLOSE" || case.is_from(&CLOSE) && case.unread() > 0)
+    let by_tcp = case.reason() == "TCP_ABORT_ON_CLOSE" || case.is_from(&CLOSE) && case.unread() > 0;
+    case.is_active() && by_tcp || closes_mptcp(case) && case.is_from(&[FASTCLOSE])
+}
+
+/// A kernel thread closed it, `which` says what that found.
+pub(super) fn on_behalf(case: &Case<'_>, work: &str, which: &str) -> Finding {
+    let task = &case.event.task;
+    Finding::likely(format!("the kernel closed a socket for {}, {which}", case.owner()))
+        .observed(format!("the kernel thread {}[{}] closed it: {work}", task.comm, task.pid))
+        .inferred("that process is the last one that was seen to have it")
 }
 
 fn unread(case: &Case<'_>) -> String {
@@ -108,15 +132,9 @@ pub(super) const KILLED: Cause = Cause {
     remedy: "find out what ended it (its log, `journalctl`, `dmesg` for the OOM killer); a process that shuts down \
              in order reads to the end, or stops the other end first",
     rule: |case| {
-        let state = case.circumstances();
-        if !closes_unread(case) || !state.task_exits {
-            return None;
-        }
-        let ended = match state.signal {
-            Some(signal) => format!("was killed by signal {signal}"),
-            None => "exited".to_owned(),
-        };
-        let finding = Finding::certain(format!("{} {ended} with {} unread", case.owner(), unread(case)));
+        let ended = case.ending().filter(|_| closes_unread(case))?;
+        let summary = format!("{} {ended} with {} unread", case.owner(), unread(case));
+        let finding = if closes_mptcp(case) { of_mptcp(summary) } else { Finding::certain(summary) };
         Some(finding.observed("the task was exiting when it closed the socket"))
     },
 };
@@ -130,7 +148,20 @@ pub(super) const UNREAD: Cause = Cause {
         if !closes_unread(case) {
             return None;
         }
-        let finding = Finding::certain(format!("{} closed the socket with {} unread", case.owner(), unread(case)));
-        Some(finding.observed("close() found data in the receive queue"))
+        if let Some(work) = case.closing_thread() {
+            return Some(on_behalf(case, work, &format!("with {} unread", unread(case))));
+        }
+        let summary = format!("{} closed the socket with {} unread", case.owner(), unread(case));
+        Some(match closes_mptcp(case) {
+            true => of_mptcp(summary),
+            false => Finding::certain(summary).observed("close() found data in the receive queue"),
+        })
     },
 };
+
+/// MPTCP has a receive queue of its own, above that of the subflow.
+fn of_mptcp(summary: String) -> Finding {
+    Finding::likely(summary)
+        .observed("close() of a MPTCP socket reset its subflow")
+        .inferred("there was data in its receive queue, or close() would have sent a FIN")
+}

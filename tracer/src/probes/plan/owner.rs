@@ -47,6 +47,10 @@ pub(super) fn descent() -> Vec<Candidate> {
     by_raw_tracepoints(&[("process_forked", "sched_process_fork"), ("process_exited", "sched_process_exit")])
 }
 
+pub(super) fn end() -> Vec<Candidate> {
+    by_raw_tracepoints(&[("process_ends", "sched_process_exit"), ("signal_sent", "signal_generate")])
+}
+
 fn by_raw_tracepoints(programs: &[(&'static str, &'static str)]) -> Vec<Candidate> {
     let attachments = programs.iter().map(|&(program, target)| Attachment { program, hook: Hook::RawTp(target) });
     vec![Candidate { mechanism: Mechanism::RawTp, attachments: Ok(attachments.collect()), blind: vec![] }]

@@ -155,7 +155,8 @@ pub(super) fn task(out: &mut dyn Write, event: &Event) -> io::Result<()> {
     let task = &event.task;
     let (comm, pid) = (printable(&task.comm), task.pid);
     match event.context {
-        Context::Process => wrapped(out, INDENT, &format!("in a system call of {comm}[{pid}]")),
+        Context::Process => wrapped(out, INDENT, &format!("by {comm}[{pid}] itself")),
+        Context::KernelThread => wrapped(out, INDENT, &format!("in the kernel thread {comm}[{pid}]")),
         Context::Softirq => wrapped(out, INDENT, &format!("in softirq, which interrupted {comm}[{pid}]")),
         Context::Timer => wrapped(out, INDENT, &format!("by a timer, which interrupted {comm}[{pid}]")),
         Context::Unknown => wrapped(out, INDENT, &format!("while {comm}[{pid}] ran")),

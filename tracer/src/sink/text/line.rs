@@ -64,6 +64,7 @@ pub(super) fn process(out: &mut String, event: &Event) {
     let Some(owner) = &event.owner else {
         out.push_str(match event.context {
             Context::Process => "(process)",
+            Context::KernelThread => "(kernel)",
             Context::Softirq => "(softirq)",
             Context::Timer => "(timer)",
             Context::Unknown => "-",

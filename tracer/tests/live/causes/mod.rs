@@ -27,6 +27,9 @@ mod strays;
 mod table;
 mod timers;
 
+/// How long a system call may wait for what must come.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// How long the last verdicts may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -94,7 +97,7 @@ impl Played {
 
 /// This kernel cannot play a scenario, for this reason: that is no failure.
 #[derive(Debug)]
-pub(super) struct Lacks(pub(super) &'static str);
+pub(crate) struct Lacks(pub(crate) &'static str);
 
 impl fmt::Display for Lacks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
+use etherparse::{PacketBuilder, TcpHeader};
 use socket2::Socket;
 use tracer::{
     demo::{host::Host, segment::Packet, tcp, tun},
@@ -79,13 +79,7 @@ impl Puppet {
         self.send_with(peer, flags, payload, &[])
     }
 
-    pub(super) fn send_with(
-        &mut self,
-        peer: Peer,
-        flags: Flags,
-        payload: &[u8],
-        options: &[TcpOptionElement],
-    ) -> anyhow::Result<()> {
+    pub(super) fn send_with(&mut self, peer: Peer, flags: Flags, payload: &[u8], options: &[u8]) -> anyhow::Result<()> {
         let (IpAddr::V4(from), IpAddr::V4(to)) = (peer.end.ip(), peer.host.ip()) else { bail!("IPv4 only") };
         let mut header = TcpHeader::new(peer.end.port(), peer.host.port(), peer.seq, u16::MAX);
         header.syn = flags.contains(Flags::SYN);
@@ -93,7 +87,7 @@ impl Puppet {
         header.rst = flags.contains(Flags::RST);
         header.ack = flags.contains(Flags::ACK);
         header.acknowledgment_number = peer.ack;
-        header.set_options(options)?;
+        header.set_options_raw(options)?;
         let mut bytes = Vec::new();
         PacketBuilder::ipv4(from.octets(), to.octets(), peer.ttl).tcp_header(header).write(&mut bytes, payload)?;
         self.wire.write_all(&bytes).context("the host does not take a packet")

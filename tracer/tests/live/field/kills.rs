@@ -1,44 +1,164 @@
-//! Processes that end while they have connections.
+//! Processes that end while they have connections: that is their own doing, whatever they were at when it came.
 
 use std::{
+    ffi::CStr,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
 };
 
+use nix::sys::signal::Signal;
 use tracer::demo::host::Host;
 
-use super::{End, Happened, Situation};
+use super::{
+    End, Happened, Situation,
+    worker::{Inside, Worker},
+};
 use crate::peer::Peer;
 
-pub(super) const ALL: &[Situation] =
-    &[Situation { name: "a worker closes while its parent lives", perform: worker_closes }];
+pub(super) const ALL: &[Situation] = &[
+    Situation { name: "a worker closes while its parent lives", perform: worker_closes },
+    Situation { name: "a worker is killed while it computes", perform: killed_while_it_computes },
+    Situation { name: "a worker is killed while it waits", perform: killed_while_it_waits },
+    Situation { name: "a worker faults", perform: faults },
+    Situation { name: "a worker is killed with connections in its queue", perform: killed_with_a_queue },
+    Situation { name: "a worker exits with connections in its queue", perform: exits_with_a_queue },
+];
+
+/// What the kernel calls this process.
+fn own_name() -> anyhow::Result<String> {
+    Ok(std::fs::read_to_string("/proc/self/comm")?.trim_end().to_owned())
+}
 
 /// The control of those below: the process that closed is named, and not the one that listened.
 fn worker_closes() -> anyhow::Result<Happened> {
     let host = Host::new("worker-closes")?;
-    let (mut client, worker, pid, ends) = host.run(|| {
+    let (client, alive, ends) = host.run(|| {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let client = TcpStream::connect(listener.local_addr()?)?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
         let (server, _) = listener.accept()?;
         let mut worker = Peer::inheriting("worker", &server);
-        worker.ask(&format!("take {}", std::os::fd::AsRawFd::as_raw_fd(&server)));
+        worker.ask(&format!("take {}", server.as_raw_fd()));
+        client.write_all(b"GET")?;
+        server.peek(&mut [0])?;
         drop(server);
-        (&client).write_all(b"GET")?;
-        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
+        let (near, far) = (client.local_addr()?, client.peer_addr()?);
         worker.ask("close 1");
-        Ok((client, (worker, listener), pid, ends))
-    })?;
-    let reset = client.read(&mut [0]);
-    anyhow::ensure!(reset.is_err(), "the connection is reset");
-    let (near, far): (SocketAddr, SocketAddr) = ends;
-    Ok(Happened {
-        netns: vec![host.netns()],
-        alive: vec![Box::new(client), Box::new(worker), Box::new(host)],
-        ends: vec![
-            End::sent("close_unread").local(far).by("worker", pid).times(1),
-            End::received("close_unread").local(near).by("worker", pid).times(1),
+        let ends = vec![
+            End::sent("close_unread").local(far).by("worker", worker.pid()).times(1),
+            End::received("close_unread").local(near).by("worker", worker.pid()).times(1),
             End::closed("rst_sent").local(far).field("opened", "passive").times(1),
             End::closed("rst_received").local(near).field("opened", "active").times(1),
-        ],
-    })
+        ];
+        Ok((client, (worker, listener), ends))
+    })?;
+    reset(&client)?;
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(client), Box::new(alive), Box::new(host)], ends })
+}
+
+/// The connection is reset by now.
+fn reset(mut client: &TcpStream) -> anyhow::Result<()> {
+    anyhow::ensure!(client.read(&mut [0]).is_err(), "the connection is reset");
+    Ok(())
+}
+
+/// A worker that its parent forked accepts a connection, and acts with its request unread; then it ends, as `end` has
+/// it. `how`: what is to be told of that.
+fn with_a_request(
+    name: &'static CStr,
+    act: fn(&Inside),
+    end: fn(Worker) -> anyhow::Result<()>,
+    how: &str,
+) -> anyhow::Result<Happened> {
+    let host = Host::new("parent")?;
+    let (client, listener, pid, (near, far)) = host.run(move || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let descriptor = listener.as_raw_fd();
+        let mut worker = Worker::fork(name, |inside| {
+            let server = inside.accept(descriptor);
+            inside.close(descriptor);
+            inside.peek(server);
+            inside.is_ready();
+            act(inside);
+        })?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        client.write_all(b"GET")?;
+        worker.wait_ready()?;
+        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
+        end(worker)?;
+        Ok((client, listener, pid, ends))
+    })?;
+    reset(&client)?;
+    let comm = name.to_str()?;
+    let ends = vec![
+        End::sent("process_killed").local(far).by(comm, pid).says(how).says("with 3 bytes unread").times(1),
+        End::received("process_killed").local(near).by(comm, pid).says(how).times(1),
+        End::closed("rst_sent").local(far).times(1),
+    ];
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new((client, listener)), Box::new(host)], ends })
+}
+
+/// By SIGKILL, from this process.
+fn kill(worker: Worker) -> anyhow::Result<()> {
+    worker.end(Signal::SIGKILL).map(drop)
+}
+
+fn killed_by_us() -> anyhow::Result<String> {
+    Ok(format!("was killed by signal 9 from {}[{}]", own_name()?, std::process::id()))
+}
+
+fn killed_while_it_computes() -> anyhow::Result<Happened> {
+    with_a_request(c"computes", |inside| inside.compute(), kill, &killed_by_us()?)
+}
+
+fn killed_while_it_waits() -> anyhow::Result<Happened> {
+    with_a_request(c"waits", |inside| inside.sleep(), kill, &killed_by_us()?)
+}
+
+/// By an exception of its own: nobody sent that signal.
+fn faults() -> anyhow::Result<Happened> {
+    with_a_request(c"faults", Inside::fault, |worker| worker.wait().map(drop), "was killed by signal 11 with")
+}
+
+/// A worker that listens itself ends, with a connection that it has not accepted.
+fn with_a_queue(
+    name: &'static CStr,
+    act: fn(&Inside),
+    end: fn(Worker) -> anyhow::Result<()>,
+    how: &str,
+) -> anyhow::Result<Happened> {
+    let host = Host::new("parent")?;
+    let (client, pid, (near, far)) = host.run(move || {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let (address, descriptor) = (listener.local_addr()?, listener.as_raw_fd());
+        let mut worker = Worker::fork(name, |inside| {
+            inside.listen(descriptor);
+            inside.is_ready();
+            inside.wait_for_go();
+            act(inside);
+        })?;
+        worker.wait_ready()?;
+        // The worker's alone.
+        drop(listener);
+        let client = TcpStream::connect(address)?;
+        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
+        worker.go()?;
+        end(worker)?;
+        Ok((client, pid, ends))
+    })?;
+    reset(&client)?;
+    let comm = name.to_str()?;
+    let ends = vec![
+        End::sent("listener_closed").local(far).by(comm, pid).says(how).times(1),
+        End::received("listener_closed").local(near).by(comm, pid).says(how).times(1),
+    ];
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(client), Box::new(host)], ends })
+}
+
+fn killed_with_a_queue() -> anyhow::Result<Happened> {
+    with_a_queue(c"queue-killed", |inside| inside.sleep(), kill, &killed_by_us()?)
+}
+
+fn exits_with_a_queue() -> anyhow::Result<Happened> {
+    with_a_queue(c"queue-exits", |_| (), |worker| worker.wait().map(drop), "exited with status 0 while")
 }

@@ -9,8 +9,11 @@ use serde_json::Value;
 use tracer::diagnose::Confidence;
 
 mod end;
+mod given_away;
 mod judgement;
 mod kills;
+mod mptcp;
+mod worker;
 
 pub(crate) use self::{
     end::End,
@@ -19,7 +22,7 @@ pub(crate) use self::{
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Situation> {
-    [kills::ALL].into_iter().flatten()
+    [kills::ALL, mptcp::ALL, given_away::ALL].into_iter().flatten()
 }
 
 /// Something that happens to connections.

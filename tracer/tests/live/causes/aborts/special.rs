@@ -2,19 +2,16 @@
 
 use std::{fs, io, net::SocketAddr, path::Path};
 
-use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
-use tracer::{
-    demo::{host::Host, netlink},
-    event::Flags,
-};
+use tracer::{demo::netlink, event::Flags};
 
 use super::{
     super::{
         Lacks, Played,
         peers::{WINDOW, hand::Hand, played},
+        puppet::{HERE, PEER, Peer, Puppet, SYN},
     },
-    BOTH_ENDS, on_loopback,
+    on_loopback,
 };
 
 /// What `ss -K` sends (sock_diag(7), include/uapi/linux/inet_diag.h).
@@ -53,30 +50,25 @@ pub(super) fn destroyed() -> anyhow::Result<Played> {
     })
 }
 
-/// Closing with data unread and without lingering ends all subflows (RFC 8684, section 3.5).
+/// A subflow that wants to join a connection that is not there (RFC 8684, section 3.2).
 pub(super) fn mptcp() -> anyhow::Result<Played> {
-    let host = Host::new("mptcp")?;
-    let client = host.run(|| {
-        let socket = || {
-            Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP))
-                .map_err(|_| Lacks("this kernel has no MPTCP, or it is off"))
-        };
-        let listener = socket()?;
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    /// MP_JOIN in a SYN: kind, length, subtype and flags, address id, token, random number.
+    const JOIN: [u8; 12] = [30, 12, 0x10, 1, 1, 2, 3, 4, 5, 6, 7, 8];
+    let mut net = Puppet::new("mptcp")?;
+    let address = SocketAddr::new(HERE.parse()?, 47306);
+    let listener = net.host.run(move || {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP))
+            .map_err(|_| Lacks("this kernel has no MPTCP, or it is off"))?;
+        listener.bind(&address.into())?;
         listener.listen(1)?;
-        let client = socket()?;
-        client.connect(&listener.local_addr()?)?;
-        let (server, _) = listener.accept()?;
-        tracer::demo::tcp::say(&client, b"unread")?;
-        tracer::demo::tcp::hear(&server, 1)?;
-        setsockopt(&server, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
-        drop(server);
-        Ok((listener, client))
+        Ok(listener)
     })?;
-    if host.out_rsts()? == 0 {
-        return Err(Lacks("this kernel's MPTCP closes in order what it might reset").into());
+    net.send_with(Peer::new(PEER, 4306, 47306), SYN, &[], &JOIN)?;
+    let answer = net.receive("an answer", |packet| packet.is_rst() || packet.is_syn_ack())?;
+    if !answer.is_rst() {
+        return Err(Lacks("this kernel's MPTCP lets a subflow join nothing").into());
     }
-    Ok(Played { netns: vec![host.netns()], rsts: BOTH_ENDS, alive: vec![Box::new(client), Box::new(host)] })
+    Ok(net.played(1, vec![listener]))
 }
 
 /// tcp_max_orphans is of all namespaces together: only in a machine that has nothing else to do.

@@ -1,7 +1,7 @@
 //! Answers to a SYN that do not fit it.
 
 use anyhow::Context;
-use etherparse::{TcpOptionElement, TcpSlice};
+use etherparse::{TcpOptionElement, TcpOptions, TcpSlice};
 use tracer::demo::segment::Packet;
 
 use super::super::{
@@ -26,8 +26,9 @@ pub(super) fn echoes_another() -> anyhow::Result<Played> {
     let peer = Peer::new(PEER, 80, 47302);
     let (socket, syn) = net.connect(peer)?;
     let sent = timestamp(&syn).context("the SYN has no timestamp")?;
-    let options = [TcpOptionElement::Timestamp(1, sent.wrapping_add(1 << 30))];
-    net.send_with(peer.heard(&syn), SYN_ACK, &[], &options)?;
+    let echo = TcpOptionElement::Timestamp(1, sent.wrapping_add(1 << 30));
+    let options = TcpOptions::try_from_elements(&[echo])?;
+    net.send_with(peer.heard(&syn), SYN_ACK, &[], options.as_slice())?;
     net.receive_rst()?;
     Ok(net.played(1, vec![socket]))
 }
