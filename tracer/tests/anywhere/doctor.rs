@@ -32,6 +32,7 @@ fn it_names_a_mechanism_for_each_event() {
             "existing",
             "release",
             "descent",
+            "process_end",
             "baseline",
         ]
     );

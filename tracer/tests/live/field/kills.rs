@@ -82,9 +82,9 @@ fn with_a_request(
             act(inside);
         })?;
         let mut client = TcpStream::connect(listener.local_addr()?)?;
+        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
         client.write_all(b"GET")?;
         worker.wait_ready()?;
-        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
         end(worker)?;
         Ok((client, listener, pid, ends))
     })?;
