@@ -8,6 +8,7 @@ use tracer_ebpf::record::{
 };
 
 use crate::{
+    context,
     emit::{self, About},
     filter,
     memory::{self, Remembered},
@@ -68,6 +69,13 @@ impl Change {
         if self.is_call(sk) { Some(process::caller()) } else { None }
     }
 
+    /// The owner closes the socket by starting another program, whose name it has by now.
+    #[inline(always)]
+    fn is_exec(&self, entry: &Remembered, owner: &Owner) -> bool {
+        let closes = !matches!(self.new, TCP_SYN_SENT | TCP_LISTEN | TCP_ESTABLISHED);
+        closes && entry.owner.pid == owner.pid && context::execs()
+    }
+
     /// Remembers what it tells of the socket at that address.
     ///
     /// A function of its own, like others that are never inlined: so each has the stack for itself.
@@ -81,7 +89,9 @@ impl Change {
         let known = if self.is_first() { None } else { memory::at(sk).filter(is_it) };
         let entry = match known {
             Some(entry) => {
-                if let Some(owner) = caller {
+                if let Some(owner) = caller
+                    && !self.is_exec(entry, owner)
+                {
                     memory::adopt(entry, process::current(), owner);
                 }
                 entry

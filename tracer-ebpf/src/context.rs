@@ -79,11 +79,32 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
     /// `orig_ax` of interrupts and exceptions: "no syscall to restart".
     const NO_SYSCALL: u64 = u64::MAX;
 
+    system_call(stack) == Some(NO_SYSCALL)
+}
+
+/// The current task, a process's, starts another program: what it closes now was to be closed by that
+/// (`FD_CLOEXEC`), and the task has that program's name already.
+#[inline(always)]
+pub(crate) fn execs() -> bool {
+    /// `execve` and `execveat` of arch/x86/entry/syscalls/syscall_64.tbl.
+    const EXECVE: u64 = 59;
+    const EXECVEAT: u64 = 322;
+
+    let stack: u64 = match process::current_typed() {
+        Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
+        None => process::current().get(&offset::TASK_STACK).unwrap_or(0),
+    };
+    matches!(system_call(stack), Some(EXECVE | EXECVEAT))
+}
+
+/// The number of the system call that the current task, whose stack is there, makes.
+#[inline(always)]
+fn system_call(stack: u64) -> Option<u64> {
     let offset = offset::REGS_ORIG_AX.load();
-    if offset == MISSING {
-        return false;
+    if offset == MISSING || stack == 0 {
+        return None;
     }
-    let orig_ax = if TASK_REGS_HELPER.load() != 0 {
+    Some(if TASK_REGS_HELPER.load() != 0 {
         // SAFETY: the helpers have no preconditions but the type that the one hands to the other.
         let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
         // SAFETY: a member of the `struct pt_regs` that the verifier knows this pointer to be.
@@ -92,8 +113,7 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
         // `task_pt_regs()` of kernels before FRED: the registers end where the stack does.
         let registers = stack + THREAD_SIZE - size_of::<aya_ebpf::bindings::pt_regs>() as u64;
         probe_read((registers + u64::from(offset)) as *const u8)
-    };
-    orig_ax == NO_SYSCALL
+    })
 }
 
 /// Which of two slots of a CPU's memory a program uses in this context: what interrupts another must not use the same.

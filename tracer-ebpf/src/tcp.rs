@@ -4,13 +4,13 @@ use aya_ebpf::helpers::{bpf_jiffies64, generated::bpf_skc_to_tcp_sock};
 use tracer_ebpf::{
     layout::MISSING,
     record::{
-        Circumstances, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS, TIME_WAIT,
-        TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
+        Circumstances, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
+        TIME_WAIT, TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
     },
 };
 
 use crate::{
-    offset, process,
+    context, offset, process,
     sock::{self, Access, Object, Probed, Typed, Whole, probe_read},
     words,
 };
@@ -134,7 +134,8 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
         | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
         | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
         | bit(u64::from(is_shut(shutdown)), 0, SOCKET_IS_SHUT)
-        | bit(u64::from(task_flags), process::PF_EXITING.trailing_zeros(), TASK_EXITS);
+        | bit(u64::from(task_flags), process::PF_EXITING.trailing_zeros(), TASK_EXITS)
+        | bit(u64::from(context::execs()), 0, TASK_EXECS);
     // SAFETY: a helper without preconditions.
     to.jiffies = unsafe { bpf_jiffies64() };
     to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);

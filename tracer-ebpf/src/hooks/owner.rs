@@ -1,12 +1,15 @@
 //! What changes whose a socket is, besides its own state changes.
 
 use aya_ebpf::{
+    EbpfContext as _,
     macros::{fexit, kretprobe, raw_tracepoint},
     programs::{FExitContext, RawTracePointContext, RetProbeContext},
 };
 
+use tracer_ebpf::record::{CONTEXT_PROCESS, OWNER_LISTENED};
+
 use crate::{
-    filter, memory, offset, process,
+    context, filter, memory, offset, process,
     sock::{self, Object, Probed},
 };
 
@@ -36,6 +39,19 @@ accept_fexit!(accepted4_fexit, 4);
 #[kretprobe]
 pub(crate) fn accepted_kretprobe(ctx: RetProbeContext) -> u32 {
     accepted(ctx.ret());
+    0
+}
+
+/// `raw_tp tcp_rcv_space_adjust(struct sock *sk)`: a process takes data from a connection (tcp_recvmsg_locked in
+/// net/ipv4/tcp.c), so that it is its own, if it was only known whose listener it came to
+#[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
+pub(crate) fn first_read(ctx: RawTracePointContext) -> i32 {
+    let sk = ctx.arg::<u64>(0);
+    if memory::at(sk).is_some_and(|entry| entry.owner.known == OWNER_LISTENED)
+        && context::of(ctx.as_ptr()) == CONTEXT_PROCESS
+    {
+        accepted(sk);
+    }
     0
 }
 

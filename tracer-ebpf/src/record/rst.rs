@@ -74,6 +74,9 @@ pub const SOCKET_KEEPS_ALIVE: u8 = 4;
 /// [`Circumstances::flags`]: the current task is exiting.
 pub const TASK_EXITS: u8 = 8;
 
+/// [`Circumstances::flags`]: the current task is starting another program (execve(2)).
+pub const TASK_EXECS: u8 = 32;
+
 /// [`Circumstances::flags`]: both ways are shut down (`SHUTDOWN_MASK`).
 pub const SOCKET_IS_SHUT: u8 = 16;
 
@@ -111,7 +114,7 @@ pub struct Circumstances {
     pub probes_out: u8,
     /// `icsk_retransmits`: retransmissions in a row.
     pub retransmits: u8,
-    /// Some of the bits `SOCKET_...` and `TASK_EXITS`.
+    /// Some of the bits `SOCKET_...` and `TASK_...`.
     pub flags: u8,
     /// Zero.
     pub reserved: u8,

@@ -36,6 +36,12 @@ impl Case<'_> {
         }))
     }
 
+    /// The process closed the socket by starting another program; that program's name.
+    pub(super) fn program(&self) -> Option<&str> {
+        let is_one = self.circumstances().task_execs && self.event.context == Context::Process;
+        is_one.then_some(self.event.task.comm.as_str())
+    }
+
     /// A kernel thread closed the socket: its last reference was not a process's. What the thread was doing.
     pub(super) fn closing_thread(&self) -> Option<&'static str> {
         const WORKS: [(&str, &str); 4] = [

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use tracer_ebpf::record::{
     self, ERROR_TAKEN, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT,
-    SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXITS,
+    SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
 };
 
 use super::{Enricher, connection};
@@ -100,6 +100,7 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         orphan: is_set(SOCKET_IS_ORPHAN),
         shut_down: is_set(SOCKET_IS_SHUT),
         task_exits: is_set(TASK_EXITS),
+        task_execs: is_set(TASK_EXECS),
         signal: (is_set(TASK_EXITS) && signal != 0).then_some(signal),
         error: connection::error(raw.error),
     }

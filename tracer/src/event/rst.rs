@@ -83,6 +83,8 @@ pub struct Circumstances {
     pub shut_down: bool,
     /// The current task was exiting.
     pub task_exits: bool,
+    /// The current task was starting another program.
+    pub task_execs: bool,
     /// The signal that ends it.
     pub signal: Option<u8>,
     /// The socket's error by name.

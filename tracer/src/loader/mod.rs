@@ -247,8 +247,15 @@ impl Probes {
 }
 
 /// Programs that report nothing.
-const HOUSEKEEPING: [&str; 6] =
-    ["socket_destroyed", "process_forked", "process_exited", "existing_sockets", "process_ends", "signal_sent"];
+const HOUSEKEEPING: [&str; 7] = [
+    "socket_destroyed",
+    "process_forked",
+    "process_exited",
+    "existing_sockets",
+    "process_ends",
+    "signal_sent",
+    "first_read",
+];
 
 /// `recursion_misses` of a program (bpf_prog_show_fdinfo in kernel/bpf/syscall.c, 5.12 and later; before, the
 /// kernel started a program whether it ran or not).

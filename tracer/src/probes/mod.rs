@@ -280,13 +280,15 @@ pub enum Blind {
     Unsent,
     /// Packet sockets that go around the queueing discipline.
     Bypass,
+    /// That a process has accepted a connection, until it takes data from it.
+    Unread,
     /// The context, unless each event pays for a kernel stack.
     CheapContext,
 }
 
 impl Blind {
     /// All of them, in the README's order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cookie,
         Self::Reason,
         Self::Segment,
@@ -297,6 +299,7 @@ impl Blind {
         Self::Unloaded,
         Self::Unsent,
         Self::Bypass,
+        Self::Unread,
         Self::CheapContext,
     ];
 
@@ -313,6 +316,7 @@ impl Blind {
             | Self::Unloaded
             | Self::Unsent
             | Self::Bypass
+            | Self::Unread
             | Self::CheapContext => None,
         }
     }
@@ -332,6 +336,9 @@ impl Blind {
                 "a RST is reported although its MD5 or AO check, or a shortage of memory, keeps it from being sent"
             }
             Self::Bypass => "packet sockets with PACKET_QDISC_BYPASS",
+            Self::Unread => {
+                "a connection counts as its listener's, marked with ?, until a process reads from it or closes it"
+            }
             Self::CheapContext => "each event pays for a kernel stack",
         }
     }

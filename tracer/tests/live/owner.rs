@@ -43,8 +43,8 @@ fn each_end_belongs_to_its_process() {
         (address, server, client)
     });
     let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state,rst,open,close"]);
-    // Without that hook it is the listener's until the process works on it.
-    let accepted = if is_observed(&trace.start, "accept") { "call" } else { "listener" };
+    // Without a hook on accept() it is the listener's until the process works on it.
+    let accepted = if trace.start["probes"]["accept"] == "raw_tp" { "listener" } else { "call" };
     let connections = pairs.map(|(address, mut server, mut client)| {
         let listener = server.ask(&format!("listen {address}"));
         let end = client.ask(&format!("connect {listener}"));

@@ -151,6 +151,11 @@ pub(super) const UNREAD: Cause = Cause {
         if let Some(work) = case.closing_thread() {
             return Some(on_behalf(case, work, &format!("with {} unread", unread(case))));
         }
+        if let Some(program) = case.program() {
+            let what = format!("started {program}, and with that closed the socket with {} unread", unread(case));
+            let finding = Finding::certain(format!("{} {what}", case.owner()));
+            return Some(finding.observed("execve() closed the descriptor, which was to be closed so (FD_CLOEXEC)"));
+        }
         let summary = format!("{} closed the socket with {} unread", case.owner(), unread(case));
         Some(match closes_mptcp(case) {
             true => of_mptcp(summary),

@@ -1,7 +1,7 @@
 //! Ways to know whose a socket is.
 
 use super::{
-    super::{Attachment, Candidate, Hook, Mechanism},
+    super::{Attachment, Blind, Candidate, Hook, Mechanism},
     function, missing,
 };
 use crate::btf::KernelBtf;
@@ -26,6 +26,11 @@ pub(super) fn accept(btf: &KernelBtf) -> Vec<Candidate> {
             mechanism: Mechanism::KprobeKretprobe,
             attachments: function(btf, "accepted_kretprobe", ACCEPT, Hook::Kretprobe),
             blind: vec![],
+        },
+        Candidate {
+            mechanism: Mechanism::RawTp,
+            attachments: Ok(vec![Attachment { program: "first_read", hook: Hook::RawTp("tcp_rcv_space_adjust") }]),
+            blind: vec![Blind::Unread],
         },
     ]
 }

@@ -17,6 +17,7 @@ pub(crate) struct End {
     causes: Vec<&'static str>,
     at_most: Confidence,
     fields: Vec<(&'static str, Value)>,
+    owner: Option<(String, u32)>,
     says: Vec<String>,
     never_says: Vec<String>,
     count: Option<usize>,
@@ -34,6 +35,7 @@ impl End {
             causes: vec![cause],
             at_most: Confidence::Certain,
             fields: Vec::new(),
+            owner: None,
             says: Vec::new(),
             never_says: Vec::new(),
             count: None,
@@ -96,6 +98,17 @@ impl End {
     /// The verdict names this process as the one that did it.
     pub(crate) fn by(self, comm: &str, pid: u32) -> Self {
         self.says(format!("{comm}[{pid}]"))
+    }
+
+    /// The event's owner is this process.
+    pub(crate) fn owner(self, comm: &str, pid: u32) -> Self {
+        Self { owner: Some((comm.to_owned(), pid)), ..self }
+    }
+
+    /// The same of another cause, where it was that one.
+    pub(crate) fn instead_of(mut self, cause: &'static str, other: &'static str) -> Self {
+        self.causes.iter_mut().filter(|it| **it == cause).for_each(|it| *it = other);
+        self
     }
 
     /// The verdict's sentence has these words.
@@ -170,6 +183,11 @@ impl End {
         }
         if let Some(words) = self.never_says.iter().find(|words| summary.contains(*words)) {
             return wrong(format!("it says \"{words}\""));
+        }
+        if let Some((comm, pid)) = &self.owner
+            && (event["owner"]["comm"] != *comm || event["owner"]["pid"] != *pid)
+        {
+            return wrong(format!("its owner is not {comm}[{pid}]"));
         }
         if let Some((name, value)) = self.fields.iter().find(|(name, value)| event[name] != *value) {
             return wrong(format!("its {name} is not {value}"));

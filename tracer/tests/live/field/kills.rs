@@ -7,11 +7,15 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-use nix::sys::signal::Signal;
+use nix::sys::{
+    signal::Signal,
+    socket::{setsockopt, sockopt},
+};
 use tracer::demo::host::Host;
 
 use super::{
     End, Happened, Situation,
+    memory::MemoryGroup,
     worker::{Inside, Worker},
 };
 use crate::peer::Peer;
@@ -21,6 +25,9 @@ pub(super) const ALL: &[Situation] = &[
     Situation { name: "a worker is killed while it computes", perform: killed_while_it_computes },
     Situation { name: "a worker is killed while it waits", perform: killed_while_it_waits },
     Situation { name: "a worker faults", perform: faults },
+    Situation { name: "the OOM killer ends a worker", perform: runs_out_of_memory },
+    Situation { name: "a worker starts another program", perform: starts_a_program },
+    Situation { name: "a worker reads, and its parent lives", perform: worker_reads },
     Situation { name: "a worker is killed with connections in its queue", perform: killed_with_a_queue },
     Situation { name: "a worker exits with connections in its queue", perform: exits_with_a_queue },
 ];
@@ -67,7 +74,7 @@ fn reset(mut client: &TcpStream) -> anyhow::Result<()> {
 fn with_a_request(
     name: &'static CStr,
     act: fn(&Inside),
-    end: fn(Worker) -> anyhow::Result<()>,
+    end: impl FnOnce(Worker) -> anyhow::Result<()> + Send + 'static,
     how: &str,
 ) -> anyhow::Result<Happened> {
     let host = Host::new("parent")?;
@@ -118,6 +125,70 @@ fn killed_while_it_waits() -> anyhow::Result<Happened> {
 /// By an exception of its own: nobody sent that signal.
 fn faults() -> anyhow::Result<Happened> {
     with_a_request(c"faults", Inside::fault, |worker| worker.wait().map(drop), "was killed by signal 11 with")
+}
+
+/// In a control group with little memory.
+fn runs_out_of_memory() -> anyhow::Result<Happened> {
+    let group = MemoryGroup::new(32 << 20)?;
+    let mut happened = with_a_request(
+        c"eats",
+        |inside| {
+            inside.wait_for_go();
+            inside.eat();
+        },
+        move |mut worker| {
+            group.take(worker.pid())?;
+            worker.go()?;
+            worker.wait().map(drop)
+        },
+        "was killed by the OOM killer",
+    )?;
+    for end in std::mem::take(&mut happened.ends) {
+        happened.ends.push(end.never_says("signal"));
+    }
+    Ok(happened)
+}
+
+/// Its descriptors are closed by that: it is the same process, which has another name by then.
+fn starts_a_program() -> anyhow::Result<Happened> {
+    const PROGRAM: &CStr = c"/proc/self/exe";
+    let mut happened = with_a_request(
+        c"execs",
+        |inside| {
+            inside.close_on_exec();
+            inside.exec(PROGRAM);
+        },
+        |worker| worker.wait().map(drop),
+        "started",
+    )?;
+    let told = |end: End| end.instead_of("process_killed", "close_unread").never_says("killed");
+    happened.ends = happened.ends.into_iter().map(told).collect();
+    Ok(happened)
+}
+
+/// A client resets what a worker reads from: the worker has that connection, and not the parent who listens.
+fn worker_reads() -> anyhow::Result<Happened> {
+    let host = Host::new("parent")?;
+    let (worker, pid, (near, far)) = host.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let descriptor = listener.as_raw_fd();
+        let mut worker = Worker::fork(c"reads", |inside| {
+            let server = inside.accept(descriptor);
+            inside.read(server);
+            inside.is_ready();
+            inside.sleep();
+        })?;
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        let ends = (client.local_addr()?, client.peer_addr()?);
+        client.write_all(b"GET")?;
+        worker.wait_ready()?;
+        setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
+        let pid = worker.pid();
+        Ok(((worker, listener), pid, ends))
+    })?;
+    let owner = |end: End| end.owner("reads", pid).times(1);
+    let ends = vec![End::sent("linger_zero").local(near).times(1), owner(End::received("linger_zero").local(far))];
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(worker), Box::new(host)], ends })
 }
 
 /// A worker that listens itself ends, with a connection that it has not accepted.

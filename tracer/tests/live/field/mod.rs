@@ -12,6 +12,7 @@ mod end;
 mod given_away;
 mod judgement;
 mod kills;
+mod memory;
 mod mptcp;
 mod worker;
 

@@ -120,6 +120,42 @@ impl Inside {
         unsafe { libc::recv(socket, (&raw mut byte).cast(), 1, libc::MSG_PEEK) };
     }
 
+    /// Takes what there is to read.
+    pub(super) fn read(&self, socket: RawFd) {
+        let mut bytes = [0u8; 16];
+        // SAFETY: at most so many bytes are written to a variable of our own.
+        unsafe { libc::read(socket, bytes.as_mut_ptr().cast(), bytes.len()) };
+    }
+
+    /// Lets the next program have no descriptor but standard input, output and error.
+    pub(super) fn close_on_exec(&self) {
+        // SAFETY: a system call with numbers.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    }
+
+    /// Becomes another program, which gets an option that it does not have, and so ends at once.
+    pub(super) fn exec(&self, program: &CStr) {
+        let arguments = [program.as_ptr(), c"--none".as_ptr(), std::ptr::null()];
+        // SAFETY: strings that end with NUL, in an array that ends with null, and no environment.
+        unsafe { libc::execve(program.as_ptr(), arguments.as_ptr(), arguments[2..].as_ptr()) };
+    }
+
+    /// Takes memory until there is none.
+    pub(super) fn eat(&self) {
+        /// More than a test's control group may have.
+        const BYTES: usize = 512 << 20;
+        /// What a page has at least.
+        const STEP: usize = 4096;
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: memory of its own, and nothing else has an address in it.
+        unsafe {
+            let start = libc::mmap(std::ptr::null_mut(), BYTES, access, kind, -1, 0);
+            if start != libc::MAP_FAILED {
+                (0..BYTES).step_by(STEP).for_each(|at| start.cast::<u8>().add(at).write_volatile(1));
+            }
+        }
+    }
+
     /// Computes, without a system call, until a signal comes.
     pub(super) fn compute(&self) -> ! {
         loop {
