@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Write},
+    io::{self, Write as _},
     process::ExitCode,
 };
 
+use anstyle::Style;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::{
     preflight::{self, Purpose, Unmet},
     probes::{Mechanism, Outcome, Probe},
     session,
+    sink::{foreign::printable, json::Json, page::Page},
 };
 
 /// Everything that `doctor` finds out.
@@ -76,10 +78,9 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let (findings, failure) = examine(cli, unmet);
     let mut out = io::stdout().lock();
     if args.json {
-        serde_json::to_writer(&mut out, &findings)?;
-        writeln!(out)?;
+        Json::default().line(&mut out, &findings)?;
     } else {
-        print(&mut out, &findings)?;
+        print(&mut Page::new(&mut out, false), &findings)?;
     }
     out.flush()?;
     if let Some(failure) = failure {
@@ -152,21 +153,22 @@ fn finding(outcome: &Outcome) -> Finding {
     }
 }
 
-fn print(out: &mut impl Write, findings: &Findings) -> io::Result<()> {
+fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
     let lacking = |names: &[String]| match names {
         [] => "all there".to_owned(),
         names => format!("{} missing", names.join(", ")),
     };
-    writeln!(out, "kernel        {} {}", findings.kernel, findings.arch)?;
-    writeln!(out, "BTF           {}", findings.btf)?;
-    writeln!(out, "lockdown      {}", findings.lockdown.as_deref().unwrap_or("not in this kernel"))?;
-    writeln!(out, "capabilities  for trace: {}", lacking(&findings.missing_capabilities))?;
-    writeln!(out, "              for demo: {}", lacking(&findings.missing_for_demo))?;
+    page.line(&format!("kernel        {} {}", findings.kernel, findings.arch))?;
+    page.line(&format!("BTF           {}", findings.btf))?;
+    page.line(&format!("lockdown      {}", findings.lockdown.as_deref().unwrap_or("not in this kernel")))?;
+    page.line(&format!("capabilities  for trace: {}", lacking(&findings.missing_capabilities)))?;
+    page.line(&format!("              for demo: {}", lacking(&findings.missing_for_demo)))?;
     if !findings.probes.is_empty() {
-        writeln!(out, "\n{}", table(&findings.probes))?;
+        page.gap()?;
+        page.rows(&mut table(&findings.probes).to_string(), 0, Style::new())?;
     }
     for sentence in &findings.missing_fields {
-        writeln!(out, "note: {sentence}")?;
+        page.line(&format!("note: {sentence}"))?;
     }
     Ok(())
 }
@@ -179,10 +181,14 @@ fn table(findings: &[Finding]) -> Table {
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(100)
         .set_header(["EVENT", "OBSERVED BY", "TRIED BEFORE", "NOT SEEN THIS WAY"]);
-    let lines = |all: &[String]| if all.is_empty() { "-".to_owned() } else { all.join("\n") };
+    // A cell's lines are ours, and what is in them is what the kernel said.
+    let lines = |all: &[String]| {
+        let all: Vec<_> = all.iter().map(|line| printable(line)).collect();
+        if all.is_empty() { "-".to_owned() } else { all.join("\n") }
+    };
     for finding in findings {
         let chosen = match finding.chosen {
-            Some(mechanism) => format!("{mechanism}\n{}", finding.hooks.join("\n")),
+            Some(mechanism) => format!("{mechanism}\n{}", lines(&finding.hooks)),
             None => "nothing".to_owned(),
         };
         let refused = finding.refused.iter().map(|r| format!("{}: {}", r.mechanism, r.reason)).collect::<Vec<_>>();

@@ -34,5 +34,6 @@ pub mod sink;
 mod snmp;
 pub mod sock_diag;
 pub mod source;
+pub mod stderr;
 mod tally;
 pub mod trace;

@@ -11,18 +11,12 @@ use tracer::{
     command::CommandError,
     demo, doctor, preflight, replay, rst,
     sink::json,
-    trace,
+    stderr, trace,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    env_logger::Builder::new()
-        .filter_level(cli.log_level())
-        // How a library loads programs is of no interest here.
-        .filter_module("aya", log::LevelFilter::Warn)
-        .filter_module("aya_obj", log::LevelFilter::Warn)
-        .format_target(false)
-        .init();
+    let cli = Cli::try_parse().unwrap_or_else(|error| stderr::usage(&error));
+    stderr::start_log(cli.log_level());
     let outcome = match &cli.command {
         Command::Trace(args) => trace::run(&cli, args),
         Command::Rst(args) => rst::run(&cli, args),
@@ -35,7 +29,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tracer: {error:#}");
+            stderr::say(&error);
             exit_code(&error)
         }
     }

@@ -33,7 +33,7 @@ pub struct OutputArgs<'a> {
 /// The one place that writes what a command reports.
 pub struct Output {
     sink: Box<dyn Sink>,
-    out: BufWriter<Box<dyn Write>>,
+    out: Box<dyn Write>,
     counts: Counts,
 }
 
@@ -54,7 +54,12 @@ impl Output {
         let colour = is_terminal && !plain;
         let sink: Box<dyn Sink> =
             if json { Box::new(Json::default()) } else { Box::new(Text::new(colour, manner, TimeZone::system())) };
-        Ok(Self { sink, out: BufWriter::with_capacity(64 << 10, out), counts: Counts::default() })
+        Ok(Self::to(Box::new(BufWriter::with_capacity(64 << 10, out)), sink))
+    }
+
+    /// Through this format to this place.
+    pub fn to(out: Box<dyn Write>, sink: Box<dyn Sink>) -> Self {
+        Self { sink, out, counts: Counts::default() }
     }
 
     /// Writes one item; it may stay in the buffer.

@@ -1,7 +1,12 @@
 //! `tracer replay`: a recording through the same decode ... sink as a live run, on any machine, without
 //! privileges.
 
-use std::{collections::HashMap, fs::File, io::BufReader, process::ExitCode};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{BufReader, Read},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 
@@ -13,7 +18,7 @@ use crate::{
     filter::Admission,
     kind::Kind,
     output::{Output, OutputArgs},
-    recording::{Frame, Preamble, Reader},
+    recording::{self, Frame, Preamble, Reader},
     report::Summary,
     sink::{Item, text::Manner},
     tally::Tally,
@@ -27,15 +32,30 @@ use crate::{
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
-    let (mut reader, preamble) = Reader::new(BufReader::new(file)).with_context(|| path.to_string())?;
-    let mut replay = Replay::new(args, &preamble)?;
+    let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
+    let output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
+    match show(BufReader::new(file), args, output) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // Another error is not about this file.
+        Err(error) if error.is::<recording::Error>() => Err(error.context(path.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Shows a recording, wherever it is from.
+///
+/// # Errors
+/// As [`run`].
+pub fn show(recording: impl Read, args: &ReplayArgs, output: Output) -> anyhow::Result<()> {
+    let (mut reader, preamble) = Reader::new(recording)?;
+    let mut replay = Replay::new(args, &preamble, output)?;
     loop {
         match reader.frame() {
-            Ok(Frame::Summary(summary)) => return replay.finish(Some(summary)).map(|()| ExitCode::SUCCESS),
+            Ok(Frame::Summary(summary)) => return replay.finish(Some(summary)),
             Ok(frame) => replay.take(frame)?,
             Err(error) => {
                 replay.finish(None)?;
-                return Err(error).with_context(|| path.to_string());
+                return Err(error.into());
             }
         }
     }
@@ -51,11 +71,9 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(args: &ReplayArgs, preamble: &Preamble) -> anyhow::Result<Self> {
+    fn new(args: &ReplayArgs, preamble: &Preamble, mut output: Output) -> anyhow::Result<Self> {
         let symbols = Symbols::Recorded(HashMap::new());
         let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
-        let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
-        let mut output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
         output.write(Item::Start(&preamble.run))?;
         Ok(Self {
             enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons()),

@@ -1,10 +1,6 @@
 //! `tracer rst`: only RSTs, each with its verdict, and a table of them at the end.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{collections::BTreeSet, io, process::ExitCode};
 
 use serde::Serialize;
 
@@ -13,7 +9,7 @@ use crate::{
     diagnose::{causes, deaths},
     kind::Kind,
     output::OutputArgs,
-    sink::text::Manner,
+    sink::{json::Json, page::Page, text::Manner},
     trace::{self, Job},
 };
 
@@ -63,12 +59,11 @@ fn list(json: bool) -> anyhow::Result<()> {
     let of_deaths = deaths::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
     for listed in of_rsts.chain(of_deaths) {
         if json {
-            serde_json::to_writer(&mut out, &listed).map_err(io::Error::from)?;
-            writeln!(out)?;
+            Json::default().line(&mut out, &listed)?;
         } else {
-            writeln!(out, "{}: {}", listed.cause, listed.title)?;
-            let indented = textwrap::Options::new(100).initial_indent("    ").subsequent_indent("    ");
-            writeln!(out, "{}", textwrap::fill(listed.remedy, indented))?;
+            let mut page = Page::new(&mut out, false);
+            page.line(&format!("{}: {}", listed.cause, listed.title))?;
+            page.paragraph("    ", listed.remedy)?;
         }
     }
     Ok(())

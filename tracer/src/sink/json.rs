@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use schemars::{JsonSchema, Schema, generate::SchemaSettings, json_schema};
 use serde::Serialize;
 
-use super::{Item, Sink};
+use super::{Item, Sink, foreign};
 use crate::{
     event::{Event, Family},
     report::{RunInfo, ScenarioReport, Summary},
@@ -49,10 +49,11 @@ enum Line<'a> {
 }
 
 impl Json {
-    /// Written at once: an object is made of some hundred pieces, and each would be a call of `out`'s.
-    fn line(&mut self, out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
+    /// One object. Written at once: it is made of some hundred pieces, and each would be a call of `out`'s.
+    pub(crate) fn line(&mut self, out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, object)?;
+        foreign::escape_json(&mut self.line);
         self.line.push(b'\n');
         out.write_all(&self.line)
     }

@@ -7,7 +7,9 @@ use crate::{
     report::{RunInfo, ScenarioReport, Summary},
 };
 
+pub mod foreign;
 pub mod json;
+pub(crate) mod page;
 pub mod text;
 
 /// Something to show.

@@ -11,8 +11,12 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn new() -> io::Result<Self> {
+        Self::named(&format!("tracer-test-{}", std::process::id()))
+    }
+
+    pub(crate) fn named(name: &str) -> io::Result<Self> {
         let root = mounted()?;
-        let path = format!("/tracer-test-{}", std::process::id());
+        let path = format!("/{name}");
         let directory = root.join(&path[1..]);
         fs::create_dir_all(directory.join("below"))?;
         Ok(Self { directory, path })

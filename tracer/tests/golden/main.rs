@@ -3,6 +3,7 @@
 //! `UPDATE_GOLDEN=1 cargo test --test golden` rewrites what is expected; read the difference before you
 //! commit it.
 
+mod hostile;
 #[path = "../live/schema.rs"]
 mod schema;
 

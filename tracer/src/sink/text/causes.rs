@@ -1,12 +1,19 @@
 //! The table of RSTs by cause, and what to do about the most frequent ones.
 
-use std::io::{self, Write};
+use std::io;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::tz::TimeZone;
 
-use super::{Text, WIDTH, line::printable, wrapped};
-use crate::{event::Direction, report::CauseCount};
+use super::Text;
+use crate::{
+    event::Direction,
+    report::CauseCount,
+    sink::{
+        foreign::printable,
+        page::{Page, WIDTH},
+    },
+};
 
 /// Rows shown; JSON has all.
 const ROWS: usize = 30;
@@ -14,7 +21,7 @@ const ROWS: usize = 30;
 const REMEDIES: usize = 3;
 
 impl Text {
-    pub(super) fn causes(&self, out: &mut dyn Write, causes: &[CauseCount]) -> io::Result<()> {
+    pub(super) fn causes(&self, page: &mut Page<'_>, causes: &[CauseCount]) -> io::Result<()> {
         if causes.is_empty() {
             return Ok(());
         }
@@ -24,19 +31,19 @@ impl Text {
         for row in causes.iter().take(ROWS) {
             table.add_row(cells(row, &self.zone));
         }
-        writeln!(out)?;
+        page.gap()?;
         for line in table.to_string().lines() {
-            writeln!(out, "{}", line.trim_end())?;
+            page.line(line.trim_end())?;
         }
         if causes.len() > ROWS {
-            writeln!(out, "... and {} more groups of cause, process and peer", causes.len() - ROWS)?;
+            page.line(&format!("... and {} more groups of cause, process and peer", causes.len() - ROWS))?;
         }
         let mut explained: Vec<&str> = Vec::new();
         for row in causes {
             if explained.len() < REMEDIES && !explained.contains(&row.cause.as_str()) {
                 explained.push(&row.cause);
-                writeln!(out)?;
-                wrapped(out, "", &format!("{}: {}; {}", row.cause, row.title, row.remedy))?;
+                page.gap()?;
+                page.paragraph("", &format!("{}: {}; {}", row.cause, row.title, row.remedy))?;
             }
         }
         Ok(())
@@ -53,9 +60,9 @@ fn cells(row: &CauseCount, zone: &TimeZone) -> [String; 8] {
             None => "no RST",
         }
         .to_owned(),
-        row.cause.clone(),
+        printable(&row.cause).into_owned(),
         row.confidence.to_string(),
-        row.process.as_deref().map_or_else(|| "(others)".to_owned(), printable),
+        row.process.as_deref().map_or("(others)".into(), printable).into_owned(),
         row.peer.map_or_else(|| "(others)".to_owned(), |peer| peer.to_string()),
         time(row.first),
         time(row.last),

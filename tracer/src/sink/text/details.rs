@@ -1,19 +1,18 @@
 //! What is shown below an event's line.
 
-use std::io::{self, Write};
+use std::io;
 
 use super::{
     FRAMES, INDENT,
-    line::printable,
     units::{counted, duration},
-    wrapped,
 };
 use crate::diagnose::{Evidence, Verdict};
 use crate::event::{
     Close, Context, End, Event, Lookup, Observed, Open, Opened, Owner, Rst, RstKind, Segment, Side, State, Took,
 };
+use crate::sink::{foreign::printable, page::Page};
 
-pub(super) fn rst(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
+pub(super) fn rst(page: &mut Page<'_>, rst: &Rst) -> io::Result<()> {
     let mut details = Vec::new();
     if let Some(reason) = &rst.reason {
         let what = if rst.kind == RstKind::Stray { "dropped as" } else { "reason" };
@@ -38,21 +37,21 @@ pub(super) fn rst(out: &mut dyn Write, rst: &Rst) -> io::Result<()> {
         (RstKind::Peer | RstKind::Stray, None) => {}
     }
     if !details.is_empty() {
-        wrapped(out, INDENT, &details.join("; "))?;
+        page.paragraph(INDENT, &details.join("; "))?;
     }
     if !rst.stack.is_empty() {
         let more = if rst.stack.len() > FRAMES { " < ..." } else { "" };
         let shown = rst.stack.iter().take(FRAMES).map(String::as_str).collect::<Vec<_>>().join(" < ");
-        wrapped(out, INDENT, &format!("in {shown}{more}"))?;
+        page.paragraph(INDENT, &format!("in {shown}{more}"))?;
     }
     Ok(())
 }
 
-pub(super) fn lookup(out: &mut dyn Write, lookup: &Lookup) -> io::Result<()> {
+pub(super) fn lookup(page: &mut Page<'_>, lookup: &Lookup) -> io::Result<()> {
     match lookup.observed {
         Observed::Probe => Ok(()),
         Observed::SockDiag => {
-            writeln!(out, "{INDENT}run again through sock_diag; the kernel's own lookup is not observed here")
+            page.line(&format!("{INDENT}run again through sock_diag; the kernel's own lookup is not observed here"))
         }
     }
 }
@@ -61,41 +60,40 @@ pub(super) fn numbers(segment: &Segment) -> String {
     format!("seq {} ack {} len {}", segment.seq, segment.ack, segment.len)
 }
 
-pub(super) fn ehash(out: &mut dyn Write, state: &State) -> io::Result<()> {
+pub(super) fn ehash(page: &mut Page<'_>, state: &State) -> io::Result<()> {
     let Some(entry) = state.ehash else { return Ok(()) };
     match (entry.hashed, entry.bucket) {
-        (true, Some(bucket)) => writeln!(out, "{INDENT}in the ehash, bucket {bucket}"),
-        (true, None) => writeln!(out, "{INDENT}in the ehash, hash {:#010x}", entry.hash),
-        (false, _) => writeln!(out, "{INDENT}not in the ehash at this moment"),
+        (true, Some(bucket)) => page.line(&format!("{INDENT}in the ehash, bucket {bucket}")),
+        (true, None) => page.line(&format!("{INDENT}in the ehash, hash {:#010x}", entry.hash)),
+        (false, _) => page.line(&format!("{INDENT}not in the ehash at this moment")),
     }
 }
 
-pub(super) fn state(out: &mut dyn Write, state: &State) -> io::Result<()> {
+pub(super) fn state(page: &mut Page<'_>, state: &State) -> io::Result<()> {
     match state.became {
-        Some(Took::FinWait2) => wrapped(out, INDENT, "a minisocket waits for the other end's FIN, in FIN_WAIT2"),
+        Some(Took::FinWait2) => page.paragraph(INDENT, "a minisocket waits for the other end's FIN, in FIN_WAIT2"),
         Some(Took::TimeWait) | None => Ok(()),
     }
 }
 
-pub(super) fn open(out: &mut dyn Write, open: &Open, opened: Option<Opened>) -> io::Result<()> {
+pub(super) fn open(page: &mut Page<'_>, open: &Open, opened: Option<Opened>) -> io::Result<()> {
     match opened {
         Some(Opened::Itself) => {
-            wrapped(
-                out,
+            page.paragraph(
                 INDENT,
                 "one socket in both roles: the SYN that it sent came back to it, and nobody listened",
             )?;
         }
-        Some(Opened::Simultaneous) => wrapped(out, INDENT, "both ends sent a SYN, so nobody had to listen")?,
+        Some(Opened::Simultaneous) => page.paragraph(INDENT, "both ends sent a SYN, so nobody had to listen")?,
         Some(Opened::Active | Opened::Passive) | None => {}
     }
     if open.syn_retransmits > 0 {
-        wrapped(out, INDENT, &format!("{} sent again", counted(open.syn_retransmits.into(), "SYN")))?;
+        page.paragraph(INDENT, &format!("{} sent again", counted(open.syn_retransmits.into(), "SYN")))?;
     }
-    open.warning.iter().try_for_each(|warning| wrapped(out, INDENT, &format!("warning: {warning}")))
+    open.warning.iter().try_for_each(|warning| page.paragraph(INDENT, &format!("warning: {warning}")))
 }
 
-pub(super) fn close(out: &mut dyn Write, close: &Close, opened: Option<Opened>) -> io::Result<()> {
+pub(super) fn close(page: &mut Page<'_>, close: &Close, opened: Option<Opened>) -> io::Result<()> {
     let mut details = Vec::new();
     match (close.open_ns, close.lifetime_ns) {
         (Some(open), _) => details.push(format!("open for {}", duration(open))),
@@ -118,21 +116,21 @@ pub(super) fn close(out: &mut dyn Write, close: &Close, opened: Option<Opened>) 
     if !close.ended_by_observed {
         details.push(format!("{} is inferred from the states", close.ended_by));
     }
-    wrapped(out, INDENT, &details.join(", "))
+    page.paragraph(INDENT, &details.join(", "))
 }
 
 /// What a verdict rests on, and what to do.
-pub(super) fn evidence(out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
-    wrapped(out, INDENT, &format!("cause {}: {}", verdict.cause, verdict.title))?;
+pub(super) fn evidence(page: &mut Page<'_>, verdict: &Verdict) -> io::Result<()> {
+    page.paragraph(INDENT, &format!("cause {}: {}", verdict.cause, verdict.title))?;
     for Evidence { text, inferred } in &*verdict.evidence {
         let how = if *inferred { "inferred" } else { "observed" };
-        wrapped(out, INDENT, &format!("- {how}: {}", printable(text)))?;
+        page.paragraph(INDENT, &format!("- {how}: {text}"))?;
     }
-    wrapped(out, INDENT, &format!("what to do: {}", verdict.remedy))
+    page.paragraph(INDENT, &format!("what to do: {}", verdict.remedy))
 }
 
 /// Who the owner is, said once.
-pub(super) fn owner(out: &mut dyn Write, owner: &Owner, netns: Option<&str>) -> io::Result<()> {
+pub(super) fn owner(page: &mut Page<'_>, owner: &Owner, netns: Option<&str>) -> io::Result<()> {
     /// Characters shown of a command line; JSON has more.
     const SHOWN: usize = 200;
     let mut details = Vec::new();
@@ -141,24 +139,24 @@ pub(super) fn owner(out: &mut dyn Write, owner: &Owner, netns: Option<&str>) -> 
         let cut = line.chars().take(SHOWN).collect::<String>();
         details.push(if cut.len() < line.len() { cut + "…" } else { cut });
     }
-    details.extend(owner.user.as_deref().map(|user| format!("user {}", printable(user))));
-    details.extend(owner.container.as_ref().map(|container| format!("container {}", printable(&container.short()))));
-    details.extend(netns.map(|name| format!("netns {}", printable(name))));
+    details.extend(owner.user.as_deref().map(|user| format!("user {user}")));
+    details.extend(owner.container.as_ref().map(|container| format!("container {}", container.short())));
+    details.extend(netns.map(|name| format!("netns {name}")));
     if details.is_empty() {
         return Ok(());
     }
-    wrapped(out, INDENT, &format!("{}[{}] is {}", printable(&owner.comm), owner.pid, details.join("; ")))
+    page.paragraph(INDENT, &format!("{}[{}] is {}", owner.comm, owner.pid, details.join("; ")))
 }
 
 /// The task that the CPU was running.
-pub(super) fn task(out: &mut dyn Write, event: &Event) -> io::Result<()> {
+pub(super) fn task(page: &mut Page<'_>, event: &Event) -> io::Result<()> {
     let task = &event.task;
-    let (comm, pid) = (printable(&task.comm), task.pid);
+    let (comm, pid) = (&task.comm, task.pid);
     match event.context {
-        Context::Process => wrapped(out, INDENT, &format!("by {comm}[{pid}] itself")),
-        Context::KernelThread => wrapped(out, INDENT, &format!("in the kernel thread {comm}[{pid}]")),
-        Context::Softirq => wrapped(out, INDENT, &format!("in softirq, which interrupted {comm}[{pid}]")),
-        Context::Timer => wrapped(out, INDENT, &format!("by a timer, which interrupted {comm}[{pid}]")),
-        Context::Unknown => wrapped(out, INDENT, &format!("while {comm}[{pid}] ran")),
+        Context::Process => page.paragraph(INDENT, &format!("by {comm}[{pid}] itself")),
+        Context::KernelThread => page.paragraph(INDENT, &format!("in the kernel thread {comm}[{pid}]")),
+        Context::Softirq => page.paragraph(INDENT, &format!("in softirq, which interrupted {comm}[{pid}]")),
+        Context::Timer => page.paragraph(INDENT, &format!("by a timer, which interrupted {comm}[{pid}]")),
+        Context::Unknown => page.paragraph(INDENT, &format!("while {comm}[{pid}] ran")),
     }
 }

@@ -4,8 +4,9 @@ use std::{fmt::Write as _, iter};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{WIDTH, units::duration};
+use super::units::duration;
 use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, State, Table, TcpState, Took};
+use crate::sink::{foreign, page::WIDTH};
 
 /// Adds formatted text; a `String` takes all.
 macro_rules! push {
@@ -72,7 +73,7 @@ pub(super) fn process(out: &mut String, event: &Event) {
         return;
     };
     let start = out.len();
-    push_printable(out, &owner.comm);
+    foreign::push(out, &owner.comm);
     let name = out.len();
     // Nobody was seen to accept it: that it is the listener's is inferred.
     let mark = if owner.known == Known::Listener { "?" } else { "" };
@@ -87,24 +88,6 @@ pub(super) fn process(out: &mut String, event: &Event) {
         let kept = out[start..name].char_indices().nth(room).map_or(name, |(at, _)| start + at);
         out.replace_range(kept..name, "~");
     }
-}
-
-/// A process chooses its own name: what could move the cursor or hide text is shown escaped.
-pub(crate) fn printable(name: &str) -> String {
-    let mut printable = String::with_capacity(name.len());
-    push_printable(&mut printable, name);
-    printable
-}
-
-fn push_printable(out: &mut String, name: &str) {
-    if name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return out.push_str(name);
-    }
-    out.extend(name.chars().flat_map(|c| {
-        let quote = matches!(c, '\'' | '"' | '\\');
-        let escaped = (!quote).then(|| c.escape_debug());
-        escaped.into_iter().flatten().chain(quote.then_some(c))
-    }));
 }
 
 /// Adds what happened; the colour for it.
@@ -179,16 +162,5 @@ fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
         (Some(handshake), _) => push!(out, " {}", duration(handshake)),
         (None, Some(rtt)) => push!(out, " rtt {}", duration(u64::from(rtt) * 1000)),
         (None, None) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_name_could_do_to_a_terminal_is_escaped_and_quotes_are_left() {
-        assert_eq!(printable("it's \"a\\b\""), "it's \"a\\b\"");
-        assert_eq!(printable("\x1b[31mé"), "\\u{1b}[31mé");
     }
 }

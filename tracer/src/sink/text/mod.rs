@@ -8,7 +8,6 @@ mod line;
 mod units;
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     io::{self, Write},
     num::NonZeroUsize,
@@ -20,7 +19,10 @@ use jiff::tz::TimeZone;
 use lru::LruCache;
 
 use self::{clock::Clock, line::row};
-use super::{Item, Sink};
+use super::{
+    Item, Sink,
+    page::{Page, folded},
+};
 use crate::{
     diagnose::Verdict,
     event::{Body, Event, Family, Owner, Shared, end},
@@ -28,7 +30,6 @@ use crate::{
     report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
 
-const WIDTH: usize = 100;
 const INDENT: &str = "             ";
 /// Frames of a kernel stack that are shown; JSON has them all.
 const FRAMES: usize = 8;
@@ -83,12 +84,13 @@ const WHYS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 impl Sink for Text {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
+        let page = &mut Page::new(out, self.colour);
         match item {
-            Item::Start(info) => self.start(out, info),
-            Item::Scenario(name, title, family) => self.scenario(out, name, title, family),
-            Item::Event(event) => self.event(out, event),
-            Item::Report(report, _) => self.report(out, report),
-            Item::Summary(summary) => self.summary(out, summary),
+            Item::Start(info) => start(page, info),
+            Item::Scenario(name, title, family) => scenario(page, name, title, family),
+            Item::Event(event) => self.event(page, event),
+            Item::Report(report, _) => report_of(page, report),
+            Item::Summary(summary) => self.summary(page, summary),
         }
     }
 }
@@ -108,61 +110,35 @@ impl Text {
         }
     }
 
-    fn start(&self, out: &mut dyn Write, info: &RunInfo) -> io::Result<()> {
-        let is_event = |name: &str| Probe::ALL.iter().any(|probe| probe.name() == name && !probe.is_auxiliary());
-        let probes =
-            info.probes.iter().filter(|(probe, _)| is_event(probe)).map(|(probe, mechanism)| match mechanism {
-                Some(mechanism) => format!("{probe} {mechanism}"),
-                None => format!("{probe} not observed"),
-            });
-        let probes = probes.collect::<Vec<_>>().join(", ");
-        wrapped(out, "", &format!("tracer {} on Linux {}: {probes}", info.version, info.kernel))?;
-        for sentence in &info.degraded {
-            wrapped(out, "", &format!("note: {sentence}"))?;
-        }
-        let mut headings = String::new();
-        row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");
-        writeln!(out, "{}", self.paint(Style::new().bold(), &headings))
-    }
-
-    fn scenario(&self, out: &mut dyn Write, name: &str, title: &str, family: Family) -> io::Result<()> {
-        writeln!(out)?;
-        let over = if family == Family::Ipv6 { " (over IPv6)" } else { "" };
-        for line in textwrap::wrap(&format!("== {name}: {title}{over}"), WIDTH) {
-            writeln!(out, "{}", self.paint(Style::new().bold(), &line))?;
-        }
-        Ok(())
-    }
-
-    fn event(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
-        self.line(out, event)?;
+    fn event(&mut self, page: &mut Page<'_>, event: &Event) -> io::Result<()> {
+        self.line(page, event)?;
         match &event.body {
-            Body::State(state) if self.manner == Manner::Demo => details::ehash(out, state),
-            Body::State(state) => details::state(out, state),
-            Body::Rst(rst) | Body::StrayRst(rst) => details::rst(out, rst),
-            Body::Lookup(lookup) => details::lookup(out, lookup),
-            Body::RawSend(raw) => wrapped(out, INDENT, &details::numbers(&raw.segment)),
-            Body::Open(open) => details::open(out, open, event.opened),
-            Body::Close(close) => details::close(out, close, event.opened),
+            Body::State(state) if self.manner == Manner::Demo => details::ehash(page, state),
+            Body::State(state) => details::state(page, state),
+            Body::Rst(rst) | Body::StrayRst(rst) => details::rst(page, rst),
+            Body::Lookup(lookup) => details::lookup(page, lookup),
+            Body::RawSend(raw) => page.paragraph(INDENT, &details::numbers(&raw.segment)),
+            Body::Open(open) => details::open(page, open, event.opened),
+            Body::Close(close) => details::close(page, close, event.opened),
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
         if let Some(verdict) = event.verdict() {
-            self.why(out, verdict)?;
+            self.why(page, verdict)?;
             if evidence {
-                details::evidence(out, verdict)?;
+                details::evidence(page, verdict)?;
             }
         }
         if tasks {
-            details::task(out, event)?;
+            details::task(page, event)?;
         }
         match &event.owner {
-            Some(owner) if self.is_new(owner) => details::owner(out, owner, event.netns_name.as_deref()),
+            Some(owner) if self.is_new(owner) => details::owner(page, owner, event.netns_name.as_deref()),
             _ => Ok(()),
         }
     }
 
     /// The event's own line. It is made in places that are used again: most of what is shown are such lines.
-    fn line(&mut self, out: &mut dyn Write, event: &Event) -> io::Result<()> {
+    fn line(&mut self, page: &mut Page<'_>, event: &Event) -> io::Result<()> {
         let Parts { process, what, line } = &mut self.parts;
         for part in [&mut *process, what, line] {
             part.clear();
@@ -171,21 +147,14 @@ impl Text {
         let style = line::what(what, event);
         let [local, remote] = [event.local, event.remote].map(end::text);
         row(line, self.clock.show(event.time, &self.zone), process, &local, &remote, what);
-        if self.colour {
-            // Painted last: escape sequences have no width.
-            let plain = line.strip_suffix(what.as_str()).unwrap_or(line);
-            return writeln!(out, "{plain}{style}{what}{style:#}");
-        }
-        line.push('\n');
-        out.write_all(line.as_bytes())
+        // Painted last: escape sequences have no width.
+        page.rows(line, what.len(), style)
     }
 
-    fn why(&mut self, out: &mut dyn Write, verdict: &Verdict) -> io::Result<()> {
-        let bold = if self.colour { Style::new().bold() } else { Style::new() };
+    fn why(&mut self, page: &mut Page<'_>, verdict: &Verdict) -> io::Result<()> {
         let why = format!("why ({}): {}", verdict.confidence, verdict.summary);
-        let fold = |why: &String| folded(INDENT, why).into_iter().map(Cow::into_owned).collect();
-        let lines = self.whys.get_or_insert_with_key(why, fold);
-        lines.iter().try_for_each(|line| writeln!(out, "{bold}{line}{bold:#}"))
+        let lines = self.whys.get_or_insert_with_key(why, |why| folded(INDENT, why));
+        lines.iter().try_for_each(|line| page.painted(Style::new().bold(), line))
     }
 
     /// The process was not introduced yet.
@@ -200,28 +169,15 @@ impl Text {
         self.known.put((owner.pid, owner.cmdline.clone()), ()).is_none()
     }
 
-    fn report(&self, out: &mut dyn Write, report: &ScenarioReport) -> io::Result<()> {
-        for line in &report.exhibits {
-            writeln!(out, "    {line}")?;
-        }
-        let (mark, colour) = if report.ok { ("ok", AnsiColor::Green) } else { ("NOT OK", AnsiColor::Red) };
-        let style = Style::new().bold().fg_color(Some(colour.into()));
-        wrapped(out, "", &format!("-- {}: {}", self.paint(style, mark), report.outcome))?;
-        for line in &report.verdict {
-            wrapped(out, "   ", line)?;
-        }
-        Ok(())
-    }
-
-    fn summary(&self, out: &mut dyn Write, summary: &Summary) -> io::Result<()> {
+    fn summary(&self, page: &mut Page<'_>, summary: &Summary) -> io::Result<()> {
         if !summary.answer.is_empty() {
-            writeln!(out)?;
+            page.gap()?;
             for line in &summary.answer {
-                wrapped(out, "", line)?;
+                page.paragraph("", line)?;
             }
         }
         if let Some(causes) = &summary.causes {
-            self.causes(out, causes)?;
+            self.causes(page, causes)?;
         }
         for Unaccounted { netns, counter, counted, reported } in &summary.unaccounted {
             let missing = counted.saturating_sub(*reported);
@@ -234,70 +190,61 @@ impl Text {
                  ({}), {reported} were reported; some may be older or newer than the trace",
                 counter.name()
             );
-            wrapped(out, "", &text)?;
+            page.paragraph("", &text)?;
         }
         let counts = summary.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>();
         let counts = if counts.is_empty() { "no events".to_owned() } else { counts.join(", ") };
-        wrapped(out, "", &format!("\n{counts} in {:.1} s; {} lost", summary.seconds, summary.lost.total()))?;
+        page.gap()?;
+        page.paragraph("", &format!("{counts} in {:.1} s; {} lost", summary.seconds, summary.lost.total()))?;
         for (kind, lost) in summary.lost.ring_buffer.iter().filter(|(_, lost)| **lost > 0) {
-            writeln!(out, "lost: {lost} {kind} records found the ring buffer full (a larger --ring-size helps)")?;
+            page.line(&format!("lost: {lost} {kind} records found the ring buffer full (a larger --ring-size helps)"))?;
         }
         if summary.lost.skipped > 0 {
             let runs = summary.lost.skipped;
-            writeln!(out, "lost: {runs} events at most that came while their CPU was reporting another one")?;
+            page.line(&format!("lost: {runs} events at most that came while their CPU was reporting another one"))?;
         }
         if summary.lost.memory > 0 {
             let sockets = summary.lost.memory;
-            writeln!(
-                out,
+            page.line(&format!(
                 "lost: the past of {sockets} sockets, for which there was no room: owner and beginning are not known"
-            )?;
+            ))?;
         }
         if summary.lost.decode > 0 {
-            writeln!(out, "lost: {} records could not be decoded", summary.lost.decode)?;
+            page.line(&format!("lost: {} records could not be decoded", summary.lost.decode))?;
         }
         Ok(())
     }
-
-    fn paint<'a>(&self, style: Style, text: &'a str) -> Cow<'a, str> {
-        if self.colour { format!("{style}{text}{style:#}").into() } else { text.into() }
-    }
 }
 
-fn wrapped(out: &mut dyn Write, indent: &str, text: &str) -> io::Result<()> {
-    if fits(indent, text) {
-        return writeln!(out, "{indent}{text}");
+fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
+    let is_event = |name: &str| Probe::ALL.iter().any(|probe| probe.name() == name && !probe.is_auxiliary());
+    let probes = info.probes.iter().filter(|(probe, _)| is_event(probe)).map(|(probe, mechanism)| match mechanism {
+        Some(mechanism) => format!("{probe} {mechanism}"),
+        None => format!("{probe} not observed"),
+    });
+    let probes = probes.collect::<Vec<_>>().join(", ");
+    page.paragraph("", &format!("tracer {} on Linux {}: {probes}", info.version, info.kernel))?;
+    for sentence in &info.degraded {
+        page.paragraph("", &format!("note: {sentence}"))?;
     }
-    folded(indent, text).into_iter().try_for_each(|line| writeln!(out, "{line}"))
+    let mut headings = String::new();
+    row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");
+    page.painted(Style::new().bold(), &headings)
 }
 
-/// One line takes it all, and folding would change nothing.
-fn fits(indent: &str, text: &str) -> bool {
-    let is_plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-    is_plain && !text.is_empty() && !text.ends_with(' ') && indent.len() + text.len() <= WIDTH
+fn scenario(page: &mut Page<'_>, name: &str, title: &str, family: Family) -> io::Result<()> {
+    page.gap()?;
+    let over = if family == Family::Ipv6 { " (over IPv6)" } else { "" };
+    let heading = format!("== {name}: {title}{over}");
+    folded("", &heading).iter().try_for_each(|line| page.painted(Style::new().bold(), line))
 }
 
-fn folded<'a>(indent: &'a str, text: &'a str) -> Vec<Cow<'a, str>> {
-    if fits(indent, text) {
-        return vec![format!("{indent}{text}").into()];
+fn report_of(page: &mut Page<'_>, report: &ScenarioReport) -> io::Result<()> {
+    for line in &report.exhibits {
+        page.line(&format!("    {line}"))?;
     }
-    let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent).break_words(false);
-    textwrap::wrap(text, options)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_that_fits_is_as_it_would_be_folded() {
-        for text in ["a", "  two  words", "ends-with-a hyphen-", "why (certain): x[1] was killed by signal 9"] {
-            for indent in ["", INDENT] {
-                assert!(fits(indent, text));
-                let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent);
-                assert_eq!(textwrap::wrap(text, options.break_words(false)), folded(indent, text), "{text:?}");
-            }
-        }
-        assert!(!fits(INDENT, &"x".repeat(WIDTH - INDENT.len() + 1)) && !fits("", "two\nlines") && !fits("", "é"));
-    }
+    let (mark, colour) = if report.ok { ("ok", AnsiColor::Green) } else { ("NOT OK", AnsiColor::Red) };
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    page.marked("-- ", style, mark, &format!(": {}", report.outcome))?;
+    report.verdict.iter().try_for_each(|line| page.paragraph("   ", line))
 }
