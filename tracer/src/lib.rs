@@ -20,6 +20,7 @@ mod hook_types;
 pub mod kind;
 pub mod loader;
 mod memory;
+pub mod outlet;
 pub mod output;
 mod pidfd;
 pub mod preflight;

@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
-    path::Path,
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use jiff::tz::TimeZone;
 
 use crate::{
+    outlet::{Gauge, Outlet},
     report::Counts,
     sink::{
         Item, Sink,
@@ -38,23 +40,25 @@ pub struct Output {
 }
 
 impl Output {
-    /// Text has colours where a terminal shows it.
+    /// Written by the caller's thread, in batches.
     ///
     /// # Errors
     /// If the file cannot be made.
-    pub fn new(&OutputArgs { json, manner, file }: &OutputArgs<'_>) -> anyhow::Result<Self> {
-        let stdout = io::stdout().lock();
-        let is_terminal = file.is_none() && stdout.is_terminal();
-        let out: Box<dyn Write> = match file {
-            Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write to {}", path.display()))?),
-            None => Box::new(stdout),
-        };
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let colour = is_terminal && !plain;
-        let sink: Box<dyn Sink> =
-            if json { Box::new(Json::default()) } else { Box::new(Text::new(colour, manner, TimeZone::system())) };
-        Ok(Self::to(Box::new(BufWriter::with_capacity(64 << 10, out)), sink))
+    pub fn new(args: &OutputArgs<'_>) -> anyhow::Result<Self> {
+        let out = open(args.file.map(Path::to_owned)).with_context(|| {
+            format!("cannot write to {}", args.file.unwrap_or(Path::new("standard output")).display())
+        })?;
+        Ok(Self::to(Box::new(BufWriter::with_capacity(64 << 10, out)), args.sink()))
+    }
+
+    /// Written by a thread of its own. Whether there is a file shows with [`Gauge::room`].
+    ///
+    /// # Errors
+    /// If there can be no thread.
+    pub fn on_thread(args: &OutputArgs<'_>) -> anyhow::Result<(Self, Gauge)> {
+        let file = args.file.map(Path::to_owned);
+        let (outlet, gauge) = Outlet::new(|| open(file)).context("cannot start a thread that writes")?;
+        Ok((Self::to(Box::new(outlet), args.sink()), gauge))
     }
 
     /// Through this format to this place.
@@ -73,6 +77,16 @@ impl Output {
         self.sink.write(&mut self.out, item)
     }
 
+    /// Writes nowhere from now on.
+    pub fn mute(&mut self) {
+        self.out = Box::new(io::sink());
+    }
+
+    /// How many events were written.
+    pub fn events(&self) -> u64 {
+        self.counts.total()
+    }
+
     /// The events that were written, by kind.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.counts.clone().into()
@@ -84,5 +98,26 @@ impl Output {
     /// Those of the output.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+impl OutputArgs<'_> {
+    /// Text has colours where a terminal shows it.
+    fn sink(&self) -> Box<dyn Sink> {
+        if self.json {
+            return Box::new(Json::default());
+        }
+        let is_terminal = self.file.is_none() && io::stdout().is_terminal();
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Box::new(Text::new(is_terminal && !plain, self.manner, TimeZone::system()))
+    }
+}
+
+/// The file, or standard output.
+fn open(path: Option<PathBuf>) -> io::Result<File> {
+    match path {
+        Some(path) => File::create(path),
+        None => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
 }

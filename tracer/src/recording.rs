@@ -77,7 +77,7 @@ pub enum Error {
     #[error("this recording was made on a {0}-endian machine and can be read on such a machine only")]
     OtherEndian(String),
     /// The file ends too early.
-    #[error("the recording is cut off at byte {0}: what came before is shown")]
+    #[error("the recording is cut off at byte {0} (the tracer was killed, or runs on): what came before is shown")]
     CutOff(u64),
     /// The bytes make no sense.
     #[error("the recording is damaged at byte {0}: what came before is shown")]
@@ -132,6 +132,14 @@ impl<W: Write> Writer<W> {
         self.frame(RECORD, bytes)
     }
 
+    /// Passes on what was added so far.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// Ends the recording.
     ///
     /// # Errors
@@ -163,8 +171,13 @@ impl<R: Read> Reader<R> {
     pub fn new(input: R) -> Result<(Self, Preamble), Error> {
         let mut reader = Self { input, offset: 0 };
         let mut magic = [0; MAGIC.len()];
-        if reader.fill(&mut magic)? < magic.len() || magic[..7] != MAGIC[..7] {
+        let there = reader.fill(&mut magic)?;
+        let known = there.min(MAGIC.len() - 1);
+        if magic[..known] != MAGIC[..known] {
             return Err(Error::NotOne);
+        }
+        if there < magic.len() {
+            return Err(Error::CutOff(there as u64));
         }
         if magic[7] != MAGIC[7] {
             return Err(Error::OtherVersion(magic[7]));
@@ -283,7 +296,7 @@ mod tests {
         let file = recording();
         for length in 0..file.len() {
             match Reader::new(&file[..length]) {
-                Err(error) => assert!(matches!(error, Error::NotOne | Error::CutOff(_) | Error::Damaged(8)), "{error}"),
+                Err(error) => assert!(matches!(error, Error::CutOff(_) | Error::Damaged(8)), "{error}"),
                 Ok((mut reader, _)) => {
                     let error = loop {
                         match reader.frame() {

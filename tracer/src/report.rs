@@ -158,6 +158,11 @@ impl Counts {
     pub fn add(&mut self, kind: Kind) {
         *self.0.entry(kind).or_default() += 1;
     }
+
+    /// Events of all kinds.
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
 }
 
 impl From<Counts> for BTreeMap<String, u64> {

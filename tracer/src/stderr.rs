@@ -1,6 +1,6 @@
 //! What is said on standard error: errors, and the log. Paths, names and arguments in it are foreign.
 
-use std::{env, io::Write as _};
+use std::{borrow::Cow, env, io::Write as _, sync::mpsc, thread, time::Duration};
 
 use clap::error::ErrorKind;
 
@@ -20,14 +20,24 @@ pub fn start_log(level: log::LevelFilter) {
         .init();
 }
 
-/// Says why the run failed.
+/// How long a reader of standard error may take: it may be the one that does not read the output.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Says why the run failed, if somebody takes it.
 pub fn say(error: &anyhow::Error) {
-    eprintln!("tracer: {:#}", Printable(error));
+    let text = format!("tracer: {:#}", Printable(error));
+    let (said, done) = mpsc::channel();
+    thread::spawn(move || {
+        eprintln!("{text}");
+        // Nobody waits for it any more, or it is soon enough.
+        let _ = said.send(());
+    });
+    let _ = done.recv_timeout(PATIENCE);
 }
 
 /// Says what is wrong with the command line, or what was asked of it, such as the help; and ends the process.
 pub fn usage(error: &clap::Error) -> ! {
-    let is_hostile = |argument: &str| matches!(printable(argument), std::borrow::Cow::Owned(_));
+    let is_hostile = |argument: &str| matches!(printable(argument), Cow::Owned(_));
     let hostile = env::args_os().any(|argument| is_hostile(&argument.to_string_lossy()));
     if !hostile || matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         error.exit();

@@ -28,6 +28,7 @@ use nix::{
 
 pub use error::CommandError;
 pub use running::{Running, Status};
+pub(crate) use signals::is_ignored;
 
 use {identity::Identity, image::Image};
 

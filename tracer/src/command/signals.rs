@@ -2,7 +2,7 @@
 
 use std::{ffi::c_int, mem::MaybeUninit, ptr};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 
 /// Undoes in the child what was done to signals in this process, and lets all of them in.
 ///
@@ -25,6 +25,11 @@ pub(super) fn keep_exit_statuses() {
     if disposition(libc::SIGCHLD) == Some(libc::SIG_IGN) {
         set_default(libc::SIGCHLD);
     }
+}
+
+/// Whoever started us wants this signal to have no effect.
+pub(crate) fn is_ignored(signal: Signal) -> bool {
+    disposition(signal as c_int) == Some(libc::SIG_IGN)
 }
 
 /// `None` for the two signals that the C library keeps to itself.

@@ -2,9 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::BufWriter,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -27,6 +24,7 @@ use crate::{
     kind::{self, Kind},
     loader::{Listeners, Probes, Processes, Settings, Watch},
     memory,
+    outlet::Outlet,
     preflight::Unmet,
     probes::Probe,
     recording::{self, Preamble, Writer},
@@ -54,7 +52,7 @@ pub struct Session {
     source: Source,
     clock: Clock,
     enricher: Enricher,
-    recorder: Option<Writer<BufWriter<File>>>,
+    recorder: Option<Writer<Outlet>>,
     /// What the last record told besides.
     also: Option<Event>,
     undecodable: u64,
@@ -128,10 +126,8 @@ impl Session {
     /// Writes all records from now on to a file too.
     ///
     /// # Errors
-    /// If the file cannot be made.
-    pub fn record(&mut self, path: &Path) -> anyhow::Result<()> {
-        let cannot = || format!("cannot record to {}", path.display());
-        let file = BufWriter::new(File::create(path).with_context(cannot)?);
+    /// If that cannot be written.
+    pub fn record(&mut self, file: Outlet) -> anyhow::Result<()> {
         let preamble = Preamble {
             endian: recording::native_endian().to_owned(),
             boot: self.clock.boot(),
@@ -139,8 +135,23 @@ impl Session {
             drop_reasons: self.probes.reasons.drop.clone(),
             run: self.info(),
         };
-        self.recorder = Some(Writer::new(file, &preamble).with_context(cannot)?);
+        let mut recorder = Writer::new(file, &preamble).context(CANNOT_RECORD)?;
+        recorder.flush().context(CANNOT_RECORD)?;
+        self.recorder = Some(recorder);
         Ok(())
+    }
+
+    /// When all probes were attached.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Puts into the file what was recorded so far.
+    ///
+    /// # Errors
+    /// If that cannot be written.
+    pub fn flush_recording(&mut self) -> anyhow::Result<()> {
+        self.recorder.as_mut().map_or(Ok(()), Writer::flush).context(CANNOT_RECORD)
     }
 
     /// The next event that is already there.
@@ -232,10 +243,8 @@ impl Session {
     /// # Errors
     /// If it cannot be written.
     pub fn finish_recording(&mut self, summary: &Summary) -> anyhow::Result<()> {
-        if let Some(recorder) = self.recorder.take() {
-            recorder.finish(summary).context(CANNOT_RECORD)?;
-        }
-        Ok(())
+        let recorder = self.recorder.take();
+        recorder.map_or(Ok(()), |recorder| recorder.finish(summary)).context(CANNOT_RECORD)
     }
 }
 
@@ -251,7 +260,8 @@ fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> 
     (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
 }
 
-const CANNOT_RECORD: &str = "cannot write the recording";
+/// What was recorded can be replayed.
+pub(crate) const CANNOT_RECORD: &str = "cannot write the recording";
 
 /// Passes the programs' log on to ours, in the background.
 fn forward_log(probes: &mut Probes) -> anyhow::Result<()> {

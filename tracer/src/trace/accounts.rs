@@ -80,8 +80,8 @@ impl Accounts {
     }
 
     /// What the kernel has counted and nobody reported.
-    pub(super) fn close(self) -> Vec<Unaccounted> {
-        let Some(start) = self.start else { return Vec::new() };
+    pub(super) fn close(&mut self) -> Vec<Unaccounted> {
+        let Some(start) = self.start.take() else { return Vec::new() };
         let difference = |(key, counted): ((u32, Counter), u64)| {
             // A namespace that is newer than the trace started from 0.
             let counted = counted.saturating_sub(start.get(&key).copied().unwrap_or(0));
@@ -89,7 +89,7 @@ impl Accounts {
             let (netns, counter) = key;
             (counted > reported).then_some(Unaccounted { netns, counter, counted, reported })
         };
-        self.end.into_iter().filter_map(difference).collect()
+        std::mem::take(&mut self.end).into_iter().filter_map(difference).collect()
     }
 }
 

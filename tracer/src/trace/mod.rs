@@ -1,11 +1,13 @@
 //! `tracer trace`: the whole machine, some processes, or a command; live.
 
-use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, fs::File, path::Path, process::ExitCode, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use tokio::time::timeout;
 
 use self::{
     accounts::Accounts,
+    readers::Readers,
     show::Show,
     signals::{Cause, Signals},
     target::Target,
@@ -15,6 +17,7 @@ use crate::{
     command::Held,
     filter::{Criteria, FilterArgs},
     kind::Kind,
+    outlet::{Gauge, Outlet},
     output::{Output, OutputArgs},
     preflight::{self, Purpose},
     priority,
@@ -23,6 +26,7 @@ use crate::{
 };
 
 mod accounts;
+mod readers;
 mod show;
 mod signals;
 mod target;
@@ -100,7 +104,7 @@ pub fn perform(cli: &Cli, job: &Job<'_>) -> anyhow::Result<ExitCode> {
 
 async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<ExitCode> {
     // Before the probes, so that no signal can end the process without its summary.
-    let mut signals = Signals::listen(job.duration)?;
+    let mut signals = Signals::listen()?;
     let mut criteria = Criteria::of_host(job.filter)?;
     criteria.deaths_only = job.rsts_only;
     if let Some(held) = &held {
@@ -108,42 +112,112 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
         criteria.follow = true;
     }
     let mut target = Target::new(&job.filter.pids)?;
-    let output = Output::new(&job.output)?;
+    let (output, reader) = Output::on_thread(&job.output)?;
+    let (recording, disk) = job.write.map(recording).transpose()?.unzip();
+    if !is_open(&mut signals, "write to", job.output.file, &reader).await? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(disk) = &disk
+        && !is_open(&mut signals, "record to", job.write, disk).await?
+    {
+        return Ok(ExitCode::SUCCESS);
+    }
     let is_whole = Accounts::are_whole(&criteria) && job.kinds.contains(&Kind::Rst);
     let mut session = Session::start(cli, Scope { kinds: job.kinds.clone(), criteria, detail: job.detail }, LATENCY)?;
+    if let Some(duration) = job.duration {
+        signals.stop_after(session.started(), duration);
+    }
     target.watch(session.take_processes()?)?;
-    if let Some(path) = job.write {
-        session.record(path)?;
+    if let Some(recording) = recording {
+        session.record(recording)?;
     }
     if let Some(held) = held {
         target.start(held)?;
     }
-    let mut show = Show::new(output, job, Accounts::open(is_whole));
-    show.start(&session.info())?;
-
-    let mut stopped = false;
-    let mut more = false;
-    while !show.is_done() && !stopped {
-        tokio::select! {
-            biased;
-            cause = signals.next() => stopped = match cause {
-                Cause::Signal(signal) => !target.pass_on(signal),
-                Cause::Timeout => true,
-            },
-            ended = target.command_ended() => ended?,
-            () = std::future::ready(()), if more => {}
-            ready = session.ready() => ready?,
+    let mut show = Show::new(output, Readers::new(reader, disk), job, Accounts::open(is_whole));
+    let followed = follow(&mut signals, &mut session, &mut target, &mut show).await;
+    let finished = match followed {
+        // What was seen before the signal is shown; what comes after it is not even observed.
+        Ok(()) => show.finish(&mut session, &mut target.sockets, &mut signals).await,
+        // Whoever read the output has gone, or its disk is full. The recording is whole all the same.
+        Err(error) if show.readers.output_has_failed() => {
+            show.mute();
+            show.finish(&mut session, &mut target.sockets, &mut signals).await.and(Err(error))
         }
-        if stopped {
-            break;
-        }
-        more = show.batch(&mut session, &mut target.sockets, BATCH)?;
-        stopped |= !more && target.has_ended()?;
-    }
-    // What was seen before the signal is shown; what comes after it is not even observed.
-    let lost = show.finish(&mut session, &mut target.sockets)?.total();
+        Err(error) => Err(error),
+    };
+    // The recorder is the session's; it may have failed.
+    drop(session);
+    let settled = show.settle(&mut signals).await;
+    let lost = finished?.total();
+    settled?;
     if job.fail_on_loss && lost > 0 {
         bail!("{lost} events were lost: a larger --ring-size makes room for more, filters and fewer events need less");
     }
     Ok(target.exit_code())
 }
+
+/// Shows what happens, until somebody or something ends it.
+async fn follow(
+    signals: &mut Signals,
+    session: &mut Session,
+    target: &mut Target,
+    show: &mut Show,
+) -> anyhow::Result<()> {
+    show.start(&session.info())?;
+    let mut stopped = false;
+    let mut more = false;
+    while !show.is_done() && !stopped {
+        tokio::select! {
+            biased;
+            cause = signals.next() => stopped = match cause? {
+                Cause::Signal { signal, is_of_terminal } => !target.pass_on(signal, is_of_terminal),
+                Cause::Timeout => true,
+            },
+            ended = target.command_ended() => ended?,
+            waited = something_to_do(session, &show.readers, more) => waited?,
+        }
+        if stopped {
+            break;
+        }
+        // Else what the kernel has to say waits in the ring buffer, and what finds that full is counted.
+        let has_room = show.readers.have_room();
+        if has_room {
+            more = show.batch(session, &mut target.sockets, BATCH)?;
+        }
+        let is_held_up = !has_room && signals.are_urgent();
+        stopped |= !(more && has_room) && target.has_ended(is_held_up)?;
+    }
+    Ok(())
+}
+
+/// Waits until there may be events to show, and room for them; but not for long.
+async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -> anyhow::Result<()> {
+    if !readers.have_room() {
+        // Later is soon enough.
+        return timeout(LATENCY, readers.room()).await.unwrap_or(Ok(()));
+    }
+    if !more {
+        session.ready().await?;
+    }
+    Ok(())
+}
+
+fn recording(path: &Path) -> anyhow::Result<(Outlet, Gauge)> {
+    let path = path.to_owned();
+    Outlet::new(|| File::create(path)).context("cannot start a thread that writes")
+}
+
+/// Waits until a file is open: that of a named pipe is when somebody reads it. False if a signal came before.
+async fn is_open(signals: &mut Signals, what: &str, path: Option<&Path>, file: &Gauge) -> anyhow::Result<bool> {
+    tokio::select! {
+        biased;
+        cause = signals.next() => cause.map(|_| false),
+        opened = file.room() => {
+            let path = path.unwrap_or(Path::new("standard output"));
+            opened.map(|()| true).with_context(|| format!("cannot {what} {}", path.display()))
+        }
+    }
+}
+
+const CANNOT_WRITE: &str = "cannot write the output";

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Job, accounts::Accounts, target::Sockets};
+use anyhow::Context as _;
+
+use super::{BATCH, CANNOT_WRITE, Job, accounts::Accounts, readers::Readers, signals::Signals, target::Sockets};
 use crate::{
     diagnose::Diagnoser,
     enrich::clock::mono_now,
@@ -23,12 +25,14 @@ pub(super) struct Show {
     tally: Option<Tally>,
     accounts: Accounts,
     left: u64,
+    pub(super) readers: Readers,
 }
 
 impl Show {
-    pub(super) fn new(output: Output, job: &Job<'_>, accounts: Accounts) -> Self {
+    pub(super) fn new(output: Output, readers: Readers, job: &Job<'_>, accounts: Accounts) -> Self {
         Self {
             output,
+            readers,
             shown: job.shown.clone(),
             diagnoser: Diagnoser::default(),
             tally: job.rsts_only.then(Tally::default),
@@ -39,8 +43,20 @@ impl Show {
 
     /// The first line.
     pub(super) fn start(&mut self, info: &RunInfo) -> anyhow::Result<()> {
-        self.output.write(Item::Start(info))?;
-        Ok(self.output.flush()?)
+        self.output.write(Item::Start(info)).context(CANNOT_WRITE)?;
+        self.flush()
+    }
+
+    /// Passes on what was shown so far.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.output.flush().context(CANNOT_WRITE)?;
+        self.readers.were_given(self.output.events());
+        Ok(())
+    }
+
+    /// Shows nothing any more, because nobody is there to see it.
+    pub(super) fn mute(&mut self) {
+        self.output.mute();
     }
 
     /// As many events as were asked for were shown.
@@ -70,25 +86,45 @@ impl Show {
             self.diagnoser.reach(began);
             self.drain()?;
         }
-        self.output.flush()?;
+        session.flush_recording()?;
+        self.flush()?;
         Ok(more)
     }
 
     /// The end: what still waits for a verdict, and the sums. Tells what was lost.
-    pub(super) fn finish(mut self, session: &mut Session, sockets: &mut Sockets) -> anyhow::Result<Lost> {
+    pub(super) async fn finish(
+        &mut self,
+        session: &mut Session,
+        sockets: &mut Sockets,
+        signals: &mut Signals,
+    ) -> anyhow::Result<Lost> {
         // Before the last events, so that what both count differs only by what nobody reported.
         self.accounts.stop();
         session.detach();
-        self.batch(session, sockets, u64::MAX)?;
+        while self.batch(session, sockets, BATCH)? {
+            match self.readers.wait(signals, self.readers.room()).await? {
+                Some(room) => room?,
+                None => self.readers.give_up(),
+            }
+        }
         self.diagnoser.reach(u64::MAX);
         self.drain()?;
         let mut summary = session.summary(self.output.counts())?;
         summary.unaccounted = self.accounts.close();
-        summary.causes = self.tally.map(Tally::rows);
+        summary.causes = self.tally.take().map(Tally::rows);
         session.finish_recording(&summary)?;
-        self.output.write(Item::Summary(&summary))?;
-        self.output.flush()?;
+        self.output.write(Item::Summary(&summary)).context(CANNOT_WRITE)?;
+        self.flush()?;
         Ok(summary.lost)
+    }
+
+    /// Waits until what was shown has been read, and what was recorded written.
+    pub(super) async fn settle(self, signals: &mut Signals) -> anyhow::Result<()> {
+        let Self { mut output, readers, .. } = self;
+        // Where it fails, whoever waits for it is told.
+        let _ = output.flush();
+        drop(output);
+        readers.settle(signals).await
     }
 
     fn drain(&mut self) -> anyhow::Result<()> {
@@ -101,7 +137,7 @@ impl Show {
             if let Some(tally) = &mut self.tally {
                 tally.add(&event);
             }
-            self.output.write(Item::Event(&event))?;
+            self.output.write(Item::Event(&event)).context(CANNOT_WRITE)?;
             self.left -= 1;
         }
         Ok(())

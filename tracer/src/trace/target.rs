@@ -88,27 +88,25 @@ impl Target {
         }
     }
 
-    /// All have ended, and so have their connections, as far as one may wait for that.
-    pub(super) fn has_ended(&mut self) -> anyhow::Result<bool> {
+    /// All have ended, and so have their connections, as far as one may wait for that; or may not.
+    pub(super) fn has_ended(&mut self, at_once: bool) -> anyhow::Result<bool> {
         let Some(processes) = &self.processes else { return Ok(false) };
         let is_running = self.command.is_some() && self.status.is_none();
         if is_running || !self.given.iter().all(pidfd::has_ended) || !processes.is_empty()? {
             return Ok(false);
         }
         let since = *self.ended.get_or_insert_with(Instant::now);
-        Ok(self.sockets.0.is_empty() || since.elapsed() >= LAST_SEGMENTS)
+        Ok(at_once || self.sockets.0.is_empty() || since.elapsed() >= LAST_SEGMENTS)
     }
 
     /// A signal came. Whether it is the command's to act on: it came from the terminal, which sends it to
     /// both, or is passed on. A second one is ours.
-    pub(super) fn pass_on(&mut self, signal: Signal) -> bool {
+    pub(super) fn pass_on(&mut self, signal: Signal, is_of_terminal: bool) -> bool {
         let Some(command) = &self.command else { return false };
         if self.status.is_some() || std::mem::replace(&mut self.was_told_to_stop, true) {
             return false;
         }
-        if signal != Signal::SIGINT
-            && let Err(error) = command.forward(signal)
-        {
+        if !is_of_terminal && let Err(error) = command.forward(signal) {
             log::warn!("cannot pass {signal} on to the command: {error}");
         }
         true

@@ -11,6 +11,7 @@ mod child;
 mod command;
 mod demo;
 mod doctor;
+mod ending;
 #[path = "../live/ends.rs"]
 mod ends;
 mod existing;
