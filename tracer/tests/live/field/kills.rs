@@ -18,12 +18,13 @@ use super::{
     memory::MemoryGroup,
     worker::{Inside, Worker},
 };
-use crate::peer::Peer;
+use crate::{peer::Peer, report};
 
 pub(super) const ALL: &[Situation] = &[
     Situation { name: "a worker closes while its parent lives", perform: worker_closes },
     Situation { name: "a worker is killed while it computes", perform: killed_while_it_computes },
     Situation { name: "a worker is killed while it waits", perform: killed_while_it_waits },
+    Situation { name: "a process with threads is killed", perform: killed_with_threads },
     Situation { name: "a worker faults", perform: faults },
     Situation { name: "the OOM killer ends a worker", perform: runs_out_of_memory },
     Situation { name: "a worker starts another program", perform: starts_a_program },
@@ -120,6 +121,29 @@ fn killed_while_it_computes() -> anyhow::Result<Happened> {
 
 fn killed_while_it_waits() -> anyhow::Result<Happened> {
     with_a_request(c"waits", |inside| inside.sleep(), kill, &killed_by_us()?)
+}
+
+/// It is chance which of its threads closes what it had; it is named as a process is.
+fn killed_with_threads() -> anyhow::Result<Happened> {
+    let host = Host::new("threads")?;
+    let (client, pid, (near, far)) = host.run(|| {
+        let (mut client, server) = report::connection();
+        let mut worker = Peer::inheriting("threaded", &server);
+        worker.ask(&format!("take {}", server.as_raw_fd()));
+        worker.ask("spin 3");
+        client.write_all(b"GET")?;
+        server.peek(&mut [0])?;
+        let (pid, ends) = (worker.pid(), (client.local_addr()?, server.local_addr()?));
+        drop(server);
+        // That kills it.
+        drop(worker);
+        Ok((client, pid, ends))
+    })?;
+    reset(&client)?;
+    let how = killed_by_us()?;
+    let told = |end: End| end.by("threaded", pid).says(&how).times(1);
+    let ends = vec![told(End::sent("process_killed").local(far)), told(End::received("process_killed").local(near))];
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(client), Box::new(host)], ends })
 }
 
 /// By an exception of its own: nobody sent that signal.

@@ -88,11 +88,14 @@ impl Sockets {
             // Keeps this many processors busy.
             ["spin", count] => {
                 for _ in 0..number(count) {
-                    thread::spawn(|| {
+                    // Its name is not the process's.
+                    let spinner = thread::Builder::new().name("spinner".to_owned());
+                    let spin = || {
                         loop {
                             std::hint::spin_loop();
                         }
-                    });
+                    };
+                    spinner.spawn(spin).expect("there is room for a thread");
                 }
             }
             _ => panic!("there is no such order: {words:?}"),
