@@ -12,7 +12,7 @@ use crate::{
     emit::{self, About},
     filter,
     memory::{self, Remembered},
-    offset, past, process,
+    offset, past, process, queue,
     sock::{self, Access, Identity, Object},
     tcp::{
         self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
@@ -127,6 +127,7 @@ impl Change {
         } else if self.old == TCP_LISTEN {
             if self.new == TCP_CLOSE {
                 memory::unlisten(self.netns, ends);
+                queue::closes(sk, self.netns, ends);
             }
         } else if wanted && filter::reports(KIND_RST) {
             if self.new == TCP_ESTABLISHED {

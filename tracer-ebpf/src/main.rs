@@ -14,6 +14,7 @@ mod memory;
 mod offset;
 mod past;
 mod process;
+mod queue;
 mod recent;
 mod segment;
 mod sock;

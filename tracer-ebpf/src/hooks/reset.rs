@@ -18,7 +18,7 @@ use crate::{
     emit::{self, About, Depth},
     filter, memory, offset,
     past::{self, Found},
-    process,
+    process, queue,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_TIME_WAIT},
@@ -351,6 +351,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             // The verifier wants to see here that there is one.
             if socket.is_full && !sk.is_null() {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
+                if seen.direction == RST_SENT_ACTIVE {
+                    (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(seen.netns, seen.ends));
+                }
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
                 if seen.direction == RST_STRAY && socket.state == TCP_TIME_WAIT {

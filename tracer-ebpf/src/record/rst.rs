@@ -96,7 +96,8 @@ pub struct Circumstances {
     pub unread: u32,
     /// `snd_nxt - snd_una`: bytes sent and not acknowledged.
     pub unacked: u32,
-    /// `sk_ack_backlog`: of a listener, connections that wait to be accepted.
+    /// `sk_ack_backlog`: of a listener, connections that wait to be accepted; of a connection that is aborted, those that
+    /// waited beside it if the current task has closed the listener, itself among them.
     pub backlog: u32,
     /// `sk_max_ack_backlog`: the most that may.
     pub max_backlog: u32,

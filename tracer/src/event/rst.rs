@@ -59,7 +59,7 @@ pub struct Circumstances {
     pub rcv_nxt: u32,
     /// Since the other end was last heard, in milliseconds; null if it never was, or that is not known.
     pub idle_ms: Option<u64>,
-    /// Of a listener: connections that wait to be accepted.
+    /// Of a listener: connections that wait to be accepted. Of one that waited when its listener was closed: how many did.
     pub backlog: u32,
     /// Of a listener: the most that may wait.
     pub max_backlog: u32,

@@ -49,7 +49,10 @@ pub(super) const LISTENER_CLOSED: Cause = Cause {
         let is_one = case.is_active() && case.is_from(&["inet_csk_listen_stop"]);
         is_one.then(|| {
             let who = case.owner();
-            let waited = "while this connection waited in its listener's queue";
+            let waited = match case.circumstances().backlog {
+                0 | 1 => "while this connection waited in its listener's queue".to_owned(),
+                many => format!("while {many} connections, this one among them, waited in its listener's queue"),
+            };
             let finding = match (case.ending(), case.closing_thread()) {
                 (Some(ended), _) => Finding::certain(format!("{who} {ended} {waited}"))
                     .observed("the task was exiting when it closed the listener"),

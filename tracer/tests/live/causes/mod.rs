@@ -151,6 +151,11 @@ fn play() -> Outcomes {
     let happened: Vec<_> = field::all().map(|situation| (situation, now(), (situation.perform)())).collect();
     let performed = start.elapsed();
     let deadline = Instant::now() + PATIENCE;
+    let netns = played.iter().filter_map(|(_, _, one)| Some(&one.as_ref().ok()?.netns));
+    let netns = netns.chain(happened.iter().filter_map(|(_, _, one)| Some(&one.as_ref().ok()?.netns)));
+    let netns: Vec<_> = netns.flatten().copied().collect();
+    trace.keep_only(netns.iter().copied());
+    closes.keep_only(netns.into_iter());
     for (scenario, since, outcome) in &played {
         if let Ok(one) = outcome {
             trace.read_until(deadline, |seen| scenario.rsts(seen, one, *since).count() >= one.rsts);

@@ -215,7 +215,7 @@ fn worker_reads() -> anyhow::Result<Happened> {
     Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(worker), Box::new(host)], ends })
 }
 
-/// A worker that listens itself ends, with a connection that it has not accepted.
+/// A worker that listens itself ends, with two connections that it has not accepted.
 fn with_a_queue(
     name: &'static CStr,
     act: fn(&Inside),
@@ -223,7 +223,7 @@ fn with_a_queue(
     how: &str,
 ) -> anyhow::Result<Happened> {
     let host = Host::new("parent")?;
-    let (client, pid, (near, far)) = host.run(move || {
+    let (client, pid, far) = host.run(move || {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let (address, descriptor) = (listener.local_addr()?, listener.as_raw_fd());
         let mut worker = Worker::fork(name, |inside| {
@@ -236,16 +236,19 @@ fn with_a_queue(
         // The worker's alone.
         drop(listener);
         let client = TcpStream::connect(address)?;
-        let (pid, ends) = (worker.pid(), (client.local_addr()?, client.peer_addr()?));
+        let another = TcpStream::connect(address)?;
+        let pid = worker.pid();
         worker.go()?;
         end(worker)?;
-        Ok((client, pid, ends))
+        reset(&another)?;
+        Ok((client, pid, address))
     })?;
     reset(&client)?;
     let comm = name.to_str()?;
+    let told = |end: End| end.by(comm, pid).says(how).says("2 connections, this one among them, waited");
     let ends = vec![
-        End::sent("listener_closed").local(far).by(comm, pid).says(how).times(1),
-        End::received("listener_closed").local(near).by(comm, pid).says(how).times(1),
+        told(End::sent("listener_closed").local(far)).times(2),
+        told(End::received("listener_closed").remote(far)).times(2),
     ];
     Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(client), Box::new(host)], ends })
 }
@@ -255,5 +258,5 @@ fn killed_with_a_queue() -> anyhow::Result<Happened> {
 }
 
 fn exits_with_a_queue() -> anyhow::Result<Happened> {
-    with_a_queue(c"queue-exits", |_| (), |worker| worker.wait().map(drop), "exited with status 0 while")
+    with_a_queue(c"queue-exits", |_| (), |worker| worker.wait().map(drop), "exited with status 0")
 }
