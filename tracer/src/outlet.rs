@@ -248,7 +248,7 @@ impl Shared {
 
 impl State {
     fn check(&self) -> io::Result<()> {
-        match self.failure {
+        match self.failure.filter(|_| !self.is_given_up) {
             None => Ok(()),
             Some(Failure { number: Some(number), .. }) => Err(io::Error::from_raw_os_error(number)),
             Some(Failure { number: None, kind }) => Err(kind.into()),

@@ -73,6 +73,11 @@ impl Readers {
         self.output.has_failed()
     }
 
+    /// Nothing is written to the output any more.
+    pub(super) fn leave_output(&self) {
+        self.output.give_up();
+    }
+
     /// So many events were put out by now.
     pub(super) fn were_given(&mut self, events: u64) {
         self.shown = events;

@@ -57,6 +57,7 @@ impl Show {
     /// Shows nothing any more, because nobody is there to see it.
     pub(super) fn mute(&mut self) {
         self.output.mute();
+        self.readers.leave_output();
     }
 
     /// As many events as were asked for were shown.

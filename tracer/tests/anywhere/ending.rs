@@ -19,18 +19,20 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tracer::demo::host::Host;
 
 use crate::report::{connection, objects, of_kind, tracer};
 
 /// A second, and what a machine that is busy with other tests takes.
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(5);
 /// Longest wait for something that happens.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Connections whose events are more than a pipe and the tracer's own memory of what is still to be written hold.
 const MANY: usize = 400;
 
-/// A trace that reports as JSON and records.
+/// A trace of a namespace of its own that reports as JSON and records.
 struct Run {
+    host: Host,
     child: Child,
     /// None once nobody reads it any more.
     output: Option<BufReader<ChildStdout>>,
@@ -43,11 +45,13 @@ impl Run {
     }
 
     fn of(mut command: Command) -> Self {
+        let host = Host::new("ending").unwrap();
         let directory = tempfile::tempdir().unwrap();
-        command.args(["trace", "-j", "-e", "state,rst,open,close", "-w"]).arg(directory.path().join("recording"));
+        command.args(["trace", "-j", "-e", "state,rst,open,close", "--netns", &host.netns().to_string(), "-w"]);
+        command.arg(directory.path().join("recording"));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut run = Self { child, output: Some(output), directory };
+        let mut run = Self { host, child, output: Some(output), directory };
         let mut first = String::new();
         run.output().read_line(&mut first).unwrap();
         assert!(first.contains(r#""event":"start""#), "{first}");
@@ -56,6 +60,22 @@ impl Run {
 
     fn output(&mut self) -> &mut BufReader<ChildStdout> {
         self.output.as_mut().expect("it is read")
+    }
+
+    /// Makes connections and closes them; the end of the last one that did it first.
+    fn connect(&self, count: usize) -> String {
+        let connect = move || {
+            let closed = || {
+                let (client, server) = connection();
+                let local = client.local_addr().unwrap().to_string();
+                drop(client);
+                drop(server);
+                local
+            };
+            (1..count).for_each(|_| drop(closed()));
+            Ok(closed())
+        };
+        self.host.run(connect).unwrap()
     }
 
     fn send(&self, signal: Signal) {
@@ -118,21 +138,6 @@ fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>)
     }
 }
 
-/// A connection that was closed, by the end that did it first.
-fn closed() -> String {
-    let (client, server) = connection();
-    let local = client.local_addr().unwrap().to_string();
-    drop(client);
-    drop(server);
-    local
-}
-
-/// So many of them; the last one's end.
-fn many() -> String {
-    (1..MANY).for_each(|_| drop(closed()));
-    closed()
-}
-
 /// Signals have this effect on it: who runs the tests in the background may have them ignored.
 fn with_signals(mut command: Command, effect: SigHandler) -> Command {
     // SAFETY: system calls that touch no memory of the parent's.
@@ -152,7 +157,7 @@ fn with_signals(mut command: Command, effect: SigHandler) -> Command {
 fn each_signal_ends_it_with_the_summary() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
         let mut run = Run::start();
-        let local = closed();
+        let local = run.connect(1);
         run.read_to("close", &local);
         run.send(signal);
         assert_eq!(run.rest().last().unwrap()["event"], "summary", "{signal}");
@@ -169,7 +174,7 @@ fn a_hang_up_that_is_to_be_ignored_is() {
     // As nohup(1) does.
     let mut run = Run::of(with_signals(tracer(), SigHandler::SigIgn));
     run.send(Signal::SIGHUP);
-    let local = closed();
+    let local = run.connect(1);
     run.read_to("close", &local);
     run.send(Signal::SIGTERM);
     assert_eq!(run.rest().last().unwrap()["event"], "summary");
@@ -179,7 +184,7 @@ fn a_hang_up_that_is_to_be_ignored_is() {
 #[ignore = "needs root"]
 fn what_was_recorded_is_there_though_it_is_killed() {
     let mut run = Run::start();
-    let local = closed();
+    let local = run.connect(1);
     // It is there while the trace runs, though nothing else happens.
     let has_it = |replayed: &Output| {
         objects(&replayed.stdout).iter().any(|event| event["local"] == local && event["event"] == "close")
@@ -199,7 +204,7 @@ fn what_was_recorded_is_there_though_it_is_killed() {
 fn nobody_who_does_not_read_keeps_it_from_ending() {
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         let mut run = Run::start();
-        let last = many();
+        let last = run.connect(MANY);
         let told = Instant::now();
         run.send(signal);
         assert_eq!(run.wait_soon().code(), Some(1));
@@ -219,7 +224,7 @@ fn nobody_who_does_not_read_keeps_it_from_ending() {
 #[ignore = "needs root"]
 fn who_reads_late_reads_it_all() {
     let mut run = Run::start();
-    let last = many();
+    let last = run.connect(MANY);
     // As in a pager: it is stopped, and then read on.
     run.send(Signal::SIGINT);
     let rest = run.rest();
@@ -235,7 +240,7 @@ fn who_reads_late_reads_it_all() {
 fn a_reader_that_goes_leaves_a_whole_recording() {
     let mut run = Run::start();
     run.output = None;
-    let local = closed();
+    let local = run.connect(1);
     assert!(run.wait_soon().success(), "{}", run.said());
     let replayed = run.replay();
     assert!(replayed.status.success(), "{replayed:?}");
