@@ -84,7 +84,7 @@ impl Enricher {
             time: self.clock.wall(header.mono_ns),
             mono_ns: header.mono_ns,
             netns: (header.netns != 0).then_some(header.netns),
-            netns_name: (header.netns != 0).then(|| self.places.netns(header.netns)).flatten(),
+            netns_name: (header.netns != 0).then(|| self.places.netns(&sighting(&header))).flatten(),
             family,
             local,
             remote,
@@ -152,6 +152,11 @@ fn is_of_probe(function: &str) -> bool {
 /// TCP's reception: a stack without names tells nothing.
 fn is_of_tcp(function: &str) -> bool {
     ["tcp_", "__tcp_", "0x"].iter().any(|prefix| function.starts_with(prefix))
+}
+
+/// What tells one namespace from another with the same inode.
+fn sighting(header: &Header) -> place::Sighting {
+    place::Sighting { inode: header.netns, mono_ns: header.mono_ns, cookie: header.cookie, pid: header.owner.pid }
 }
 
 fn task(header: &Header) -> Task {

@@ -79,12 +79,18 @@ impl Owners {
 
     fn make(&mut self, raw: &record::Owner, places: &mut Places) -> Owner {
         let cgroup = (raw.cgroup != 0).then(|| places.cgroup(raw.cgroup, raw.pid)).flatten();
-        let kept = self.arguments.get(&raw.pid).cloned().flatten();
+        let comm = super::comm(&raw.comm);
+        let mut arguments = self.arguments.get(&raw.pid).cloned().flatten();
+        if arguments.is_none() {
+            arguments = places.command_line(raw.pid, &comm);
+            // Soon it may have ended, and then nobody tells.
+            arguments.iter().for_each(|line| drop(self.arguments.put(raw.pid, Some(line.clone()))));
+        }
         Owner {
             pid: raw.pid,
             tid: raw.tid,
-            comm: super::comm(&raw.comm),
-            cmdline: kept.or_else(|| places.command_line(raw.pid)).map(Into::into),
+            comm,
+            cmdline: arguments.map(Into::into),
             uid: (raw.uid != u32::MAX).then_some(raw.uid),
             user: (raw.uid != u32::MAX).then(|| places.user(raw.uid)).flatten(),
             cgroup: cgroup.as_ref().map(|group| group.path.clone()),

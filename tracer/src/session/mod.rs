@@ -93,7 +93,8 @@ impl Session {
             forward_log(&mut probes)?;
         }
         let clock = Clock::now()?;
-        let enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
+        let mut enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
+        enricher.places().remember_processes();
         memory::give_back();
         let started = Instant::now();
         Ok(Self { probes, listeners, source, clock, enricher, recorder: None, also: None, undecodable: 0, started })

@@ -5,12 +5,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
 };
 
 use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -20,6 +18,7 @@ use tracer::demo::host::Host;
 use crate::{
     cgroup::Group,
     child::Player,
+    named::Named,
     observe::wait_closed,
     report::{Trace, objects, of_kind, tracer},
 };
@@ -45,31 +44,6 @@ fn hostile() -> Player {
 fn assert_plain(text: &str) {
     let is_hazard = |c: char| c != '\n' && c.is_control() || ('\u{200b}'..='\u{202e}').contains(&c) && c != '\u{2026}';
     assert!(!text.contains(is_hazard), "{text:?}");
-}
-
-/// A name for a namespace, as `ip netns` gives it.
-struct Named(PathBuf);
-
-impl Named {
-    /// For the calling thread's.
-    fn new(name: &str) -> Self {
-        let directory = Path::new("/run/netns");
-        fs::create_dir_all(directory).unwrap();
-        let file = directory.join(name);
-        fs::write(&file, "").unwrap();
-        let named = Self(file);
-        let own = format!("/proc/self/task/{}/ns/net", nix::unistd::gettid());
-        mount(Some(own.as_str()), &named.0, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
-        named
-    }
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        // They fail only after another assertion did.
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// A trace in text.

@@ -20,6 +20,7 @@ mod flood;
 mod full;
 mod hostile;
 mod loss;
+mod named;
 mod observe;
 #[path = "../live/peer/mod.rs"]
 #[expect(dead_code, reason = "some of it is for the other tests")]

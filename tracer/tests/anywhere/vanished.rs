@@ -1,11 +1,22 @@
 //! What a trace is about may go away meanwhile.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
 use tracer::demo::host::Host;
 
 use crate::{
+    child::Player,
     ends,
+    named::Named,
     observe::wait_closed,
     report::{Trace, objects, of_kind, run},
 };
@@ -44,4 +55,62 @@ fn a_process_that_has_ended_by_then_ends_the_trace_at_once() {
     child.wait().unwrap();
     let kinds: Vec<_> = objects(&stdout).iter().map(|object| object["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(kinds, ["start", "summary"]);
+}
+
+/// How long the tracer believes what it knows of a namespace, and a bit more.
+const BELIEVED: Duration = Duration::from_millis(1100);
+
+#[test]
+#[ignore = "needs root"]
+fn a_namespace_keeps_its_name_and_another_one_does_not_get_it() {
+    let name = format!("vanishing-{}", std::process::id());
+    let host = Host::new("vanishing").unwrap();
+    let netns = host.netns();
+    let its = name.clone();
+    let start = move || Ok((Named::new(&its), Player::start("wait; self 127.0.0.1:1000; wait; self 127.0.0.1:1001")));
+    let (named, mut player) = host.run(start).unwrap();
+    let mut trace = Trace::start(&["--netns", &netns.to_string(), "-e", "open"]);
+    let mut name_of = |local: &str| trace.wait(local, |event| event["local"] == local)["netns_name"].clone();
+    player.go();
+    assert_eq!(name_of("127.0.0.1:1000"), name.as_str());
+    player.wait_ready();
+    drop(named);
+    thread::sleep(BELIEVED);
+    player.end();
+    assert_eq!(name_of("127.0.0.1:1001"), name.as_str(), "its process is there all along");
+    drop(host);
+
+    // The kernel gives the lowest number that is free.
+    let mut others = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let another = loop {
+        let other = Host::new("another").unwrap();
+        if other.netns() == netns {
+            break other;
+        }
+        others.push(other);
+        if Instant::now() > deadline {
+            return println!("not tested here: no other namespace got the inode {netns}");
+        }
+    };
+    thread::sleep(BELIEVED);
+    another.run(|| Ok(drop(ends::itself("127.0.0.1:1002".parse()?)))).unwrap();
+    assert_eq!(name_of("127.0.0.1:1002"), Value::Null, "it is another one");
+    trace.stop();
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_process_that_has_ended_has_the_command_line_that_it_had() {
+    let host = Host::new("ended").unwrap();
+    let mut player = host.run(|| Ok(Player::start("hold 127.0.0.1:1000; wait"))).unwrap();
+    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "close"]);
+    // Nothing was seen of it until it is gone.
+    kill(Pid::from_raw(player.pid() as i32), Signal::SIGKILL).unwrap();
+    player.wait();
+    let close = trace.wait("the end of its socket", |event| event["event"] == "close");
+    assert_eq!(close["owner"]["pid"], player.pid(), "{close:#}");
+    let line = close["owner"]["cmdline"].as_str().unwrap_or_default();
+    assert!(line.contains("child::entry"), "{close:#}");
+    trace.stop();
 }

@@ -29,7 +29,7 @@ pub enum Fact {
     Netns {
         /// Its inode.
         inode: u32,
-        /// The name.
+        /// The name; empty for one that has none any more.
         name: String,
     },
     /// Who listened on a port that a SYN was for, when it was refused.
@@ -43,7 +43,7 @@ pub enum Fact {
     CommandLine {
         /// The process.
         pid: u32,
-        /// Its arguments, as [`super::join_arguments`] shows them.
+        /// Its arguments, as [`super::join_arguments`] shows them; empty where they are not known any more.
         line: String,
     },
 }
@@ -105,7 +105,7 @@ impl Recorded {
     }
 
     pub(super) fn netns(&self, inode: u32) -> Option<Arc<str>> {
-        self.namespaces.get(&inode).cloned()
+        self.namespaces.get(&inode).filter(|name| !name.is_empty()).cloned()
     }
 
     /// Those that were told for the event of this time.
@@ -114,7 +114,7 @@ impl Recorded {
     }
 
     pub(super) fn command_line(&self, pid: u32) -> Option<String> {
-        self.command_lines.get(&pid).cloned()
+        self.command_lines.get(&pid).filter(|line| !line.is_empty()).cloned()
     }
 }
 
@@ -142,6 +142,8 @@ mod tests {
         known.learn(Fact::Netns { inode: 7, name: "blue".into() });
         known.learn(Fact::Netns { inode: 7, name: "green".into() });
         assert_eq!(known.netns(7).as_deref(), Some("green"));
+        known.learn(Fact::Netns { inode: 7, name: String::new() });
+        assert_eq!(known.netns(7), None);
         let path = format!("/docker/{}", "a".repeat(64));
         known.learn(Fact::Cgroup { id: 1, path });
         assert!(known.cgroup(1).unwrap().container.is_some());

@@ -4,7 +4,7 @@
 //! A fact is asked for when an event first needs it, and kept. A recording stores the facts that were
 //! found, so that its replay never asks the machine that it happens to run on.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use nix::unistd::{Uid, User};
 
@@ -16,18 +16,21 @@ mod command_line;
 mod container;
 mod fact;
 mod netns;
+mod older;
 
 use self::{
     cache::Cache,
     cgroup::Cgroups,
     fact::{Learned, Recorded},
     netns::Namespaces,
+    older::Older,
 };
 pub use self::{
     cgroup::Cgroup,
     command_line::join_arguments,
     container::{Container, Runtime},
     fact::Fact,
+    netns::Sighting,
 };
 
 /// Answers from this machine or from a recording.
@@ -46,6 +49,9 @@ struct Host {
     users: Cache<u32, String>,
     cgroups: Cgroups,
     namespaces: Namespaces,
+    older: Older,
+    /// Processes whose command lines were told.
+    told: HashSet<u32>,
 }
 
 impl Places {
@@ -84,14 +90,15 @@ impl Places {
         }
     }
 
-    /// What the network namespace with this inode is called; the initial one has no name.
-    pub fn netns(&mut self, inode: u32) -> Option<Arc<str>> {
+    /// What the network namespace of an event is called; the initial one has no name.
+    pub fn netns(&mut self, seen: &Sighting) -> Option<Arc<str>> {
         let Self { source, learned } = self;
+        let inode = seen.inode;
         match source {
             Source::Recorded(known) => known.netns(inode),
-            Source::Host(host) => {
-                host.namespaces.name(inode, |name| learned.add(Fact::Netns { inode, name: name.into() }))
-            }
+            Source::Host(host) => host.namespaces.name(seen, |name| {
+                learned.add(Fact::Netns { inode, name: name.unwrap_or_default().into() });
+            }),
         }
     }
 
@@ -103,16 +110,27 @@ impl Places {
         }
     }
 
-    /// How a process was started, as one would type it; `None` for kernel threads and for what has ended.
-    /// Not kept: a pid is reused, and only the caller knows when.
-    pub fn command_line(&mut self, pid: u32) -> Option<String> {
-        match &self.source {
+    /// How a process that is called `comm` was started, as one would type it; `None` for kernel threads, and for what
+    /// has ended and is not known. Not kept: a pid is reused, and only the caller knows when.
+    pub fn command_line(&mut self, pid: u32, comm: &str) -> Option<String> {
+        match &mut self.source {
             Source::Recorded(known) => known.command_line(pid),
-            Source::Host(_) => {
-                let line = command_line::of_process(pid)?;
-                self.learned.add(Fact::CommandLine { pid, line: line.clone() });
-                Some(line)
+            Source::Host(host) => {
+                let line = host.older.command_line(pid, comm);
+                // That there is none is worth a fact only where there was one.
+                let was_told = if line.is_some() { host.told.replace(pid) } else { host.told.take(&pid) };
+                if line.is_some() || was_told.is_some() {
+                    self.learned.add(Fact::CommandLine { pid, line: line.clone().unwrap_or_default() });
+                }
+                line
             }
+        }
+    }
+
+    /// Remembers the command lines of the processes that there are now.
+    pub fn remember_processes(&mut self) {
+        if let Source::Host(host) = &mut self.source {
+            host.older = Older::now();
         }
     }
 
@@ -143,7 +161,7 @@ mod tests {
         let mut host = Places::of_host();
         let uid = nix::unistd::getuid().as_raw();
         let pid = std::process::id();
-        let (user, line) = (host.user(uid), host.command_line(pid).unwrap());
+        let (user, line) = (host.user(uid), host.command_line(pid, "").unwrap());
         assert_eq!(host.user(uid), user);
         let facts = host.take_learned();
         assert_eq!(facts.len(), usize::from(user.is_some()) + 1, "{facts:?}");
@@ -153,7 +171,7 @@ mod tests {
         for fact in facts {
             replay.learn(fact);
         }
-        assert_eq!((replay.user(uid), replay.command_line(pid)), (user, Some(line)));
+        assert_eq!((replay.user(uid), replay.command_line(pid, "")), (user, Some(line)));
         assert_eq!(replay.take_learned(), []);
     }
 
@@ -164,8 +182,9 @@ mod tests {
         let root = std::fs::metadata("/proc/self/ns/net").unwrap();
         assert_eq!(replay.user(0), None);
         assert_eq!(replay.cgroup(1, pid), None);
-        assert_eq!(replay.netns(u32::try_from(std::os::unix::fs::MetadataExt::ino(&root)).unwrap()), None);
-        assert_eq!(replay.command_line(pid), None);
+        let inode = u32::try_from(std::os::unix::fs::MetadataExt::ino(&root)).unwrap();
+        assert_eq!(replay.netns(&Sighting { inode, ..Sighting::default() }), None);
+        assert_eq!(replay.command_line(pid, ""), None);
     }
 
     #[test]
