@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -35,8 +35,8 @@ use crate::{
 
 /// How long a record may wait: scenarios wait for what the probes report.
 const LATENCY: Duration = Duration::from_millis(1);
-/// Longest time for one scenario; all together take about a second.
-const WITHIN: Duration = Duration::from_secs(5);
+/// Longest time for one scenario; all together take about a second, where there is a processor for them.
+const WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs the command.
 ///
@@ -55,6 +55,8 @@ async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
     let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail: Detail { baseline: false, stacks: true } };
     let mut session = Session::start(cli, scope, LATENCY)?;
+    // It takes longer than a scenario, and would be done in the midst of the first one with a RST.
+    session.read_symbols();
     let theatre = Theatre {
         watch: Arc::new(Mutex::new(session.take_watch()?)),
         observed: session.observed(),
@@ -122,7 +124,7 @@ impl Theatre {
                 ready = session.ready() => { ready?; None }
             };
             let mut published = std::iter::from_fn(|| published.try_recv().ok());
-            show(scenario, session, &mut published, &feed, output)?;
+            show(scenario, || session.next_event(), &mut published, &feed, output)?;
             if let Some(finale) = finale {
                 break finale;
             }
@@ -131,7 +133,7 @@ impl Theatre {
         let _ = actor.join();
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).clear()?;
         // From here on no namespace is reported; what the hosts' end still led to belongs here.
-        show(scenario, session, &mut std::iter::empty(), &feed, output)?;
+        show(scenario, || session.next_event(), &mut std::iter::empty(), &feed, output)?;
         let (report, captures) = finale;
         output.write(Item::Report(&report, family))?;
         output.flush()?;
@@ -165,13 +167,15 @@ impl Theatre {
 /// Shows what the probes delivered and the scenario published since, in the order of its time.
 fn show(
     scenario: &dyn Scenario,
-    session: &mut Session,
+    mut next_event: impl FnMut() -> anyhow::Result<Option<Event>>,
     published: &mut dyn Iterator<Item = Event>,
     feed: &Feed,
     output: &mut Output,
 ) -> anyhow::Result<()> {
+    // Before the first look: what happens from now on may be missed by this one.
+    let mark = Instant::now();
     let mut events = Vec::new();
-    while let Some(event) = session.next_event()? {
+    while let Some(event) = next_event()? {
         events.push(event);
     }
     events.extend(published);
@@ -181,6 +185,33 @@ fn show(
         output.write(Item::Event(&event))?;
         feed.push(event);
     }
+    feed.is_complete_until(mark);
     output.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::demo::scenarios::tests::{CLIENT, Seen, segment};
+    use crate::event::Flags;
+
+    #[test]
+    fn what_happens_while_the_reader_reads_is_not_taken_for_read() {
+        let mut seen = Seen::default();
+        seen.raw_send(CLIENT, segment(Flags::SYN, 1, 0));
+        let (mut events, feed) = (seen.events.into_iter(), Feed::default());
+        let file = Some(Path::new("/dev/null"));
+        let mut output = Output::new(&OutputArgs { json: true, manner: Manner::Demo, file }).unwrap();
+        let mut first_look = None;
+        let next_event = || {
+            first_look.get_or_insert_with(Instant::now);
+            Ok(events.next())
+        };
+        show(scenario::ALL[0], next_event, &mut std::iter::empty(), &feed, &mut output).unwrap();
+        assert_eq!(feed.events().len(), 1);
+        assert!(feed.complete_until() <= first_look && feed.complete_until().is_some());
+    }
 }

@@ -30,12 +30,16 @@ pub struct Kernel {
 const KEPT: usize = 4096;
 
 impl Kernel {
+    fn table(&self) -> &Table {
+        self.table.get_or_init(of_running_kernel)
+    }
+
     fn name(&self, address: u64) -> String {
         let mut found = self.found.borrow_mut();
         if let Some(name) = found.get(&address) {
             return name.as_ref().to_owned();
         }
-        let name = or_address(self.table.get_or_init(of_running_kernel).find(address), address);
+        let name = or_address(self.table().find(address), address);
         if found.len() >= KEPT {
             found.clear();
         }
@@ -64,6 +68,13 @@ impl Symbols {
     /// The running kernel's.
     pub fn of_kernel() -> Self {
         Self::Kernel(Box::default())
+    }
+
+    /// Reads those of the running kernel now, and not when the first address is asked for.
+    pub fn read(&self) {
+        if let Self::Kernel(kernel) = self {
+            kernel.table();
+        }
     }
 
     /// Names an address of a recording; the running kernel needs no telling.

@@ -116,6 +116,11 @@ impl Session {
         self.probes.take_processes()
     }
 
+    /// Reads now what the kernel's functions are called, which is else done when the first stack comes.
+    pub fn read_symbols(&mut self) {
+        self.enricher.symbols().read();
+    }
+
     /// Waits until there may be events, at most for the latency.
     ///
     /// # Errors
