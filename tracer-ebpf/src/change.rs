@@ -143,7 +143,7 @@ impl Change {
     fn begin(&self, sk: u64, ends: &Identity, caller: Option<&Owner>) -> Option<&'static mut Remembered> {
         let began = if self.is_first() { self.now } else { 0 };
         if let Some(owner) = caller {
-            let wanted = filter::wants_owner(owner, process::current(), false);
+            let wanted = filter::wants_owner(owner, process::current());
             return memory::begin(sk, owner, wanted, began);
         }
         // Also one whose birth was missed, or is older than the trace and waits to be accepted.

@@ -22,6 +22,11 @@ pub const BY_COMM: u8 = 4;
 /// `FILTER_OWNER`: its control group, or one above it, is in `CGROUPS`.
 pub const BY_CGROUP: u8 = 8;
 
+/// Value in `PIDS`: the process runs.
+pub const PID_RUNS: u8 = 1;
+/// Value in `PIDS`: its last thread is on its way out, and closes what the process has open.
+pub const PID_EXITS: u8 = 2;
+
 /// One bit for each port: port `n` is bit `n % 64` of word `n / 64`.
 pub type PortSet = [u64; 1024];
 /// Index in `PORTS`: ports of either end.

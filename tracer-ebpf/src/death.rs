@@ -4,7 +4,7 @@ use aya_ebpf::{macros::map, maps::LruHashMap};
 use tracer_ebpf::record::{CONTEXT_PROCESS, KIND_END, ProcessEnd};
 
 use crate::{
-    emit, filter, offset, process,
+    emit, filter, offset, pid, process,
     sock::{Address, Object, Probed, bytes},
 };
 
@@ -62,8 +62,7 @@ pub(crate) fn sent(signal: u32, info: u64, to: Object<Probed>) {
     if code != SI_USER && code != SI_QUEUE && code != SI_TKILL {
         return;
     }
-    let Some(process) = to.get::<u32>(&offset::TASK_TGID) else { return };
-    let key = key(process, signal);
+    let key = key(pid::of_process(to), signal);
     // The first SIGKILL is the one that kills; of others the last may be the one that is not handled.
     // SAFETY: the entry is only compared; another CPU may replace it.
     let first = unsafe { SENDERS.get(key) };
@@ -73,7 +72,7 @@ pub(crate) fn sent(signal: u32, info: u64, to: Object<Probed>) {
     let task = process::current();
     let sender = Sender {
         at: emit::now(),
-        pid: task.get(&offset::TASK_TGID).unwrap_or(0),
+        pid: pid::of_process(task),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
         comm: process::leaders_comm(task),
     };

@@ -3,14 +3,14 @@
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_pid_tgid, bpf_get_stack, bpf_ktime_get_ns, generated::bpf_get_current_comm},
+    helpers::{bpf_get_stack, bpf_ktime_get_ns, generated::bpf_get_current_comm},
     macros::map,
     maps::{PerCpuArray, RingBuf},
 };
 use tracer_ebpf::record::{Delivery, Header, KINDS, Owner};
 
 use crate::{
-    context, memory, offset, process,
+    context, memory, offset, pid, process,
     sock::{Access, Identity, Object, bytes, cookie},
     words,
 };
@@ -82,7 +82,7 @@ pub(crate) fn now() -> u64 {
 /// `header` must be writable.
 #[inline(always)]
 pub(crate) unsafe fn write_header(header: *mut Header, kind: u16, size: usize, mono_ns: u64, netns: u32, context: u8) {
-    let id = bpf_get_current_pid_tgid();
+    let (pid, tid) = pid::of_current();
     // Member by member: a whole header on the way would take a quarter of the stack.
     // SAFETY: the caller's.
     unsafe {
@@ -91,8 +91,8 @@ pub(crate) unsafe fn write_header(header: *mut Header, kind: u16, size: usize, m
         header.kind = kind;
         header.size = size as u16;
         header.netns = netns;
-        header.pid = (id >> 32) as u32;
-        header.tid = id as u32;
+        header.pid = pid;
+        header.tid = tid;
         match process::current_typed() {
             Some(task) => header.comm = bytes(task.get_pair(&offset::TASK_COMM)),
             // Where it fails it leaves zeros.

@@ -16,7 +16,7 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    offset,
+    offset, process,
     sock::{Address, Identity, Object, Probed, bytes, is_v4_mapped, v4_mapped},
 };
 
@@ -77,7 +77,8 @@ static PORTS: Array<PortSet> = Array::with_max_entries(PORT_SETS, 0);
 #[map]
 static NETWORKS: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 1);
 
-/// Processes (thread groups).
+/// Processes (thread groups), with [`PID_RUNS`](tracer_ebpf::criteria::PID_RUNS) or
+/// [`PID_EXITS`](tracer_ebpf::criteria::PID_EXITS): one is known for as long as nobody else can have its id.
 #[map]
 pub(crate) static PIDS: HashMap<u32, u8> = HashMap::with_max_entries(8192, 0);
 
@@ -192,15 +193,23 @@ pub(crate) fn wants_opened(opened: u8) -> bool {
     by == 0 || by >> opened & 1 != 0
 }
 
-/// The owner, which is `task` or one of its threads, is one to report. `is_one`: its process is known to be
-/// one by its id, which [`PIDS`] forgets when it ends, before its last sockets are closed.
+/// The owner, which is `task` or one of its threads, is one to report.
 #[inline(always)]
-pub(crate) fn wants_owner(owner: &Owner, task: Object<Probed>, is_one: bool) -> bool {
+pub(crate) fn wants_owner(owner: &Owner, task: Object<Probed>) -> bool {
     let by = FILTER_OWNER.load();
-    (by & BY_PID == 0 || is_one || contains!(PIDS, owner.pid))
+    (by & BY_PID == 0 || contains!(PIDS, owner.pid))
         && (by & BY_UID == 0 || contains!(UIDS, owner.uid))
-        && (by & BY_COMM == 0 || contains!(COMMS, owner.comm))
+        && (by & BY_COMM == 0 || has_name(owner, task))
         && (by & BY_CGROUP == 0 || is_in_cgroup(task))
+}
+
+/// The thread has one of the names, or its process has: that of its first thread, which `ps` and `pgrep` show.
+#[inline(always)]
+fn has_name(owner: &Owner, task: Object<Probed>) -> bool {
+    if contains!(COMMS, owner.comm) {
+        return true;
+    }
+    contains!(COMMS, bytes(process::leaders_comm(task)))
 }
 
 /// The task's control group, or one above it, is among [`CGROUPS`].

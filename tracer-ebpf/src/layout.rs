@@ -51,6 +51,12 @@ macro_rules! fields {
             TASK_LEADER = "task_struct.group_leader", "owners of sockets";
             TASK_TGID = "task_struct.tgid", "owners of sockets";
             TASK_PID = "task_struct.pid", "owners of sockets";
+            TASK_THREAD_PID = "task_struct.thread_pid", "ids of processes in a pid namespace of the tracer's own";
+            PID_LEVEL = "pid.level", "ids of processes in a pid namespace of the tracer's own";
+            PID_NUMBERS = "pid.numbers", "ids of processes in a pid namespace of the tracer's own";
+            UPID_NR = "upid.nr", "ids of processes in a pid namespace of the tracer's own";
+            UPID_NS = "upid.ns", "ids of processes in a pid namespace of the tracer's own";
+            PIDNS_INUM = "pid_namespace.ns.inum", "ids of processes in a pid namespace of the tracer's own";
             TASK_COMM = "task_struct.comm", "owners of sockets";
             TASK_CRED = "task_struct.real_cred", "users that own sockets";
             CRED_UID = "cred.uid.val", "users that own sockets";

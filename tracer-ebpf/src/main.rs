@@ -13,6 +13,7 @@ mod hooks;
 mod memory;
 mod offset;
 mod past;
+mod pid;
 mod process;
 mod queue;
 mod recent;

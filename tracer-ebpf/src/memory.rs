@@ -5,7 +5,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{HashMap, PerCpuArray},
+    maps::{HashMap, LruHashMap, PerCpuArray},
 };
 use tracer_ebpf::{
     listener::{Listener, Place},
@@ -54,6 +54,10 @@ static SOCKETS: HashMap<u64, Remembered> = HashMap::with_max_entries(65536, 0);
 #[map]
 static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
 
+/// Listeners that were closed last: what comes for one still concerns the process that it was of.
+#[map]
+static CLOSED_LISTENERS: LruHashMap<Place, Listener> = LruHashMap::with_max_entries(1024, 0);
+
 /// Sockets that found no room.
 #[map]
 static UNREMEMBERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
@@ -82,6 +86,14 @@ pub(crate) fn known(entry: Option<&'static Remembered>) -> Known {
             wanted: !filter::is_by_owner() && filter::wants_opened(OPEN_UNKNOWN),
         },
     }
+}
+
+/// What the listener tells that was at these ends, of what has no socket of its own: see [`last_heard`].
+#[inline(always)]
+pub(crate) fn known_by_listener(netns: u32, ends: &Identity) -> Option<Known> {
+    let listener = last_heard(netns, ends)?;
+    let wanted = listener.wanted != 0 && filter::wants_opened(OPEN_UNKNOWN);
+    Some(Known { owner: &listener.owner, opened: OPEN_UNKNOWN, wanted })
 }
 
 /// What is known of a socket.
@@ -142,8 +154,7 @@ pub(crate) fn forget(sk: u64) {
 /// `task` now owns the socket; whether that is of interest.
 #[inline(always)]
 pub(crate) fn adopt(entry: &mut Remembered, task: Object<Probed>, owner: &Owner) -> bool {
-    let is_one = entry.wanted != 0 && entry.owner.pid == owner.pid;
-    let wanted = filter::wants_owner(owner, task, is_one);
+    let wanted = filter::wants_owner(owner, task);
     entry.wanted = u8::from(wanted);
     // SAFETY: the map's memory.
     unsafe { words::copy(&raw mut entry.owner, owner) };
@@ -158,17 +169,34 @@ pub(crate) static NOBODY: Owner =
 /// the same place it may be any one's.
 #[inline(never)]
 pub(crate) fn heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
+    at_or_above(netns, ends, find).filter(|listener| listener.owner.known != OWNER_UNKNOWN)
+}
+
+/// The listener, open or closed, that what comes without a socket of its own would have come to. Where several processes
+/// listened it is of none in particular.
+#[inline(never)]
+fn last_heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
+    // SAFETY: as in `find`.
+    at_or_above(netns, ends, find).or_else(|| at_or_above(netns, ends, |place| unsafe { CLOSED_LISTENERS.get(place) }))
+}
+
+/// What `find` knows of this address, or else of all of this host.
+#[inline(always)]
+fn at_or_above(
+    netns: u32,
+    ends: &Identity,
+    find: impl Fn(&Place) -> Option<&'static Listener>,
+) -> Option<&'static Listener> {
     let mut place = place(netns, ends);
     let is_v4 = ends.family == AF_INET || crate::sock::is_v4_mapped(ends.local);
     let listener = find(&place).or_else(|| {
         place.address = if is_v4 { v4_mapped([0; 2]) } else { [0; 2] };
         find(&place)
     });
-    let listener = listener.or_else(|| {
+    listener.or_else(|| {
         place.address = [0; 2];
         find(&place)
-    });
-    listener.filter(|listener| listener.owner.known != OWNER_UNKNOWN)
+    })
 }
 
 /// A socket listens from now on.
@@ -203,6 +231,9 @@ pub(crate) fn unlisten(netns: u32, ends: &Identity) {
         (*there).count
     };
     if left == 0 {
+        #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack")]
+        // SAFETY: as above.
+        let _ = CLOSED_LISTENERS.insert(place, unsafe { &*there }, 0);
         let _ = LISTENERS.remove(place);
     }
 }

@@ -9,12 +9,12 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use tracer_ebpf::record::{AF_INET, Owner, PAST_CLOSED, PAST_NEAR, Past};
+use tracer_ebpf::record::{AF_INET, OWNER_UNKNOWN, Owner, PAST_CLOSED, PAST_NEAR, Past};
 
 use crate::{
     change::Change,
     context, filter,
-    memory::{NOBODY, Remembered},
+    memory::{Known, NOBODY, Remembered},
     recent::{self, Set},
     sock::{Access, Address, Identity, Object, v4_mapped},
     tcp, words,
@@ -234,10 +234,12 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Ide
     }
 }
 
-/// Whether the filters by owner and by opening let the socket pass that had these ends last, if there was one.
+/// What is known of the socket that had these ends last, if there was one whose owner is known.
 #[inline(always)]
-pub(crate) fn is_wanted(found: Found) -> bool {
-    gone(found).is_some_and(|kept| kept.wanted != 0 && filter::wants_opened(kept.how))
+pub(crate) fn known(found: Found) -> Option<Known> {
+    let kept = gone(found).filter(|kept| kept.owner.known != OWNER_UNKNOWN)?;
+    let wanted = kept.wanted != 0 && filter::wants_opened(kept.how);
+    Some(Known { owner: &kept.owner, opened: kept.how, wanted })
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, OWNER_ACTED, Owner, Process};
 
 use crate::{
-    context, death, emit, filter, offset,
+    context, death, emit, filter, offset, pid,
     sock::{Access, Address, Object, Probed, Typed, bytes},
 };
 
@@ -90,8 +90,8 @@ pub(crate) fn owner<A: Access>(task: Object<A>, known: u32) -> Owner {
             .and_then(|group| group.follow(&offset::CGROUP_KN))
             .and_then(|kn| kn.get(&offset::KN_ID))
             .unwrap_or(0),
-        pid: task.get(&offset::TASK_TGID).unwrap_or(0),
-        tid: task.get(&offset::TASK_PID).unwrap_or(0),
+        pid: pid::of_process(task),
+        tid: pid::of_thread(task),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
         known,
         comm: bytes(actor(task).get_pair(&offset::TASK_COMM)),
@@ -189,7 +189,7 @@ fn ancestors(task: Object<Probed>) -> [u32; ANCESTORS] {
     let mut parent = task.follow(&offset::TASK_PARENT);
     for id in &mut ids {
         let Some(current) = parent else { break };
-        *id = current.get(&offset::TASK_TGID).unwrap_or(0);
+        *id = pid::of_process(current);
         // The first task is its own parent.
         parent = if *id == 0 { None } else { current.follow(&offset::TASK_PARENT) };
     }

@@ -16,6 +16,7 @@ use crate::{
     filter::Criteria,
     kind::{self, Kind},
     loader::{Probes, Settings},
+    pid_namespace,
     preflight::{self, Purpose, Unmet},
     probes::{Mechanism, Outcome, Probe},
     session,
@@ -41,6 +42,8 @@ pub struct Findings {
     pub probes: Vec<Finding>,
     /// Features lost with a kernel field.
     pub missing_fields: Vec<String>,
+    /// What the pid namespace that the tracer is in changes.
+    pub pid_namespace: Vec<String>,
 }
 
 /// How one logical event is observed.
@@ -105,6 +108,7 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
         missing_for_demo: named(Purpose::Demo),
         probes: Vec::new(),
         missing_fields: Vec::new(),
+        pid_namespace: pid_namespace::notes(),
     };
     let kernel = match KernelBtf::load(&cli.btf) {
         Ok(kernel) => kernel,
@@ -167,7 +171,7 @@ fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
         page.gap()?;
         page.rows(&mut table(&findings.probes).to_string(), 0, Style::new())?;
     }
-    for sentence in &findings.missing_fields {
+    for sentence in findings.missing_fields.iter().chain(&findings.pid_namespace) {
         page.line(&format!("note: {sentence}"))?;
     }
     Ok(())

@@ -22,6 +22,7 @@ pub mod loader;
 mod memory;
 pub mod outlet;
 pub mod output;
+mod pid_namespace;
 mod pidfd;
 pub mod preflight;
 mod priority;

@@ -27,6 +27,11 @@ pub enum Unmet {
     /// A field that everything rests on is missing.
     #[error("this kernel's sockets are not as the tracer knows them ({0}), so it cannot read them: a newer tracer may")]
     UnknownSockets(btf::FieldError),
+    /// Processes were to be chosen by ids that cannot be told.
+    #[error(
+        "the tracer is in a pid namespace of its own, and this kernel does not show which process has which id there ({0}): run it in the host's pid namespace (docker run --pid=host), or without -p and COMMAND"
+    )]
+    PidNamespace(&'static str),
     /// No probe at all could be attached.
     #[error(
         "this kernel lets us observe nothing of what was asked for: {0}; try without --probes, and see `tracer doctor`"
@@ -63,9 +68,11 @@ pub fn check(purpose: Purpose) -> Result<(), Unmet> {
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = match (error.downcast_ref::<Unmet>(), error.downcast_ref::<btf::Error>()) {
         (Some(Unmet::Capabilities(_)), _) => NO_PERMISSION,
-        (Some(Unmet::LockedDown | Unmet::UnknownSockets(_) | Unmet::NothingObserved(_)), _) | (None, Some(_)) => {
-            UNAVAILABLE
-        }
+        (
+            Some(Unmet::LockedDown | Unmet::UnknownSockets(_) | Unmet::PidNamespace(_) | Unmet::NothingObserved(_)),
+            _,
+        )
+        | (None, Some(_)) => UNAVAILABLE,
         (None, None) => 1,
     };
     ExitCode::from(code)

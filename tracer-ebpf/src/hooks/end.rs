@@ -3,7 +3,7 @@
 use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
 
 use crate::{
-    death, offset,
+    death, pid,
     sock::{Object, Probed},
 };
 
@@ -12,9 +12,7 @@ use crate::{
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub(crate) fn process_ends(ctx: RawTracePointContext) -> i32 {
     let task = Object::<Probed>::new(ctx.arg::<*const u8>(0));
-    if let Some(process) = task.get::<u32>(&offset::TASK_TGID) {
-        death::announce_known(process);
-    }
+    death::announce_known(pid::of_process(task));
     0
 }
 

@@ -57,12 +57,12 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
     match memory::of(sk) {
         // Several hold it: the first one, unless only a later one is wanted.
         Some(entry) => {
-            if entry.wanted == 0 && filter::wants_owner(&owner, task, false) {
+            if entry.wanted == 0 && filter::wants_owner(&owner, task) {
                 memory::adopt(entry, task, &owner);
             }
         }
         None => {
-            let wanted = filter::wants_owner(&owner, task, false);
+            let wanted = filter::wants_owner(&owner, task);
             let ends = sock::identity(sk);
             let state = sk.get::<u8>(&offset::SK_STATE);
             if let Some(entry) = memory::begin(sk.address(), &owner, wanted, 0) {

@@ -1,15 +1,20 @@
 //! What changes whose a socket is, besides its own state changes.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext as _,
     macros::{fexit, kretprobe, raw_tracepoint},
     programs::{FExitContext, RawTracePointContext, RetProbeContext},
 };
 
-use tracer_ebpf::record::{CONTEXT_PROCESS, OWNER_LISTENED};
+use tracer_ebpf::{
+    criteria::{PID_EXITS, PID_RUNS},
+    record::{CONTEXT_PROCESS, OWNER_LISTENED},
+};
 
 use crate::{
-    context, filter, memory, offset, process,
+    context, filter, memory, offset, pid, process,
     sock::{self, Object, Probed},
 };
 
@@ -70,28 +75,40 @@ fn accepted(sk: u64) {
 /// `raw_tp sched_process_fork(struct task_struct *parent, struct task_struct *child)`
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub(crate) fn process_forked(ctx: RawTracePointContext) -> i32 {
-    let process = |task: *const u8| Object::<Probed>::new(task).get::<u32>(&offset::TASK_TGID);
-    if let (Some(parent), Some(child)) = (process(ctx.arg(0)), process(ctx.arg(1)))
-        && parent != child
-        && filter::FOLLOW_CHILDREN.load() != 0
-        && filter::contains!(filter::PIDS, parent)
-    {
-        // A full set loses a process; so many are not traced one by one.
-        let _ = filter::PIDS.insert(child, 1, 0);
+    let process = |task: *const u8| pid::of_process(Object::<Probed>::new(task));
+    let (parent, child) = (process(ctx.arg(0)), process(ctx.arg(1)));
+    if parent == child {
+        return 0;
     }
+    // A full set loses a process, which user space keeps from happening; most often there is none to remove.
+    let _ = if filter::FOLLOW_CHILDREN.load() != 0 && filter::contains!(filter::PIDS, parent) {
+        filter::PIDS.insert(child, PID_RUNS, 0)
+    } else {
+        // Who had this id before has ended, and is nobody's concern any more.
+        filter::PIDS.remove(child)
+    };
     0
 }
 
-/// `raw_tp sched_process_exit(struct task_struct *p)`: the id may be another process's soon.
+/// `raw_tp sched_process_exit(struct task_struct *p)`: before the descriptors are closed (do_exit in kernel/exit.c)
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
 pub(crate) fn process_exited(ctx: RawTracePointContext) -> i32 {
     let task = Object::<Probed>::new(ctx.arg::<*const u8>(0));
     // Threads left in the process: this one has been taken off (do_exit in kernel/exit.c).
     let left: Option<u32> = task.follow(&offset::TASK_SIGNAL).and_then(|signal| signal.get(&offset::SIGNAL_LIVE));
     if left == Some(0)
-        && let Some(process) = task.get::<u32>(&offset::TASK_TGID)
+        && let Some(process) = filter::PIDS.get_ptr_mut(pid::of_process(task))
     {
-        let _ = filter::PIDS.remove(process);
+        // SAFETY: the map's memory.
+        unsafe { *process = PID_EXITS };
     }
+    0
+}
+
+/// Runs for each task, in the context of the tracer, which reads how deep its own pid namespace is.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+extern "C" fn own_pid_namespace(_: *mut c_void) -> i32 {
+    pid::learn_depth();
     0
 }

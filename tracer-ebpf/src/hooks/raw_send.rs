@@ -68,7 +68,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
         return;
     }
     let owner = process::caller();
-    if !filter::wants_owner(&owner, process::current(), false) || !filter::wants_opened(OPEN_UNKNOWN) {
+    if !filter::wants_owner(&owner, process::current()) || !filter::wants_opened(OPEN_UNKNOWN) {
         return;
     }
     process::announce(&owner);

@@ -8,7 +8,8 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_RST, KIND_STRAY, NO_REASON,
-    RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+    OWNER_PAST, OWNER_UNKNOWN, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE,
+    RST_STRAY, Rst, Segment,
 };
 
 use super::{baseline, stray};
@@ -290,6 +291,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     }
     let mut entry = memory::of(sk);
     let mut closed_from = 0;
+    let has_entry = entry.is_some();
     if let Some(entry) = &mut entry {
         entry.resets |= match direction {
             RST_RECEIVED => RESET_RECEIVED,
@@ -307,9 +309,14 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
-    // Where no socket is left to have an owner, the one that was there has.
-    let is_wanted = || known.wanted || sk.is_null() && past::is_wanted(*past);
-    if !is_wanted() {
+    // Where no socket is left to have an owner, or a minisocket only, who had it last has; or who listened there.
+    let of_past = match has_entry || socket.is_full {
+        true => None,
+        false => past::known(*past).or_else(|| memory::known_by_listener(netns, ends)),
+    };
+    let is_past = of_past.as_ref().is_some_and(|known| known.owner.known != OWNER_UNKNOWN);
+    let known = of_past.unwrap_or(known);
+    if !known.wanted {
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
@@ -342,6 +349,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
         unsafe {
             emit::write_about(&raw mut (*record).header, kind, size, about, sk);
+            if is_past {
+                (&raw mut (*record).header.owner.known).write(OWNER_PAST);
+            }
             words::copy_halves(&raw mut (*record).segment, &seen.segment);
             (&raw mut (*record).reason).write(seen.reason);
             (&raw mut (*record).direction).write(seen.direction);

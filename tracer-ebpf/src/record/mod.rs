@@ -58,6 +58,13 @@ pub const OWNER_HELD: u32 = 2;
 /// [`Owner::known`]: it owns the listener that the connection came to, and nobody has accepted it yet.
 pub const OWNER_LISTENED: u32 = 3;
 
+/// [`Owner::known`]: it had the socket that had these ends last, or listened there last.
+pub const OWNER_PAST: u32 = 4;
+
+/// A process outside of the tracer's pid namespace has no id there: this bit, beside its id in the initial one, says
+/// so. (No id is as large: `PID_MAX_LIMIT` in include/linux/threads.h.)
+pub const OUTSIDE: u32 = 1 << 31;
+
 /// The process that a socket belongs to.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,9 +72,9 @@ pub const OWNER_LISTENED: u32 = 3;
 pub struct Owner {
     /// Id of its control group in the unified hierarchy, 0 if unknown.
     pub cgroup: u64,
-    /// Process id (thread group), in the initial pid namespace.
+    /// Process id (thread group), in the tracer's pid namespace; see [`OUTSIDE`].
     pub pid: u32,
-    /// Id of the thread that made the call.
+    /// Id of the thread that made the call, likewise.
     pub tid: u32,
     /// User id, in the initial user namespace.
     pub uid: u32,
@@ -94,9 +101,9 @@ pub struct Header {
     pub size: u16,
     /// Inode of the network namespace, 0 if unknown.
     pub netns: u32,
-    /// Process id (thread group) of the current task.
+    /// Process id (thread group) of the current task, as in [`Owner`].
     pub pid: u32,
-    /// Thread id of the current task.
+    /// Thread id of the current task, likewise.
     pub tid: u32,
     /// The current task's name, NUL-terminated unless all 16 bytes are used.
     pub comm: [u8; 16],

@@ -17,7 +17,7 @@ use super::{
     wire::Wire,
 };
 use crate::{
-    event::{Body, Context, Event, Family, Lookup, Observed, Table, Task, TcpState},
+    event::{Body, Context, Event, Family, Lookup, Observed, Pid, Table, Task, TcpState},
     probes::Probe,
     sock_diag,
 };
@@ -227,8 +227,8 @@ fn searches(found: Option<(TcpState, u64)>) -> Vec<(Table, Option<(TcpState, u64
 
 fn current_task() -> Task {
     Task {
-        pid: std::process::id(),
-        tid: nix::unistd::gettid().as_raw().unsigned_abs(),
+        pid: Pid::of_record(std::process::id()),
+        tid: Pid::of_record(nix::unistd::gettid().as_raw().unsigned_abs()),
         comm: std::thread::current().name().unwrap_or_default().to_owned(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{
-    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Rst, RstKind, Segment, Shared, Task,
+    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Pid, Rst, RstKind, Segment, Shared, Task,
     TcpState,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Even
         remote: remote.parse().unwrap(),
         cookie: None,
         context: Context::Process,
-        task: Task { pid: 7, tid: 7, comm: "ss".into() },
+        task: Task { pid: Pid::of_record(7), tid: Pid::of_record(7), comm: "ss".into() },
         owner: Some(Shared::new(owner())),
         opened: None,
         scenario: None,
@@ -35,8 +35,8 @@ pub(super) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Even
 
 fn owner() -> Owner {
     Owner {
-        pid: 812,
-        tid: 812,
+        pid: Pid::of_record(812),
+        tid: Pid::of_record(812),
         comm: "nginx".to_owned(),
         cmdline: None,
         uid: None,

@@ -11,8 +11,8 @@ use crate::{
     decode::{Body as Raw, Record},
     diagnose,
     event::{
-        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, RstKind, Segment, State,
-        Table, Task, TcpState,
+        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, Pid, RawKind, RawSend, RstKind, Segment,
+        State, Table, Task, TcpState,
     },
 };
 
@@ -160,7 +160,7 @@ fn sighting(header: &Header) -> place::Sighting {
 }
 
 fn task(header: &Header) -> Task {
-    Task { pid: header.pid, tid: header.tid, comm: comm(&header.comm) }
+    Task { pid: Pid::of_record(header.pid), tid: Pid::of_record(header.tid), comm: comm(&header.comm) }
 }
 
 /// A task's name; invalid UTF-8 is replaced.
@@ -298,7 +298,7 @@ mod tests {
         let answered = enricher.event(answered).unwrap();
         assert_eq!((answered.task.comm.as_str(), answered.opened), ("bystander", Some(Opened::Active)));
         let owner = answered.owner.unwrap();
-        assert_eq!((owner.pid, owner.comm.as_str(), owner.user.as_deref()), (7, "curl", Some("games")));
+        assert_eq!((owner.pid, owner.comm.as_str(), owner.user.as_deref()), (Pid::of_record(7), "curl", Some("games")));
         assert_eq!((owner.cmdline.as_deref(), owner.known), (Some("curl -v"), Known::Call));
     }
 

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_UNKNOWN, ProcessEnd};
+use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_PAST, OWNER_UNKNOWN, ProcessEnd};
 use zerocopy::IntoBytes as _;
 
 use super::place::{self, Places};
-use crate::event::{Ended, Known, Owner, Sender, Shared};
+use crate::event::{Ended, Known, Owner, Pid, Sender, Shared};
 
 /// Processes remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -48,7 +48,7 @@ impl Owners {
     pub(super) fn end(&mut self, end: &ProcessEnd) {
         let signal = end.exit_code & 0x7f;
         let sender = || Sender {
-            pid: end.sender_pid,
+            pid: Pid::of_record(end.sender_pid),
             uid: (end.sender_uid != u32::MAX).then_some(end.sender_uid),
             comm: super::comm(&end.sender_comm),
         };
@@ -78,17 +78,18 @@ impl Owners {
     }
 
     fn make(&mut self, raw: &record::Owner, places: &mut Places) -> Owner {
-        let cgroup = (raw.cgroup != 0).then(|| places.cgroup(raw.cgroup, raw.pid)).flatten();
+        let pid = Pid::of_record(raw.pid);
+        let cgroup = (raw.cgroup != 0).then(|| places.cgroup(raw.cgroup, pid.here())).flatten();
         let comm = super::comm(&raw.comm);
         let mut arguments = self.arguments.get(&raw.pid).cloned().flatten();
         if arguments.is_none() {
-            arguments = places.command_line(raw.pid, &comm);
+            arguments = pid.here().and_then(|pid| places.command_line(pid, &comm));
             // Soon it may have ended, and then nobody tells.
             arguments.iter().for_each(|line| drop(self.arguments.put(raw.pid, Some(line.clone()))));
         }
         Owner {
-            pid: raw.pid,
-            tid: raw.tid,
+            pid,
+            tid: Pid::of_record(raw.tid),
             comm,
             cmdline: arguments.map(Into::into),
             uid: (raw.uid != u32::MAX).then_some(raw.uid),
@@ -98,6 +99,7 @@ impl Owners {
             known: match raw.known {
                 OWNER_HELD => Known::Held,
                 OWNER_LISTENED => Known::Listener,
+                OWNER_PAST => Known::Past,
                 _ => Known::Call,
             },
             ended: self.ended.get(&raw.pid).cloned(),

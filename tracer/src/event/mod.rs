@@ -14,6 +14,7 @@ mod connection;
 pub(crate) mod end;
 mod names;
 mod owner;
+mod pid;
 mod rst;
 mod shared;
 
@@ -21,6 +22,7 @@ pub use self::{
     connection::{Close, End, Open, Opened, Side, Took},
     names::{Flags, TcpState},
     owner::{Ended, Known, Owner, Sender},
+    pid::Pid,
     rst::{Baseline, Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
     shared::Shared,
 };
@@ -251,10 +253,10 @@ pub enum Context {
 /// A task as the kernel saw it at the time of the event.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Task {
-    /// Process id (thread group), in the initial pid namespace.
-    pub pid: u32,
+    /// Process id (thread group).
+    pub pid: Pid,
     /// Thread id.
-    pub tid: u32,
+    pub tid: Pid,
     /// The thread's name; invalid UTF-8 is replaced.
     pub comm: String,
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::Pid;
 use crate::enrich::place::Container;
 
 /// The process that owns a socket: it connected, listened or accepted, or was the last to work on it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct Owner {
-    /// Process id (thread group), in the initial pid namespace.
-    pub pid: u32,
+    /// Process id (thread group).
+    pub pid: Pid,
     /// Thread that made the call.
-    pub tid: u32,
+    pub tid: Pid,
     /// That thread's name; invalid UTF-8 is replaced.
     pub comm: String,
     /// The process's arguments as one would type them, as far as they were kept.
@@ -49,8 +50,8 @@ pub struct Ended {
 /// A process that sent a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct Sender {
-    /// Process id (thread group), in the initial pid namespace.
-    pub pid: u32,
+    /// Process id (thread group).
+    pub pid: Pid,
     /// User id, in the initial user namespace.
     pub uid: Option<u32>,
     /// The name of its first thread; invalid UTF-8 is replaced.
@@ -67,4 +68,6 @@ pub enum Known {
     Held,
     /// It owns the listener that the connection came to; nobody was seen to accept it yet.
     Listener,
+    /// It had the socket that had these ends last, or listened there last: there is no socket of this one's own.
+    Past,
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, Segment, Shared, TcpState};
+use super::{Owner, Pid, Segment, Shared, TcpState};
 use crate::diagnose::Verdict;
 
 /// A RST that this host sent or received.
@@ -139,7 +139,7 @@ pub struct Listener {
     /// Its address, `::` or `0.0.0.0` for all.
     pub address: IpAddr,
     /// Process id of its owner, 0 if several listen there.
-    pub pid: u32,
+    pub pid: Pid,
     /// The owner's name.
     pub comm: String,
 }

@@ -80,7 +80,7 @@ impl Admission {
         let is_user =
             |user: &String| owner.user.as_ref() == Some(user) || owner.uid.is_some_and(|uid| uid.to_string() == *user);
         let is_in = |group: &String| owner.cgroup.as_ref().is_some_and(|path| Path::new(path).starts_with(group));
-        (pids.is_empty() || self.pids.contains(&owner.pid))
+        (pids.is_empty() || owner.pid.here().is_some_and(|pid| self.pids.contains(&pid)))
             && (users.is_empty() || users.iter().any(is_user))
             && (comms.is_empty() || comms.contains(&owner.comm))
             && (cgroups.is_empty() || cgroups.iter().any(is_in))

@@ -4,7 +4,7 @@ use std::{fs, net::IpAddr, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
-use nix::unistd::User;
+use nix::{errno::Errno, unistd::User};
 use tracer_ebpf::criteria::{
     BY_ADDRESS, BY_CGROUP, BY_COMM, BY_IPV4, BY_IPV6, BY_LOCAL_PORT, BY_PID, BY_PORT, BY_REMOTE_PORT, BY_UID, PortSet,
     SET_EITHER, SET_LOCAL, SET_REMOTE,
@@ -14,7 +14,11 @@ use super::{FilterArgs, ports};
 use crate::{
     enrich::{connection::OPENS, place},
     event::Opened,
+    pid_namespace, pidfd,
 };
+
+/// What opening a process fails with where there is none: or only a thread, or an id that none can have.
+const NO_PROCESS: [Errno; 3] = [Errno::ESRCH, Errno::EINVAL, Errno::ENOENT];
 
 /// Where `ip netns` keeps its namespaces.
 const NAMED: &str = "/run/netns";
@@ -61,8 +65,9 @@ impl Criteria {
     pub fn of_host(args: &FilterArgs) -> anyhow::Result<Self> {
         let mut criteria = Self { follow: args.follow, ..Self::default() };
         for &pid in &args.pids {
-            if !Path::new("/proc").join(pid.to_string()).exists() {
-                bail!("no process has the id {pid}: look for the one that you mean with ps or pgrep");
+            // Not by /proc, which may be that of another pid namespace.
+            if pidfd::open(pid).is_err_and(|error| NO_PROCESS.contains(&error)) {
+                bail!("no process has the id {pid}: look for the one that you mean with ps or pgrep{}", elsewhere());
             }
             criteria.want_process(pid);
         }
@@ -113,6 +118,14 @@ impl Criteria {
     pub fn want_process(&mut self, pid: u32) {
         self.pids.push(pid);
         self.owner |= BY_PID;
+    }
+}
+
+/// Why a process that one knows of may not be there.
+fn elsewhere() -> &'static str {
+    match pid_namespace::inode() {
+        Some(_) => " (the tracer is in a pid namespace of its own: it must run in the host's to find processes there)",
+        None => "",
     }
 }
 

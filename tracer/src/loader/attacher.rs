@@ -45,6 +45,11 @@ impl Attacher {
         Outcome { probe, chosen: None, refused, blind: Vec::new() }
     }
 
+    /// Runs an iterator, which leaves what it finds in a map.
+    pub(super) fn run(&mut self, iterator: Attachment) -> Result<(), String> {
+        self.attach_all(&[iterator])
+    }
+
     /// All of them or none.
     fn attach_all(&mut self, attachments: &[Attachment]) -> Result<(), String> {
         let mut links = Vec::new();

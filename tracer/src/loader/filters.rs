@@ -8,7 +8,7 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
 };
-use tracer_ebpf::criteria::PortSet;
+use tracer_ebpf::criteria::{PID_RUNS, PortSet};
 
 use crate::filter::Criteria;
 
@@ -32,11 +32,14 @@ pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Of processes: they run. Of all else only the key counts.
+const IN_SET: u8 = PID_RUNS;
+
 fn fill_set<K: Pod>(ebpf: &mut Ebpf, name: &str, keys: &[K]) -> anyhow::Result<()> {
     let map = ebpf.map_mut(name).ok_or_else(|| anyhow!("the map {name} is missing"))?;
     let mut set: BpfHashMap<&mut MapData, K, u8> = BpfHashMap::try_from(map)?;
     for key in keys {
-        set.insert(key, 1, 0).with_context(|| format!("too many {} to filter by", name.to_lowercase()))?;
+        set.insert(key, IN_SET, 0).with_context(|| format!("too many {} to filter by", name.to_lowercase()))?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::{
     enrich::{self, clock::mono_now},
-    event::Listener,
+    event::{Listener, Pid},
 };
 
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ fn known(place: &listener::Place, value: &listener::Listener) -> (u16, Listener)
     let listener = Listener {
         netns: place.netns,
         address: IpAddr::from(Ipv6Addr::from(address)).to_canonical(),
-        pid: owner.pid,
+        pid: Pid::of_record(owner.pid),
         comm: enrich::comm(&owner.comm),
     };
     (place.port, listener)

@@ -24,9 +24,9 @@ use crate::{
     btf::{self, KernelBtf},
     enrich::Reasons,
     filter::Criteria,
-    hook_types, pidfd,
+    hook_types, pid_namespace, pidfd,
     preflight::Unmet,
-    probes::{Candidate, Column, Outcome, Probe, plan},
+    probes::{Attachment, Candidate, Column, Hook, Outcome, Probe, plan},
 };
 
 mod attacher;
@@ -85,6 +85,16 @@ impl Probes {
         let structs = FIELDS.iter().filter_map(|field| field.path.split('.').next());
         kernel.look_up(structs.chain(plan::NAMES));
         let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
+        let namespace = pid_namespace::inode();
+        let unknown = FIELDS.iter().zip(&globals).find(|(field, (_, offset))| {
+            *offset == MISSING && field.without.is_some_and(|lost| lost.starts_with("ids of processes"))
+        });
+        if namespace.is_some()
+            && !settings.criteria.pids.is_empty()
+            && let Some((field, _)) = unknown
+        {
+            return Err(Unmet::PidNamespace(field.path).into());
+        }
         let flags = [
             ("NETNS_ONLY", u8::from(settings.criteria.netns.is_some())),
             ("FILTER_ENDS", settings.criteria.ends),
@@ -126,6 +136,8 @@ impl Probes {
         for (name, flag) in &flags {
             loader.override_global(name, flag, true);
         }
+        let namespace = namespace.unwrap_or(0);
+        loader.override_global("PID_NAMESPACE", &namespace, true);
         loader.override_global("WAKE_AT", &wake_at, true);
         loader.override_global("TCP_STATE", &tcp_state, true);
         loader.override_global("LOWEST_PORT", &lowest_port, true);
@@ -136,6 +148,10 @@ impl Probes {
         filters::fill(&mut ebpf, &settings.criteria)?;
 
         let mut attacher = Attacher::new(ebpf, hook_types);
+        if namespace != 0 {
+            let depth = attacher.run(OWN_NAMESPACE);
+            depth.map_err(|error| anyhow!("cannot find out which pid namespace the tracer is in: {error}"))?;
+        }
         let outcomes = plan
             .into_iter()
             .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.column))
@@ -292,13 +308,13 @@ impl Watch {
     }
 }
 
-/// The processes that are reported; the programs add children and drop those that end.
+/// The processes that are reported; the programs add children, and mark those that end.
 pub struct Processes {
     pids: BpfHashMap<MapData, u32, u8>,
 }
 
 impl Processes {
-    /// Forgets those that had ended before the programs could see it.
+    /// Forgets those that have ended: that have closed all that they had open.
     ///
     /// # Errors
     /// If the kernel does not tell which there are.
@@ -310,7 +326,7 @@ impl Processes {
                 Err(error) => error == Errno::ESRCH,
             };
             if has_ended {
-                // Where it is gone by now, the programs have seen it end.
+                // It is gone where the programs have seen another process get its id.
                 let _ = self.pids.remove(&pid);
             }
         }
@@ -333,6 +349,9 @@ struct PodDelivery(Delivery);
 
 // SAFETY: two integers without padding (asserted by `IntoBytes` where it is defined).
 unsafe impl aya::Pod for PodDelivery {}
+
+/// What finds out how deep the tracer's pid namespace is.
+const OWN_NAMESPACE: Attachment = Attachment { program: "own_pid_namespace", hook: Hook::Iter("task") };
 
 /// What the programs need to know of this kernel's structs.
 struct Offsets {
@@ -363,7 +382,7 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
 fn hook_types(plan: &[(Probe, Vec<Candidate>)], kernel: &KernelBtf) -> anyhow::Result<Btf> {
     let attachments =
         plan.iter().flat_map(|(_, candidates)| candidates).filter_map(|one| one.attachments.as_ref().ok());
-    let hooks = attachments.flatten().map(|attachment| attachment.hook);
+    let hooks = attachments.flatten().map(|attachment| attachment.hook).chain([OWN_NAMESPACE.hook]);
     let types = if kernel.is_own() {
         hook_types::of(kernel, hooks)
     } else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     loader::Probes,
+    pid_namespace,
     probes::{Mechanism, Outcome},
     report::RunInfo,
 };
@@ -47,5 +48,5 @@ fn degraded(probes: &Probes) -> Vec<String> {
         .outcomes
         .iter()
         .flat_map(|outcome| outcome.degraded().into_iter().map(|what| format!("{}: {what}", outcome.probe.title())));
-    by_outcome.chain(probes.missing_fields.iter().cloned()).collect()
+    by_outcome.chain(probes.missing_fields.iter().cloned()).chain(pid_namespace::notes()).collect()
 }

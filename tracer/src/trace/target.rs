@@ -20,6 +20,9 @@ use crate::{
 /// How long the last segments of connections may take after the processes have ended.
 const LAST_SEGMENTS: Duration = Duration::from_secs(1);
 
+/// How often processes that have ended are forgotten, which the programs go on reporting.
+const TIDY_EVERY: Duration = Duration::from_millis(200);
+
 /// What a trace is about; nothing in particular by default.
 pub(super) struct Target {
     /// Those that were given by id.
@@ -30,6 +33,8 @@ pub(super) struct Target {
     processes: Option<Processes>,
     pub(super) sockets: Sockets,
     ended: Option<Instant>,
+    /// When those that had ended were last taken off the processes.
+    tidied: Instant,
     was_told_to_stop: bool,
 }
 
@@ -61,6 +66,7 @@ impl Target {
             processes: None,
             sockets: Sockets::default(),
             ended: None,
+            tidied: Instant::now(),
             was_told_to_stop: false,
         })
     }
@@ -90,7 +96,11 @@ impl Target {
 
     /// All have ended, and so have their connections, as far as one may wait for that; or may not.
     pub(super) fn has_ended(&mut self, at_once: bool) -> anyhow::Result<bool> {
-        let Some(processes) = &self.processes else { return Ok(false) };
+        let Some(processes) = &mut self.processes else { return Ok(false) };
+        if self.tidied.elapsed() >= TIDY_EVERY {
+            processes.forget_ended()?;
+            self.tidied = Instant::now();
+        }
         let is_running = self.command.is_some() && self.status.is_none();
         if is_running || !self.given.iter().all(pidfd::has_ended) || !processes.is_empty()? {
             return Ok(false);

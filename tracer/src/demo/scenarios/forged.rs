@@ -15,7 +15,7 @@ use crate::{
         stage::{Network, Stage},
         tcp,
     },
-    event::{Body, Direction, Event, Family, Flags, Segment, Table, TcpState},
+    event::{Body, Direction, Event, Family, Flags, Pid, Segment, Table, TcpState},
     probes::Probe,
     sock_diag,
 };
@@ -130,7 +130,10 @@ pub(super) fn judge(findings: &mut Findings, events: &[Event], forged: &Forged) 
     let syn = raw.iter().find(|(_, raw)| raw.segment.flags == Flags::SYN && raw.segment.seq == ISN);
     findings.expect(syn.is_some(), "the raw socket's SYN was not seen");
     let sender = syn.map(|(event, _)| &event.task);
-    findings.expect(sender.is_some_and(|task| task.pid == *pid), "the process that sent the raw SYN was not seen");
+    findings.expect(
+        sender.is_some_and(|task| task.pid == Pid::of_record(*pid)),
+        "the process that sent the raw SYN was not seen",
+    );
 
     findings.expect(lives(events, forger.netns).is_empty(), "the forger was seen to have a TCP socket");
     findings.expect(*half_open, "the server had no half-open connection when it had answered the SYN");

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::{
     demo::evidence::Tuple,
     event::{
-        Body, Context, Direction, EhashEntry, Event, Family, Flags, Lookup, Observed, RawKind, RawSend, Rst, RstKind,
-        Segment, State, Table, Task, TcpState,
+        Body, Context, Direction, EhashEntry, Event, Family, Flags, Lookup, Observed, Pid, RawKind, RawSend, Rst,
+        RstKind, Segment, State, Table, Task, TcpState,
     },
 };
 
@@ -78,7 +78,7 @@ impl Seen {
             remote: tuple.remote,
             cookie: None,
             context: Context::Process,
-            task: Task { pid: 7, tid: 8, comm: "forger".into() },
+            task: Task { pid: Pid::of_record(7), tid: Pid::of_record(8), comm: "forger".into() },
             owner: None,
             opened: None,
             scenario: None,

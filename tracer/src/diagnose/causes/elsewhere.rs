@@ -1,7 +1,7 @@
 //! Somebody listens, but not where the SYN came to.
 
 use super::super::{Cause, Finding, case::Case};
-use crate::event::Listener;
+use crate::event::{Listener, Pid};
 
 pub(super) const LISTENER_ELSEWHERE: Cause = Cause {
     id: "listener_elsewhere",
@@ -24,7 +24,11 @@ pub(super) const LISTENER_ELSEWHERE: Cause = Cause {
 
 fn summary(case: &Case<'_>, listener: &Listener) -> String {
     let port = case.event.local.port();
-    let who = if listener.pid == 0 { "somebody".to_owned() } else { format!("{}[{}]", listener.comm, listener.pid) };
+    let who = if listener.pid == Pid::default() {
+        "somebody".to_owned()
+    } else {
+        format!("{}[{}]", listener.comm, listener.pid)
+    };
     if Some(listener.netns) != case.event.netns {
         return format!("{who} listens on port {port}, but in network namespace {}", listener.netns);
     }

@@ -121,7 +121,8 @@ pub(super) fn all() -> Vec<Handmade> {
         made("firewall_reject", Rst::bare(RstKind::Firewall)),
         Handmade { raw, ..unknown("forged_handshake", SYN_ACK, |_| {}) },
         unknown("listener_elsewhere", Flags::SYN, |rst| {
-            rst.listeners = vec![Listener { netns: 2, address: [0; 4].into(), pid: 9, comm: "nginx".to_owned() }];
+            rst.listeners =
+                vec![Listener { netns: 2, address: [0; 4].into(), pid: Pid::of_record(9), comm: "nginx".to_owned() }];
         }),
         unknown("closed_port", Flags::SYN, |_| {}),
         unknown("timed_out", ACK, |rst| rst.past = Some(past(Some("ETIMEDOUT")))),

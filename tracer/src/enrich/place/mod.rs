@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use nix::unistd::{Uid, User};
 
-use crate::event::Listener;
+use crate::{event::Listener, pid_namespace};
 
 mod cache;
 mod cgroup;
@@ -44,8 +44,9 @@ enum Source {
     Recorded(Box<Recorded>),
 }
 
-#[derive(Default)]
 struct Host {
+    /// `/proc` has processes by the ids that events have.
+    has_proc: bool,
     users: Cache<u32, String>,
     cgroups: Cgroups,
     namespaces: Namespaces,
@@ -57,7 +58,13 @@ struct Host {
 impl Places {
     /// Asks this machine.
     pub fn of_host() -> Self {
-        Self { source: Source::Host(Box::default()), learned: Learned::default() }
+        let host = Host {
+            has_proc: pid_namespace::has_proc(),
+            users: Cache::default(),
+            cgroups: Cgroups::default(),
+            namespaces: Namespaces::default(),
+        };
+        Self { source: Source::Host(Box::new(host)), learned: Learned::default() }
     }
 
     /// Knows only what [`Places::learn`] tells it.
@@ -80,11 +87,12 @@ impl Places {
 
     /// The control group with this id in the unified hierarchy; `pid` is a process that was in it, which
     /// makes finding it cheap.
-    pub fn cgroup(&mut self, id: u64, pid: u32) -> Option<Arc<Cgroup>> {
+    pub fn cgroup(&mut self, id: u64, pid: Option<u32>) -> Option<Arc<Cgroup>> {
         let Self { source, learned } = self;
         match source {
             Source::Recorded(known) => known.cgroup(id),
             Source::Host(host) => {
+                let pid = pid.filter(|_| host.has_proc);
                 host.cgroups.get(id, pid, |cgroup| learned.add(Fact::Cgroup { id, path: cgroup.path.clone() }))
             }
         }
@@ -116,7 +124,7 @@ impl Places {
         match &mut self.source {
             Source::Recorded(known) => known.command_line(pid),
             Source::Host(host) => {
-                let line = host.older.command_line(pid, comm);
+                let line = host.has_proc.then(|| host.older.command_line(pid, comm)).flatten();
                 // That there is none is worth a fact only where there was one.
                 let was_told = if line.is_some() { host.told.replace(pid) } else { host.told.take(&pid) };
                 if line.is_some() || was_told.is_some() {
@@ -181,7 +189,7 @@ mod tests {
         let pid = std::process::id();
         let root = std::fs::metadata("/proc/self/ns/net").unwrap();
         assert_eq!(replay.user(0), None);
-        assert_eq!(replay.cgroup(1, pid), None);
+        assert_eq!(replay.cgroup(1, Some(pid)), None);
         let inode = u32::try_from(std::os::unix::fs::MetadataExt::ino(&root)).unwrap();
         assert_eq!(replay.netns(&Sighting { inode, ..Sighting::default() }), None);
         assert_eq!(replay.command_line(pid, ""), None);

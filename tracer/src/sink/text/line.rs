@@ -78,7 +78,7 @@ pub(super) fn process(out: &mut String, event: &Event) {
     // Nobody was seen to accept it: that it is the listener's is inferred.
     let mark = if owner.known == Known::Listener { "?" } else { "" };
     out.push('[');
-    out.push_str(itoa::Buffer::new().format(owner.pid));
+    owner.pid.push_to(out);
     out.push(']');
     out.push_str(mark);
     let pid = out.len() - name;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     diagnose::Verdict,
-    event::{Body, Event, Family, Owner, Shared, end},
+    event::{Body, Event, Family, Owner, Pid, Shared, end},
     probes::Probe,
     report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
@@ -44,7 +44,7 @@ pub struct Text {
     /// The zone that times are shown in.
     pub zone: TimeZone,
     /// Processes that were introduced, by id and command line.
-    known: LruCache<(u32, Option<Arc<str>>), ()>,
+    known: LruCache<(Pid, Option<Arc<str>>), ()>,
     /// The last ones of them, as they come in each event: to be told without a look at their command lines.
     recent: VecDeque<Shared<Owner>>,
     clock: Clock,
