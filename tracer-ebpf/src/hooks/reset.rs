@@ -309,8 +309,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
-    // Where no socket is left to have an owner, or a minisocket only, who had it last has; or who listened there.
-    let of_past = match has_entry || socket.is_full {
+    // Where no socket is left to have an owner, or a minisocket only, or one that was destroyed while it still sends
+    // its answer, who had it last has; or who listened there.
+    let of_past = match has_entry || socket.is_full && socket.state != TCP_CLOSE {
         true => None,
         false => past::known(*past).or_else(|| memory::known_by_listener(netns, ends)),
     };

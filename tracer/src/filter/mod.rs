@@ -32,7 +32,7 @@ pub struct FilterArgs {
     #[arg(short, long = "user", value_name = "USER", value_delimiter = ',')]
     pub users: Vec<String>,
 
-    /// Sockets of threads of these names (as in /proc/PID/comm, at most 15 bytes)
+    /// Sockets of processes or threads of these names (as in /proc/PID/comm, at most 15 bytes)
     #[arg(long = "comm", value_name = "NAME", value_parser = comm)]
     pub comms: Vec<String>,
 

@@ -101,6 +101,9 @@ fn entry() {
             }
             ("exchange", &[client, server]) => ends::exchange(client, server),
             ("refused", &[client, server]) => ends::refused(client, server),
+            ("raced", &[client, server]) => ends::raced(client, server),
+            ("deserted", &[client, server]) => ends::deserted(client, server),
+            ("serve", _) => ends::serve_once(&held.pop().expect("it listens")),
             ("abort", _) => drop(report::abort()),
             ("self", &[end]) => drop(ends::itself(end)),
             ("hold", &[end]) => held.push(ends::itself(end)),

@@ -40,6 +40,28 @@ pub(crate) fn exchange(client: SocketAddr, server: SocketAddr) {
     assert_eq!(accepted.read(&mut [0]).unwrap(), 0);
 }
 
+/// A connection that the server has closed when the client's byte comes, which a minisocket answers with a RST.
+pub(crate) fn raced(client: SocketAddr, server: SocketAddr) {
+    let listener = listening(server);
+    let mut end = bound(client);
+    end.connect(&server.into()).unwrap();
+    drop(listener.accept().unwrap());
+    assert_eq!(end.read(&mut [0]).unwrap(), 0);
+    end.send(b"x").unwrap();
+}
+
+/// Closes a listener, and connects to where it was.
+pub(crate) fn deserted(client: SocketAddr, server: SocketAddr) {
+    drop(listening(server));
+    refused(client, server);
+}
+
+/// Reads one byte of one connection, and closes that.
+pub(crate) fn serve_once(listener: &Socket) {
+    let (mut accepted, _) = listener.accept().unwrap();
+    assert_eq!(accepted.read(&mut [0]).unwrap(), 1);
+}
+
 /// An attempt that a RST answers: one socket closes.
 pub(crate) fn refused(client: SocketAddr, server: SocketAddr) {
     let error = bound(client).connect(&server.into()).unwrap_err();

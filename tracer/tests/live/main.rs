@@ -19,7 +19,9 @@ mod nobody_answers;
 mod opens;
 mod other_btf;
 mod owner;
+mod past_owner;
 mod peer;
+mod pid_namespace;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
 mod trace;

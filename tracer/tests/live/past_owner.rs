@@ -1,0 +1,119 @@
+//! Filters by process find what comes for sockets that the process has no more.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+};
+
+use serde_json::Value;
+
+use crate::{
+    child::Player,
+    report::{Trace, is_observed, objects, run},
+};
+
+const CLIENT: &str = "127.0.5.1:7601";
+const SERVER: &str = "127.0.5.2:7602";
+const LATE: &str = "127.0.5.1:7603";
+const DESERTED: &str = "127.0.5.2:7604";
+
+/// A thread of the process has that name, and the process has another one.
+const PART: &str =
+    "name keeper; wait; raced 127.0.5.1:7601 127.0.5.2:7602; deserted 127.0.5.1:7603 127.0.5.2:7604; wait";
+
+fn is_sent(event: &Value, local: &str) -> bool {
+    event["event"] == "rst" && event["direction"] == "sent" && event["local"] == local
+}
+
+fn is_of(event: &Value, pid: u32, known: &str) {
+    assert_eq!((&event["owner"]["pid"], &event["owner"]["known"]), (&pid.into(), &known.into()), "{event:#}");
+}
+
+/// The RST of a minisocket, and that of a port whose listener is gone; and where the first one came to.
+fn finds_all(filter: impl FnOnce(u32) -> Vec<String>) {
+    let mut player = Player::start(PART);
+    let pid = player.pid();
+    let args = filter(pid);
+    let mut trace = Trace::of("rst", &args.iter().map(String::as_str).collect::<Vec<_>>());
+    if !is_observed(&trace.start, "rst_sent_passive") {
+        return;
+    }
+    player.go();
+    player.wait_ready();
+    let raced = trace.wait("the RST of a minisocket", |event| is_sent(event, SERVER));
+    is_of(&raced, pid, "past");
+    assert_eq!(raced["opened"], "passive", "{raced:#}");
+    assert!(raced["verdict"]["summary"].as_str().unwrap().contains("keeper["), "{raced:#}");
+    let received = trace.wait("its other end", |event| event["direction"] == "received" && event["local"] == CLIENT);
+    is_of(&received, pid, "call");
+    is_of(&trace.wait("the RST of a port", |event| is_sent(event, DESERTED)), pid, "past");
+    is_of(
+        &trace.wait("its other end", |event| event["direction"] == "received" && event["local"] == LATE),
+        pid,
+        "call",
+    );
+    player.end();
+    drop(trace);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn by_id() {
+    finds_all(|pid| vec!["-p".into(), pid.to_string()]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn by_the_name_of_a_thread() {
+    finds_all(|_| vec!["--comm".into(), "keeper".into()]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn by_the_name_of_the_process() {
+    finds_all(|pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+        assert_ne!(name, "keeper\n");
+        vec!["--comm".into(), name.trim_end().into()]
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn by_what_a_command_has_left() {
+    let exe = std::env::current_exe().unwrap();
+    let part = format!("name keeper; raced {CLIENT} {SERVER}; deserted {LATE} {DESERTED}").replace(":76", ":77");
+    let set = format!("TRACER_TEST_PART={part}");
+    let command = ["/usr/bin/env", &set, exe.to_str().unwrap(), "child::entry", "--exact", "--ignored"];
+    if !std::path::Path::new(command[0]).exists() {
+        println!("not tested here: there is no {}", command[0]);
+        return;
+    }
+    let seen = objects(&run(&[&["trace", "-j", "-e", "rst", "--"], command.as_slice()].concat()).stdout);
+    if is_observed(&seen[0], "rst_sent_passive") {
+        for local in [SERVER, DESERTED].map(|end| end.replace(":76", ":77")) {
+            let sent: Vec<_> = seen.iter().filter(|event| is_sent(event, &local)).collect();
+            assert!(sent.len() == 1 && sent[0]["owner"]["known"] == "past", "{sent:#?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn after_the_process_has_ended() {
+    let end: SocketAddr = "127.0.5.2:7605".parse().unwrap();
+    let mut player = Player::start("name keeper; wait; listen 127.0.5.2:7605; wait; serve");
+    let mut trace = Trace::of("rst", &["--comm", "keeper"]);
+    if !is_observed(&trace.start, "rst_sent_passive") {
+        return;
+    }
+    player.go();
+    player.wait_ready();
+    let mut client = TcpStream::connect(end).unwrap();
+    client.write_all(b"x").unwrap();
+    player.end();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    client.write_all(b"y").unwrap();
+    let late = trace.wait("the answer to what came late", |event| is_sent(event, &end.to_string()));
+    is_of(&late, player.pid(), "past");
+}
