@@ -122,6 +122,9 @@ impl Change {
     /// Remembers what it tells of other sockets to come. `wanted`: the two ends are of interest.
     #[inline(always)]
     pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &mut Remembered, wanted: bool) {
+        if self.new == TCP_FIN_WAIT1 {
+            entry.idle = tcp::idle(sk);
+        }
         if self.new == TCP_LISTEN {
             memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
         } else if self.old == TCP_LISTEN {

@@ -90,6 +90,8 @@ macro_rules! fields {
             TP_SND_NXT = "tcp_sock.snd_nxt", "bytes that were unacknowledged when a RST came";
             TP_SND_UNA = "tcp_sock.snd_una", "bytes that were unacknowledged when a RST came";
             TP_RCV_TSTAMP = "tcp_sock.rcv_tstamp", "for how long a connection was idle";
+            TP_LSNDTIME = "tcp_sock.lsndtime", "for how long a connection was idle";
+            ICSK_LRCVTIME = "inet_connection_sock.icsk_ack.lrcvtime", "for how long a connection was idle";
             TP_LINGER2 = "tcp_sock.linger2", "some evidence of why a RST was sent";
             ICSK_USER_TIMEOUT = "inet_connection_sock.icsk_user_timeout", "some evidence of why a RST was sent";
             ICSK_PROBES_OUT = "inet_connection_sock.icsk_probes_out", "some evidence of why a RST was sent";

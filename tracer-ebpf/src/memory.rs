@@ -43,7 +43,8 @@ pub(crate) struct Remembered {
     pub(crate) port: u16,
     /// Where the past of its ends is kept, see [`crate::past`]; 0 if it is not.
     pub(crate) kept_at: u32,
-    pub(crate) reserved: u32,
+    /// See [`crate::tcp::idle`]: when it sent its FIN, if it did so first.
+    pub(crate) idle: u32,
 }
 
 /// Sockets by address. An entry goes when the kernel destroys the socket.
@@ -122,7 +123,7 @@ static FRESH: Remembered = Remembered {
     sent_syn: 0,
     port: 0,
     kept_at: 0,
-    reserved: 0,
+    idle: 0,
 };
 
 /// Begins to remember a socket.

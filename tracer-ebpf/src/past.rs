@@ -64,6 +64,8 @@ struct Kept {
     owner: Owner,
     unread: u32,
     error: u32,
+    /// See [`tcp::idle`].
+    idle: u32,
     closed_from: u8,
     first_fin: u8,
     resets: u8,
@@ -73,7 +75,7 @@ struct Kept {
     wanted: u8,
     /// 1: it was established; else only an attempt.
     was_open: u8,
-    reserved: [u8; 2],
+    reserved: [u8; 6],
     end: u64,
 }
 
@@ -145,6 +147,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).opened_ns).write_volatile(socket.opened_ns);
         words::copy(&raw mut (*kept).owner, &socket.owner);
         (&raw mut (*kept).error).write_volatile(change.error(sk, socket));
+        (&raw mut (*kept).idle).write_volatile(socket.idle);
         (&raw mut (*kept).closed_from).write_volatile(socket.closed_from);
         (&raw mut (*kept).first_fin).write_volatile(socket.first_fin);
         (&raw mut (*kept).resets).write_volatile(socket.resets);
@@ -220,6 +223,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Ide
         past.closed_from = kept.closed_from;
         past.first_fin = kept.first_fin;
         past.resets = kept.resets;
+        past.idle = kept.idle;
         past.known = PAST_CLOSED;
     }
     if let Some(kept) = recent::at::<Kept>(found.near)

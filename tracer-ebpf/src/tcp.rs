@@ -87,6 +87,26 @@ pub(crate) fn unread<A: Access>(sk: Object<A>) -> u32 {
     whole(sk).map_or(0, |tcp| difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ)))
 }
 
+/// Jiffies for which no data went either way, and one more; 0 if that is not known.
+#[inline(always)]
+pub(crate) fn idle<A: Access>(sk: Object<A>) -> u32 {
+    let Some(tcp) = whole(sk) else { return 0 };
+    let (Some(sent), Some(received)) = (tcp.get::<u32>(&offset::TP_LSNDTIME), tcp.get::<u32>(&offset::ICSK_LRCVTIME))
+    else {
+        return 0;
+    };
+    let now = now() as u32;
+    let (sent, received) = (now.wrapping_sub(sent), now.wrapping_sub(received));
+    (if sent < received { sent } else { received }).wrapping_add(1)
+}
+
+/// `jiffies_64`.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: a helper without preconditions.
+    unsafe { bpf_jiffies64() }
+}
+
 /// `later - earlier` of two sequence numbers.
 #[inline(always)]
 fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
@@ -136,8 +156,7 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
         | bit(u64::from(is_shut(shutdown)), 0, SOCKET_IS_SHUT)
         | bit(u64::from(task_flags), process::PF_EXITING.trailing_zeros(), TASK_EXITS)
         | bit(u64::from(context::execs()), 0, TASK_EXECS);
-    // SAFETY: a helper without preconditions.
-    to.jiffies = unsafe { bpf_jiffies64() };
+    to.jiffies = now();
     to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);
     to.rcv_nxt = tcp.get(&offset::TP_RCV_NXT).unwrap_or(0);
     to.unread = difference(tcp.get(&offset::TP_RCV_NXT), tcp.get(&offset::TP_COPIED_SEQ));

@@ -367,6 +367,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
                 }
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
+                circumstances.jiffies = tcp::now();
                 if seen.direction == RST_STRAY && socket.state == TCP_TIME_WAIT {
                     circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
                     has_circumstances = 2;

@@ -86,7 +86,7 @@ pub const SOCKET_IS_SHUT: u8 = 16;
 #[derive(Debug, Clone, Copy, Default)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Circumstances {
-    /// `jiffies_64` now.
+    /// `jiffies_64` now, also without a full socket.
     pub jiffies: u64,
     /// `rcv_tstamp`: the low half of `jiffies` when the last acknowledgment came.
     pub last_ack: u32,
@@ -149,8 +149,8 @@ pub struct Past {
     pub resets: u8,
     /// Some of the `PAST_` bits; without the first all above is zero.
     pub known: u8,
-    /// Zero.
-    pub reserved: u32,
+    /// Jiffies for which no data had gone either way when this end sent its FIN first, and one more; 0 if not known.
+    pub idle: u32,
     /// Local address of the connection with the same ports; IPv4 is v4-mapped.
     pub near_local: [u8; 16],
     /// Its remote address.

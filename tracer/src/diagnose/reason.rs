@@ -166,6 +166,7 @@ mod tests {
             closed_ns_ago: 5,
             open_ns: None,
             closed_from: TcpState::FIN_WAIT2,
+            idle_ms: None,
             unread: 0,
             reset_received: false,
             reset_sent: false,

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::event::{
-    Body, Circumstances, Context, Event, Family, Flags, Known, Owner, Past, Pid, Rst, RstKind, Segment, Shared, Task,
-    TcpState,
+    Body, Circumstances, Context, Ended, Event, Family, Flags, Known, Owner, Past, Pid, Rst, RstKind, Segment, Shared,
+    Task, TcpState,
 };
 
 mod every_cause;
@@ -60,12 +60,33 @@ fn past(error: Option<&str>) -> Past {
         closed_ns_ago: 1_000_000_000,
         open_ns: None,
         closed_from: TcpState::LAST_ACK,
+        idle_ms: None,
         unread: 0,
         reset_received: false,
         reset_sent: false,
         error: error.map(str::to_owned),
         error_taken: false,
     }
+}
+
+#[test]
+fn an_idle_connection_that_was_closed_is_called_so() {
+    let told = |idle_ms, ended| {
+        let (mut rst, mut owner) = (Rst::bare(RstKind::Passive), owner());
+        owner.ended = ended;
+        (rst.socket, rst.socket_state) = (true, Some(TcpState::TIME_WAIT));
+        rst.past = Some(Past { owner: Some(Shared::new(owner)), idle_ms, ..past(None) });
+        let event = event(1, "10.0.0.1:80", "10.0.0.2:4000", Body::Rst(Box::new(rst.clone())));
+        let case = Case { event: &event, rst: &rst, raw_sender: None, injector: None, earlier_ns: None };
+        let verdict = diagnose(&case).expect("a verdict");
+        assert_eq!(verdict.cause, "data_after_close");
+        verdict.summary.contains("an idle connection, unused for 5.0 s") && verdict.summary.ends_with("1.0 s later")
+    };
+    assert!(told(Some(5000), None));
+    assert!(!told(Some(20), None), "a pause within a conversation");
+    assert!(!told(None, None), "the other end closed first, or it is not known");
+    let exited = Ended { signal: None, status: Some(0), oom: false, by: None };
+    assert!(!told(Some(5000), Some(exited)), "it closes all that it has");
 }
 
 #[test]

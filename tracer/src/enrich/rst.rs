@@ -58,6 +58,10 @@ impl Enricher {
             closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
             open_ns: (past.opened_ns != 0).then(|| past.closed_ns.saturating_sub(past.opened_ns)),
             closed_from: TcpState(past.closed_from),
+            idle_ms: past.idle.checked_sub(1).and_then(|idle| {
+                let hertz = hertz(record.circumstances.jiffies, record.header.mono_ns)?;
+                Some(u64::from(idle) * 1000 / hertz)
+            }),
             unread: past.unread,
             reset_received: past.resets & RESET_RECEIVED != 0,
             reset_sent: past.resets & RESET_SENT != 0,

@@ -119,6 +119,9 @@ pub struct Past {
     pub open_ns: Option<u64>,
     /// The state that it was closed from.
     pub closed_from: TcpState,
+    /// For how long no data had gone either way when it sent its FIN, in milliseconds; null if the other end did so
+    /// first, or that is not known.
+    pub idle_ms: Option<u64>,
     /// Bytes that its process had not read.
     pub unread: u32,
     /// A RST had come.

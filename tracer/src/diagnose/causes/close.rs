@@ -14,30 +14,6 @@ pub(super) fn closes_mptcp(case: &Case<'_>) -> bool {
     case.is_active() && case.is_from(&CLOSE_MPTCP) && !case.reason().starts_with("MPTCP_RST_")
 }
 
-pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
-    id: "data_after_close",
-    title: "data came after close()",
-    remedy: "the other end still sends what nobody will read: agree on who ends the conversation, or read to the end \
-             before close() (shutdown() first, if nothing is left to send)",
-    rule: |case| {
-        let closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
-        let by_socket = case.answers_in(&closed);
-        // A minisocket in FIN_WAIT2 shows as TIME_WAIT; in TIME_WAIT proper it answers data with an ACK.
-        let by_minisocket = case.answers_in(&[TcpState::TIME_WAIT]);
-        if !by_socket && !by_minisocket {
-            return None;
-        }
-        let who = case.last_owner();
-        let len = case.rst.trigger.map_or(0, |trigger| trigger.len);
-        let finding =
-            Finding::certain(format!("{who} had closed when {len} more bytes came from {}", case.event.remote));
-        Some(match by_minisocket {
-            true => finding.inferred("the minisocket waited in FIN_WAIT2: one in TIME_WAIT would have acknowledged"),
-            false => finding,
-        })
-    },
-};
-
 pub(super) const UNSENT: Cause = Cause {
     id: "disconnect_unsent",
     title: "disconnected with data unsent",

@@ -4,6 +4,7 @@ use super::Cause;
 
 mod abort;
 mod close;
+mod data_after_close;
 mod elsewhere;
 mod firewall;
 mod handshake;
@@ -34,7 +35,7 @@ pub static ALL: [&Cause; 45] = [
     &handshake::OLD_CONNECTION,
     &handshake::BAD_FINAL_ACK,
     &close::LINGER2,
-    &close::DATA_AFTER_CLOSE,
+    &data_after_close::DATA_AFTER_CLOSE,
     // This side's own aborts: by somebody else, by way of another socket, by the process, by a timer.
     &abort::MPTCP,
     &abort::DESTROYED,

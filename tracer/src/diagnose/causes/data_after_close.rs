@@ -1,0 +1,53 @@
+//! Data for a connection that its process has closed.
+
+use super::super::{
+    Cause, Finding,
+    case::{Case, duration},
+};
+use crate::event::TcpState;
+
+pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
+    id: "data_after_close",
+    title: "data came after close()",
+    remedy: "the other end still sends what nobody will read: agree on who ends the conversation, or read to the end \
+             before close() (shutdown() first, if nothing is left to send); where idle connections are kept for reuse, the \
+             end that reuses them must give them up sooner (a shorter idle timeout) than the end that closed this one, and \
+             send again what may be sent twice",
+    rule: |case| {
+        let closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
+        let by_socket = case.answers_in(&closed);
+        // A minisocket in FIN_WAIT2 shows as TIME_WAIT; in TIME_WAIT proper it answers data with an ACK.
+        let by_minisocket = case.answers_in(&[TcpState::TIME_WAIT]);
+        if !by_socket && !by_minisocket {
+            return None;
+        }
+        let who = case.last_owner();
+        let remote = case.event.remote;
+        let len = case.rst.trigger.map_or(0, |trigger| trigger.len);
+        let finding = Finding::certain(match idle(case) {
+            Some((idle, since)) => {
+                let (idle, since) = (duration(idle), duration(since));
+                format!(
+                    "{who} had closed an idle connection, unused for {idle}, when {len} more bytes came from {remote} {since} later"
+                )
+            }
+            None => format!("{who} had closed when {len} more bytes came from {remote}"),
+        });
+        Some(match by_minisocket {
+            true => finding.inferred("the minisocket waited in FIN_WAIT2: one in TIME_WAIT would have acknowledged"),
+            false => finding,
+        })
+    },
+};
+
+/// For how long the connection had been idle when this end closed it, if that was long, and how long ago that was, in
+/// nanoseconds: an end that keeps idle connections has used one that the other was giving up.
+fn idle(case: &Case<'_>) -> Option<(u64, u64)> {
+    /// Less is the pause between a request and its answer; no server gives up an idle connection so soon.
+    const IDLE_MS: u64 = 1000;
+    let past = case.past()?;
+    let idle = past.idle_ms.filter(|&idle| idle >= IDLE_MS)?;
+    // A process that ends closes all it has, idle or not.
+    let lives = past.owner.as_ref().is_none_or(|owner| owner.ended.is_none());
+    lives.then_some((idle * 1_000_000, past.closed_ns_ago))
+}
