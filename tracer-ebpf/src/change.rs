@@ -4,15 +4,16 @@ use aya_ebpf::Global;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE,
     KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open,
-    Opening, Owner,
+    Opening, Owner, UNREMEMBERED,
 };
+use tracer_ebpf::room;
 
 use crate::{
     context,
     emit::{self, About},
     filter,
     memory::{self, Remembered},
-    offset, past, process, queue,
+    offset, past, process, queue, shortage,
     sock::{self, Access, Identity, Object},
     tcp::{
         self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
@@ -22,6 +23,9 @@ use crate::{
 
 /// `sk_err` of a socket that somebody else aborts (`ss -K`): not a call of its owner.
 pub(crate) const ECONNABORTED: u32 = 103;
+const EPIPE: u32 = 32;
+const ECONNRESET: u32 = 104;
+const ECONNREFUSED: u32 = 111;
 
 /// 1: the kernel closes a socket before its process can take the error (`tcp_done_with_error`, 6.10 and later).
 #[unsafe(no_mangle)]
@@ -48,6 +52,13 @@ impl Change {
     #[inline(always)]
     const fn is_child(&self) -> bool {
         is_child(self.old, self.new)
+    }
+
+    /// The connection is established now, or was before.
+    #[inline(always)]
+    pub(crate) const fn has_opened(&self) -> bool {
+        const BEFORE: u32 = 1 << TCP_CLOSE | 1 << TCP_LISTEN | 1 << TCP_SYN_SENT | 1 << TCP_SYN_RECV;
+        self.new == TCP_ESTABLISHED || BEFORE >> (self.old & 31) & 1 == 0
     }
 
     /// A packet's or a timer's doing.
@@ -101,7 +112,7 @@ impl Change {
         if ends.local_port != 0 {
             entry.port = ends.local_port;
         }
-        if self.new == TCP_SYN_SENT {
+        if self.new == TCP_SYN_SENT || self.old == TCP_SYN_SENT {
             entry.sent_syn = 1;
         }
         if self.new == TCP_ESTABLISHED {
@@ -147,18 +158,22 @@ impl Change {
         let began = if self.is_first() { self.now } else { 0 };
         if let Some(owner) = caller {
             let wanted = filter::wants_owner(owner, process::current());
-            return memory::begin(sk, owner, wanted, began);
+            return memory::begin(sk, owner, wanted, began, self.context);
         }
         // Also one whose birth was missed, or is older than the trace and waits to be accepted.
         if self.old != TCP_CLOSE
             && let Some(listener) = memory::heard(self.netns, ends)
         {
             // The listener's, until somebody accepts it.
-            let entry = memory::begin(sk, &listener.owner, listener.wanted != 0, began)?;
+            let entry = memory::begin(sk, &listener.owner, listener.wanted != 0, began, self.context)?;
             entry.owner.known = OWNER_LISTENED;
             return Some(entry);
         }
-        memory::begin(sk, &memory::NOBODY, !filter::is_by_owner(), began)
+        let entry = memory::begin(sk, &memory::NOBODY, !filter::is_by_owner(), began, self.context)?;
+        if shortage::is_of(room::LISTENERS) {
+            entry.gap = UNREMEMBERED;
+        }
+        Some(entry)
     }
 
     #[inline(always)]
@@ -191,6 +206,10 @@ impl Change {
         // Who has closed gets the error of a RST when data comes, too.
         let has_closed = !matches!(self.old, TCP_SYN_SENT | TCP_SYN_RECV | TCP_ESTABLISHED | TCP_CLOSE_WAIT);
         let error = self.error(sk, entry);
+        // A RST that came before its socket found room would be taken for one that nobody saw.
+        if entry.gap != 0 && matches!(error, ECONNRESET | EPIPE | ECONNREFUSED) {
+            return false;
+        }
         entry.resets == 0 && error != 0 && (error == ETIMEDOUT || !has_closed)
     }
 
@@ -255,7 +274,8 @@ pub(crate) fn report_close<A: Access>(
 pub(crate) unsafe fn write_opening<A: Access>(opening: *mut Opening, sk: Object<A>, entry: &Remembered) {
     let (rtt_us, retransmits) = tcp::round_trips(sk);
     let port_range = if entry.how == OPEN_SELF { sock::local_port_range(sk) } else { [0; 2] };
-    let handshake_ns = if entry.sent_syn != 0 { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
+    let is_seen = entry.sent_syn != 0 && entry.began_ns != 0;
+    let handshake_ns = if is_seen { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
     // SAFETY: the caller's.
     unsafe {
         (&raw mut (*opening).handshake_ns).write(handshake_ns);

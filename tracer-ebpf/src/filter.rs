@@ -186,6 +186,12 @@ pub(crate) fn is_by_owner() -> bool {
     FILTER_OWNER.load() != 0
 }
 
+/// Only connections that opened in certain ways are reported.
+#[inline(always)]
+pub(crate) fn is_by_opening() -> bool {
+    FILTER_OPENS.load() != 0
+}
+
 /// The connection, of which `opened` is known, is one to report.
 #[inline(always)]
 pub(crate) fn wants_opened(opened: u8) -> bool {

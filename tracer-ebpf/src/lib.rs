@@ -10,3 +10,4 @@ pub mod criteria;
 pub mod layout;
 pub mod listener;
 pub mod record;
+pub mod room;

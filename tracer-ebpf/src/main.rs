@@ -18,6 +18,7 @@ mod process;
 mod queue;
 mod recent;
 mod segment;
+mod shortage;
 mod sock;
 mod tcp;
 mod verifier;

@@ -4,16 +4,21 @@
 //! has one writer at a time; RSTs only add bits to it.
 
 use aya_ebpf::{
+    helpers::bpf_get_smp_processor_id,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray},
+    maps::{HashMap, LruHashMap},
 };
 use tracer_ebpf::{
     listener::{Listener, Place},
-    record::{AF_INET, OPEN_UNKNOWN, OWNER_UNKNOWN, Owner},
+    record::{
+        AF_INET, CONTEXT_PROCESS, OPEN_UNKNOWN, OWNER_ACTED, OWNER_AT_WORK, OWNER_HELD, OWNER_UNKNOWN, Owner,
+        UNREMEMBERED,
+    },
+    room,
 };
 
 use crate::{
-    filter,
+    context, filter, process, shortage,
     sock::{Identity, Object, Probed, v4_mapped},
     words,
 };
@@ -45,13 +50,19 @@ pub(crate) struct Remembered {
     pub(crate) kept_at: u32,
     /// See [`crate::tcp::idle`]: when it sent its FIN, if it did so first.
     pub(crate) idle: u32,
+    /// [`UNREMEMBERED`], or 0: all that happened since it began is here.
+    pub(crate) gap: u8,
+    pub(crate) reserved: [u8; 7],
 }
 
-/// Sockets by address. An entry goes when the kernel destroys the socket.
+const _: () = assert!(size_of::<Remembered>() == room::REMEMBERED);
+
+/// Sockets by address. An entry goes when the kernel destroys the socket. The loader sets the size, and puts the
+/// [stand-ins](stand_in) there.
 #[map]
 static SOCKETS: HashMap<u64, Remembered> = HashMap::with_max_entries(65536, 0);
 
-/// Listeners: a new connection does not tell which one made it, but its address and port do.
+/// Listeners: a new connection does not tell which one made it, but its address and port do. The loader sets the size.
 #[map]
 static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
 
@@ -59,31 +70,28 @@ static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
 #[map]
 static CLOSED_LISTENERS: LruHashMap<Place, Listener> = LruHashMap::with_max_entries(1024, 0);
 
-/// Sockets that found no room.
-#[map]
-static UNREMEMBERED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
-
 /// What an event is about, as far as the socket's past tells.
 pub(crate) struct Known {
     pub(crate) owner: &'static Owner,
-    /// One of the `OPEN_` constants.
+    /// What [`tracer_ebpf::record::Header::opened`] is to be.
     pub(crate) opened: u8,
     /// The filters that rest on the past let it pass.
     pub(crate) wanted: bool,
 }
 
-/// What the past of a socket tells, if there is a socket and it has one.
+/// What the past of a socket tells, if there is a socket and it has one. `gap`: it has none, and [may have found no
+/// room](gap).
 #[inline(always)]
-pub(crate) fn known(entry: Option<&'static Remembered>) -> Known {
+pub(crate) fn known(entry: Option<&'static Remembered>, gap: u8) -> Known {
     match entry {
         Some(entry) => Known {
             owner: &entry.owner,
-            opened: entry.how,
+            opened: entry.how | entry.gap,
             wanted: entry.wanted != 0 && filter::wants_opened(entry.how),
         },
         None => Known {
             owner: &NOBODY,
-            opened: OPEN_UNKNOWN,
+            opened: OPEN_UNKNOWN | gap,
             wanted: !filter::is_by_owner() && filter::wants_opened(OPEN_UNKNOWN),
         },
     }
@@ -95,6 +103,24 @@ pub(crate) fn known_by_listener(netns: u32, ends: &Identity) -> Option<Known> {
     let listener = last_heard(netns, ends)?;
     let wanted = listener.wanted != 0 && filter::wants_opened(OPEN_UNKNOWN);
     Some(Known { owner: &listener.owner, opened: OPEN_UNKNOWN, wanted })
+}
+
+impl Known {
+    /// That it is not wanted is not known: what the filters ask for found no room.
+    #[inline(always)]
+    pub(crate) fn is_undecided(&self) -> bool {
+        if self.opened & UNREMEMBERED == 0 || self.wanted {
+            return false;
+        }
+        let is_owner_told = self.owner.known != OWNER_UNKNOWN || !filter::is_by_owner();
+        !is_owner_told || self.opened == UNREMEMBERED | OPEN_UNKNOWN && filter::is_by_opening()
+    }
+}
+
+/// [`UNREMEMBERED`] if a socket that nothing is remembered of may have found no room, else 0.
+#[inline(always)]
+pub(crate) fn gap(is_socket: bool) -> u8 {
+    if is_socket && shortage::is_of(room::SOCKETS) { UNREMEMBERED } else { 0 }
 }
 
 /// What is known of a socket.
@@ -124,24 +150,71 @@ static FRESH: Remembered = Remembered {
     port: 0,
     kept_at: 0,
     idle: 0,
+    gap: 0,
+    reserved: [0; 7],
 };
 
-/// Begins to remember a socket.
+/// Begins to remember a socket. Where there is no room the entry is a [stand-in](stand_in), of this event only.
 #[inline(never)]
-pub(crate) fn begin(sk: u64, owner: &Owner, wanted: bool, began_ns: u64) -> Option<&'static mut Remembered> {
+pub(crate) fn begin(
+    sk: u64,
+    owner: &Owner,
+    wanted: bool,
+    began_ns: u64,
+    context: u8,
+) -> Option<&'static mut Remembered> {
     #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack after all")]
-    let inserted = SOCKETS.insert(sk, &FRESH, 0);
-    if inserted.is_err()
-        && let Some(count) = UNREMEMBERED.get_ptr_mut(0)
-    {
-        // SAFETY: the slot is this CPU's own.
-        unsafe { *count += 1 };
+    let is_kept = SOCKETS.insert(sk, &FRESH, 0).is_ok();
+    let is_short = shortage::is_of(room::SOCKETS);
+    // Each socket once, and not again with each of its events.
+    if !is_kept && (began_ns != 0 || owner.known == OWNER_HELD || !is_short) {
+        shortage::count(room::SOCKETS, context);
     }
-    let entry = at(sk)?;
+    let entry = at(if is_kept { sk } else { stand_in(context) })?;
+    if !is_kept {
+        // SAFETY: the map's memory.
+        unsafe { words::copy(entry, &FRESH) };
+    }
     // SAFETY: the map's memory.
     unsafe { words::copy(&raw mut entry.owner, owner) };
+    if !is_kept && owner.known == OWNER_ACTED {
+        entry.owner.known = OWNER_AT_WORK;
+    }
     entry.began_ns = began_ns;
     entry.wanted = u8::from(wanted);
+    // It may have begun when there was no room.
+    let is_gap = !is_kept || began_ns == 0 && is_short && owner.known != OWNER_HELD;
+    entry.gap = if is_gap { UNREMEMBERED } else { 0 };
+    Some(entry)
+}
+
+/// The key of an entry that is no socket's, but a place in the same map for one event on this CPU, in this kind of
+/// context: whatever is done with an entry works with it, and the verifier need not know of two kinds.
+#[inline(always)]
+fn stand_in(context: u8) -> u64 {
+    // SAFETY: a helper without preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // No socket has such an address, nor does 0 mean one.
+    u64::from(2 * cpu + context::slot(context) + 1)
+}
+
+/// A stand-in for what found no room of a socket: the task that is at work on it, if one is.
+#[inline(never)]
+pub(crate) fn at_work(context: u8) -> Option<&'static mut Remembered> {
+    if context != CONTEXT_PROCESS {
+        return None;
+    }
+    let owner = process::caller();
+    let wanted = filter::wants_owner(&owner, process::current());
+    let entry = at(stand_in(context))?;
+    // SAFETY: the map's memory.
+    unsafe {
+        words::copy(entry, &FRESH);
+        words::copy(&raw mut entry.owner, &owner);
+    }
+    entry.owner.known = OWNER_AT_WORK;
+    entry.wanted = u8::from(wanted);
+    entry.gap = UNREMEMBERED;
     Some(entry)
 }
 
@@ -157,6 +230,10 @@ pub(crate) fn forget(sk: u64) {
 pub(crate) fn adopt(entry: &mut Remembered, task: Object<Probed>, owner: &Owner) -> bool {
     let wanted = filter::wants_owner(owner, task);
     entry.wanted = u8::from(wanted);
+    // All is known again of one whose listener had found no room.
+    if entry.began_ns != 0 {
+        entry.gap = 0;
+    }
     // SAFETY: the map's memory.
     unsafe { words::copy(&raw mut entry.owner, owner) };
     wanted
@@ -204,6 +281,10 @@ fn at_or_above(
 #[inline(never)]
 pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
     let place = place(netns, ends);
+    // The kernel chooses its port only now, and the end is not heard of under this one.
+    if place.port == 0 {
+        return;
+    }
     match LISTENERS.get_ptr_mut(place) {
         // SAFETY: the map's memory; listeners of one place come and go in user context, and a race
         // between two of them can only cost the name.
@@ -216,7 +297,9 @@ pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
         },
         None => {
             let listener = Listener { owner: *owner, count: 1, wanted: u8::from(wanted), reserved: [0; 3] };
-            let _ = LISTENERS.insert(place, listener, 0);
+            if LISTENERS.insert(place, listener, 0).is_err() {
+                shortage::count(room::LISTENERS, CONTEXT_PROCESS);
+            }
         }
     }
 }

@@ -31,6 +31,12 @@ pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
 /// Bits `1 << STATE`: those of a `struct sock`, not of a minisocket.
 pub(crate) const FULL: u32 = ((1 << TCP_NEW_SYN_RECV) - 1) & !(1 | 1 << TCP_TIME_WAIT);
 
+/// A socket in that state is a `struct sock`; 0 is none.
+#[inline(always)]
+pub(crate) const fn is_full(state: u8) -> bool {
+    FULL >> (state & 31) & 1 != 0
+}
+
 /// The `struct tcp_sock` that a full socket of TCP's is. The verifier knows a socket as the `struct sock` that this
 /// begins with, which has no members behind its end.
 #[inline(always)]

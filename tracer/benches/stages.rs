@@ -51,7 +51,7 @@ impl Recorded {
                 Frame::Symbol(address, name) => golden.symbols.push((address, name)),
                 fact @ Frame::Fact(_) => golden.facts.push(fact),
                 Frame::Record(bytes) if kind == "all" || is_state(&bytes) => golden.records.push(bytes),
-                Frame::Record(_) => {}
+                Frame::Record(_) | Frame::Loss(_) => {}
                 Frame::Summary(_) => break,
             }
         }

@@ -23,6 +23,10 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "KIB", value_parser = ring_size)]
     pub ring_size: Option<u32>,
 
+    /// Sockets whose past is remembered [default: one for 8 KiB of the memory, within 65536 and 2097152]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(16..=1 << 24))]
+    pub sockets: Option<u32>,
+
     /// Use only these ways to observe, for comparison
     #[arg(long, global = true, value_enum, default_value_t = Column::Auto)]
     pub probes: Column,

@@ -19,6 +19,7 @@ use crate::{
     pid_namespace,
     preflight::{self, Purpose, Unmet},
     probes::{Mechanism, Outcome, Probe},
+    room::Room,
     session,
     sink::{foreign::printable, json::Json, page::Page},
 };
@@ -44,6 +45,8 @@ pub struct Findings {
     pub missing_fields: Vec<String>,
     /// What the pid namespace that the tracer is in changes.
     pub pid_namespace: Vec<String>,
+    /// How much the programs may remember; null if they could not be tried.
+    pub room: Option<Room>,
 }
 
 /// How one logical event is observed.
@@ -109,6 +112,7 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
         probes: Vec::new(),
         missing_fields: Vec::new(),
         pid_namespace: pid_namespace::notes(),
+        room: None,
     };
     let kernel = match KernelBtf::load(&cli.btf) {
         Ok(kernel) => kernel,
@@ -128,12 +132,14 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
         criteria: Criteria::of_no_netns(),
         stacks: false,
         ring_bytes: 64 << 10,
+        sockets: cli.sockets,
         log: log::LevelFilter::Off,
     };
     match Probes::attach(&settings, &kernel) {
         Ok(probes) => {
             findings.probes = probes.outcomes.iter().map(finding).collect();
             findings.missing_fields.clone_from(&probes.missing_fields);
+            findings.room = Some(probes.room);
             (findings, None)
         }
         Err(error) => (findings, Some(error)),
@@ -167,6 +173,11 @@ fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
     page.line(&format!("lockdown      {}", findings.lockdown.as_deref().unwrap_or("not in this kernel")))?;
     page.line(&format!("capabilities  for trace: {}", lacking(&findings.missing_capabilities)))?;
     page.line(&format!("              for demo: {}", lacking(&findings.missing_for_demo)))?;
+    if let Some(Room { sockets, listeners, on_demand, bytes, most_bytes }) = findings.room {
+        let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
+        let memory = if on_demand { format!("{now} MiB, {most} at most") } else { format!("{most} MiB") };
+        page.line(&format!("room          for the past of {sockets} sockets and {listeners} listeners: {memory}"))?;
+    }
     if !findings.probes.is_empty() {
         page.gap()?;
         page.rows(&mut table(&findings.probes).to_string(), 0, Style::new())?;

@@ -30,6 +30,7 @@ pub mod probes;
 pub mod recording;
 pub mod replay;
 pub mod report;
+pub mod room;
 pub mod rst;
 pub mod session;
 pub mod sink;

@@ -2,7 +2,7 @@
 //!
 //! Layout: the magic, then frames of a tag byte, a length (u32, little-endian) and that many bytes. The
 //! first frame is the [`Preamble`]; a symbol comes before the first record whose stack needs it, and a fact
-//! (a user's name, a control group's path) before the first that it explains; the last
+//! (a user's name, a control group's path) before the first that it explains; a loss where it was told; the last
 //! frame is the summary, so a file without one was cut off. Records are as the kernel wrote them: native
 //! byte order, which the preamble names.
 
@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     enrich::{Reasons, place::Fact},
-    report::{RunInfo, Summary},
+    report::{Loss, RunInfo, Summary},
 };
 
-const MAGIC: &[u8; 8] = b"TRACER\x00\x05";
+const MAGIC: &[u8; 8] = b"TRACER\x00\x06";
 const PREAMBLE: u8 = b'P';
 const SYMBOL: u8 = b'S';
 const FACT: u8 = b'F';
+const LOSS: u8 = b'L';
 const RECORD: u8 = b'R';
 const SUMMARY: u8 = b'E';
 /// Longest frame that is believed: a damaged length must not make us allocate gigabytes.
@@ -60,6 +61,8 @@ pub enum Frame {
     Fact(Fact),
     /// A record's bytes.
     Record(Vec<u8>),
+    /// What was lost before this place.
+    Loss(Loss),
     /// The end.
     Summary(Summary),
 }
@@ -140,6 +143,14 @@ impl<W: Write> Writer<W> {
         self.out.flush()
     }
 
+    /// Adds what was lost.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub fn loss(&mut self, loss: &Loss) -> io::Result<()> {
+        self.frame(LOSS, &serde_json::to_vec(loss)?)
+    }
+
     /// Ends the recording.
     ///
     /// # Errors
@@ -206,6 +217,7 @@ impl<R: Read> Reader<R> {
             }),
             FACT => serde_json::from_slice(&bytes).ok().map(Frame::Fact),
             RECORD => Some(Frame::Record(bytes)),
+            LOSS => serde_json::from_slice(&bytes).ok().map(Frame::Loss),
             SUMMARY => serde_json::from_slice(&bytes).ok().map(Frame::Summary),
             _ => None,
         };
@@ -259,8 +271,13 @@ mod tests {
     use super::*;
 
     fn preamble() -> Preamble {
-        let run =
-            RunInfo { version: "0.1.0".into(), kernel: "6.12.0".into(), probes: BTreeMap::new(), degraded: vec![] };
+        let run = RunInfo {
+            version: "0.1.0".into(),
+            kernel: "6.12.0".into(),
+            probes: BTreeMap::new(),
+            degraded: vec![],
+            room: crate::room::Room::default(),
+        };
         Preamble {
             endian: native_endian().into(),
             boot: Timestamp::UNIX_EPOCH,
@@ -270,12 +287,18 @@ mod tests {
         }
     }
 
+    fn loss() -> Loss {
+        let lost = crate::report::Lost { skipped: 3, ..Default::default() };
+        Loss { time: Timestamp::UNIX_EPOCH, since: Timestamp::UNIX_EPOCH, mono_ns: 7, lost }
+    }
+
     fn recording() -> Vec<u8> {
         let mut file = Vec::new();
         let mut writer = Writer::new(&mut file, &preamble()).unwrap();
         writer.symbol(0x10, "tcp_close").unwrap();
         writer.symbol(0x10, "tcp_close").unwrap();
         writer.record(b"bytes").unwrap();
+        writer.loss(&loss()).unwrap();
         writer.finish(&Summary::default()).unwrap();
         file
     }
@@ -287,6 +310,7 @@ mod tests {
         assert_eq!(read, preamble());
         assert_eq!(reader.frame().unwrap(), Frame::Symbol(0x10, "tcp_close".into()));
         assert_eq!(reader.frame().unwrap(), Frame::Record(b"bytes".to_vec()));
+        assert_eq!(reader.frame().unwrap(), Frame::Loss(loss()));
         assert_eq!(reader.frame().unwrap(), Frame::Summary(Summary::default()));
         assert!(matches!(reader.frame(), Err(Error::CutOff(at)) if at == file.len() as u64));
     }

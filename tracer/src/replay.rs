@@ -103,6 +103,11 @@ impl Replay {
                 }
                 Err(error) => log::warn!("a record was skipped: {error}"),
             },
+            Frame::Loss(loss) => {
+                self.diagnoser.reach(loss.mono_ns);
+                self.show()?;
+                self.output.write(Item::Loss(&loss))?;
+            }
             Frame::Summary(_) => {}
         }
         Ok(())

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{diagnose::Confidence, event::Direction, kind::Kind, probes::Mechanism};
+use crate::{diagnose::Confidence, event::Direction, kind::Kind, probes::Mechanism, room::Room};
 
 /// The end of one demo scenario.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
@@ -40,6 +40,9 @@ pub struct RunInfo {
     pub probes: BTreeMap<String, Option<Mechanism>>,
     /// What cannot be seen on this kernel, one sentence each.
     pub degraded: Vec<String>,
+    /// How much the programs may remember.
+    #[serde(default)]
+    pub room: Room,
 }
 
 /// The last thing that a run says.
@@ -127,8 +130,8 @@ pub struct Unaccounted {
     pub reported: u64,
 }
 
-/// Records lost, by stage.
-#[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+/// What was lost, by stage, and what was reported in part.
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Lost {
     /// The ring buffer was full, by record kind.
     pub ring_buffer: BTreeMap<String, u64>,
@@ -137,16 +140,59 @@ pub struct Lost {
     /// Runs of the programs that the kernel skipped, because the CPU was running the same one: each may have
     /// been an event.
     pub skipped: u64,
-    /// Sockets whose past found no room in the kernel's memory: their events came, but without owner and
-    /// beginning.
-    pub memory: u64,
+    /// Events that the filters may want, by kind: what they ask for had found no room.
+    pub undecided: BTreeMap<String, u64>,
+    /// What found no room in the programs' memory: `sockets` (of which the past is not known then), `listeners` (of
+    /// which the process is not), `processes` (which are not followed, and whose events are lost).
+    pub memory: BTreeMap<String, u64>,
+    /// No loss, but events of such sockets: they were reported, by kind, with owner, opening and times as far as their
+    /// moment tells them.
+    pub unremembered: BTreeMap<String, u64>,
 }
 
 impl Lost {
-    /// Records lost in all stages; `memory` costs none.
+    /// Events lost in all stages.
     pub fn total(&self) -> u64 {
-        self.ring_buffer.values().sum::<u64>() + self.decode + self.skipped
+        let lost = self.ring_buffer.values().chain(self.undecided.values()).chain(self.memory.get("processes"));
+        lost.sum::<u64>() + self.decode + self.skipped
     }
+
+    /// Events that were reported in part.
+    pub fn in_part(&self) -> u64 {
+        self.unremembered.values().sum()
+    }
+
+    /// What has been added since it was `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        let maps = |all: fn(&Self) -> &BTreeMap<String, u64>| {
+            let added = |(name, count): (&String, &u64)| {
+                let added = count.saturating_sub(all(before).get(name).copied().unwrap_or(0));
+                (added > 0).then(|| (name.clone(), added))
+            };
+            all(self).iter().filter_map(added).collect()
+        };
+        Self {
+            ring_buffer: maps(|lost| &lost.ring_buffer),
+            decode: self.decode.saturating_sub(before.decode),
+            skipped: self.skipped.saturating_sub(before.skipped),
+            undecided: maps(|lost| &lost.undecided),
+            memory: maps(|lost| &lost.memory),
+            unremembered: maps(|lost| &lost.unremembered),
+        }
+    }
+}
+
+/// What was lost lately: said while it happens, at most once a second.
+#[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
+pub struct Loss {
+    /// Up to when.
+    pub time: Timestamp,
+    /// From when on: what came before was said before.
+    pub since: Timestamp,
+    /// `CLOCK_MONOTONIC` up to which all events had been read, in nanoseconds: those come before this line.
+    pub mono_ns: u64,
+    /// By stage; only what is not 0.
+    pub lost: Lost,
 }
 
 /// Events by kind.

@@ -53,7 +53,7 @@ static INCOMING: PerCpuArray<Incoming> = PerCpuArray::with_max_entries(1, 0);
 pub(crate) fn baseline_tp_btf(ctx: BtfTracePointContext) -> i32 {
     let (sk, skb) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)));
     if filter::wants_netns(sock::netns(sk))
-        && memory::known(memory::of(sk).map(|entry| &*entry)).wanted
+        && memory::known(memory::of(sk).map(|entry| &*entry), 0).wanted
         && let Some(packet) = segment::received(skb)
     {
         if packet.is_rst() {

@@ -65,7 +65,7 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
             let wanted = filter::wants_owner(&owner, task);
             let ends = sock::identity(sk);
             let state = sk.get::<u8>(&offset::SK_STATE);
-            if let Some(entry) = memory::begin(sk.address(), &owner, wanted, 0) {
+            if let Some(entry) = memory::begin(sk.address(), &owner, wanted, 0, CONTEXT_PROCESS) {
                 // Its end may be missed, and what is at its address then must not be taken for it.
                 entry.port = ends.local_port;
                 if state == Some(TCP_ESTABLISHED) {

@@ -16,8 +16,9 @@ use tracer_ebpf::record::{AF_INET, AF_INET6, KIND_LOOKUP, Lookup, TABLE_EHASH, T
 use crate::{
     context,
     emit::{self, About},
-    filter, memory, offset,
+    filter, memory, offset, shortage,
     sock::{self, Address, Identity, Object, Probed},
+    tcp,
 };
 
 /// What a lookup was for.
@@ -178,11 +179,17 @@ fn report(ctx: &impl EbpfContext, question: &Question, found: u64) {
         remote_port: question.remote_port,
     };
     let sk = Object::<Probed>::new(found as *const u8);
-    let known = memory::known(memory::of(sk).map(|entry| &*entry));
-    if !known.wanted || !filter::wants_ends(&ends) {
+    let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
+    let known = memory::known(memory::of(sk).map(|entry| &*entry), memory::gap(tcp::is_full(state)));
+    if !filter::wants_ends(&ends) {
         return;
     }
-    let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
+    if !known.wanted {
+        if known.is_undecided() {
+            shortage::undecided(KIND_LOOKUP, context::of(ctx.as_ptr()));
+        }
+        return;
+    }
     debug!(ctx, "lookup table {} found {:x} state {}", question.table, found, state);
     let about = About {
         now: emit::now(),

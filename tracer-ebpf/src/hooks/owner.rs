@@ -11,10 +11,11 @@ use aya_ebpf::{
 use tracer_ebpf::{
     criteria::{PID_EXITS, PID_RUNS},
     record::{CONTEXT_PROCESS, OWNER_LISTENED},
+    room,
 };
 
 use crate::{
-    context, filter, memory, offset, pid, process,
+    context, filter, memory, offset, pid, process, shortage,
     sock::{self, Object, Probed},
 };
 
@@ -22,6 +23,18 @@ use crate::{
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub(crate) fn socket_destroyed(ctx: RawTracePointContext) -> i32 {
     memory::forget(ctx.arg::<u64>(0));
+    0
+}
+
+/// The same again, for what the kernel did not start the other program for: a softirq that interrupts it destroys another
+/// socket, whose entry would stay. It runs after the other, which cannot be interrupted any more then.
+#[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
+pub(crate) fn socket_destroyed_again(ctx: RawTracePointContext) -> i32 {
+    let sk = ctx.arg::<u64>(0);
+    // Most often it is gone, and looking costs less than removing.
+    if memory::at(sk).is_some() {
+        memory::forget(sk);
+    }
     0
 }
 
@@ -80,13 +93,14 @@ pub(crate) fn process_forked(ctx: RawTracePointContext) -> i32 {
     if parent == child {
         return 0;
     }
-    // A full set loses a process, which user space keeps from happening; most often there is none to remove.
-    let _ = if filter::FOLLOW_CHILDREN.load() != 0 && filter::contains!(filter::PIDS, parent) {
-        filter::PIDS.insert(child, PID_RUNS, 0)
+    if filter::FOLLOW_CHILDREN.load() != 0 && filter::contains!(filter::PIDS, parent) {
+        if filter::PIDS.insert(child, PID_RUNS, 0).is_err() {
+            shortage::count(room::PROCESSES, CONTEXT_PROCESS);
+        }
     } else {
-        // Who had this id before has ended, and is nobody's concern any more.
-        filter::PIDS.remove(child)
-    };
+        // Who had this id before has ended, and is nobody's concern any more. Most often there is none.
+        let _ = filter::PIDS.remove(child);
+    }
     0
 }
 

@@ -21,6 +21,7 @@ use crate::{
     past::{self, Found},
     process, queue,
     segment::{self, Packet},
+    shortage,
     sock::{self, Access, Identity, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_TIME_WAIT},
     verifier, words,
@@ -290,6 +291,14 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         return;
     }
     let mut entry = memory::of(sk);
+    let mut gap = 0;
+    if entry.is_none() {
+        let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
+        gap = memory::gap(tcp::is_full(state));
+        if gap != 0 {
+            entry = memory::at_work(context);
+        }
+    }
     let mut closed_from = 0;
     let has_entry = entry.is_some();
     if let Some(entry) = &mut entry {
@@ -301,7 +310,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         };
         closed_from = entry.closed_from;
     }
-    let known = memory::known(entry.map(|entry| &*entry));
+    let known = memory::known(entry.map(|entry| &*entry), gap);
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
     if !filter::reports(kind) {
         return;
@@ -318,6 +327,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     let is_past = of_past.as_ref().is_some_and(|known| known.owner.known != OWNER_UNKNOWN);
     let known = of_past.unwrap_or(known);
     if !known.wanted {
+        if known.is_undecided() {
+            shortage::undecided(kind, context);
+        }
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);

@@ -17,7 +17,7 @@ use crate::{
     emit::{self, About, Depth},
     filter,
     memory::{self, Remembered},
-    offset, process,
+    offset, process, shortage,
     sock::{self, Access, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
     verifier,
@@ -142,11 +142,15 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     let [old, new, ..] = verifier::forget(u32::from_ne_bytes([old, new, 0, 0])).to_ne_bytes();
     let change = Change { old, new, context, netns, now };
     let caller = change.caller(sk);
+    // There is always one: where there is no room it is a stand-in.
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
     change.note(sk, &ends, entry, wanted);
     let entry: &'static Remembered = entry;
-    let known = memory::known(Some(entry));
+    let known = memory::known(Some(entry), 0);
     if !wanted || !known.wanted {
+        if wanted && known.is_undecided() {
+            count_undecided(&change, sk, entry);
+        }
         return;
     }
     if let Some(owner) = &caller {
@@ -190,7 +194,27 @@ fn may_matter<A: Access>(sk: Object<A>, old: u8, new: u8) -> bool {
     let ends = sock::full_identity(sk);
     // Its first change may come before it has a port that a filter asks for.
     filter::wants_ends(&ends)
-        || change::is_first(old, new) && filter::may_want_ends(&ends, || sock::local_port_range(sk))
+        // A listener is remembered whatever comes to it is like, and so its end matters, too.
+        || (change::is_first(old, new) || old == TCP_LISTEN)
+            && filter::may_want_ends(&ends, || sock::local_port_range(sk))
+}
+
+/// Counts what is not reported, because it cannot be told whether the filters want it.
+#[inline(never)]
+fn count_undecided<A: Access>(change: &Change, sk: Object<A>, entry: &Remembered) {
+    // What is not open yet, nobody wants who asks how connections opened.
+    if filter::is_by_opening() && !change.has_opened() {
+        return;
+    }
+    if filter::reports(KIND_STATE) {
+        shortage::undecided(KIND_STATE, change.context);
+    }
+    if is_open(change) {
+        shortage::undecided(KIND_OPEN, change.context);
+    }
+    if is_close(change, sk, entry) {
+        shortage::undecided(KIND_CLOSE, change.context);
+    }
 }
 
 /// It is to be reported that the connection opens.

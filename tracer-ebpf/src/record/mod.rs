@@ -57,9 +57,12 @@ pub const OWNER_ACTED: u32 = 1;
 pub const OWNER_HELD: u32 = 2;
 /// [`Owner::known`]: it owns the listener that the connection came to, and nobody has accepted it yet.
 pub const OWNER_LISTENED: u32 = 3;
+/// [`Owner::known`]: it was at work on the socket at that moment; whose it was before found no room, see
+/// [`UNREMEMBERED`].
+pub const OWNER_AT_WORK: u32 = 4;
 
 /// [`Owner::known`]: it had the socket that had these ends last, or listened there last.
-pub const OWNER_PAST: u32 = 4;
+pub const OWNER_PAST: u32 = 5;
 
 /// A process outside of the tracer's pid namespace has no id there: this bit, beside its id in the initial one, says
 /// so. (No id is as large: `PID_MAX_LIMIT` in include/linux/threads.h.)
@@ -121,9 +124,13 @@ pub struct Header {
     pub family: u16,
     /// One of the `CONTEXT_` constants.
     pub context: u8,
-    /// One of the `OPEN_` constants: how the connection opened, if it has.
+    /// One of the `OPEN_` constants: how the connection opened, if it has; and [`UNREMEMBERED`].
     pub opened: u8,
 }
+
+/// A bit of [`Header::opened`]: what is remembered of the socket found no room, or had found none before, so that owner,
+/// opening and times are known as far as this moment tells them.
+pub const UNREMEMBERED: u8 = 0x80;
 
 /// `inet_sock_set_state`.
 #[repr(C)]

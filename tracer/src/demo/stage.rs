@@ -190,6 +190,7 @@ impl Stage {
                 task: task.clone(),
                 owner: None,
                 opened: None,
+                unremembered: false,
                 scenario: Some(self.settings.scenario),
                 sock: 0,
             });

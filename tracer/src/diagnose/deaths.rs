@@ -128,7 +128,8 @@ fn timeout(close: &Close, summary: String) -> Finding {
 pub fn diagnose(event: &Event, close: &Close) -> Option<Verdict> {
     let is_death = match close.ended_by {
         End::Timeout | End::Other | End::Aborted => !close.had_rst,
-        End::Refused | End::RstReceived => !close.ended_by_observed,
+        // A RST may have been seen, and found no room to be remembered.
+        End::Refused | End::RstReceived => !close.ended_by_observed && !event.unremembered,
         End::Fin | End::RstSent | End::Abandoned => false,
     };
     if !is_death {

@@ -28,6 +28,7 @@ pub(super) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Even
         task: Task { pid: Pid::of_record(7), tid: Pid::of_record(7), comm: "ss".into() },
         owner: Some(Shared::new(owner())),
         opened: None,
+        unremembered: false,
         scenario: None,
         sock: 1,
     }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use tracer_ebpf::record::{self, AF_INET6, Header};
+use tracer_ebpf::record::{self, AF_INET6, Header, UNREMEMBERED};
 
 use crate::{
     decode::{Body as Raw, Record},
@@ -92,7 +92,8 @@ impl Enricher {
             context,
             task,
             owner: self.owners.of(&header.owner, &mut self.places),
-            opened: connection::opened(header.opened),
+            opened: connection::opened(header.opened & !UNREMEMBERED),
+            unremembered: header.opened & UNREMEMBERED != 0,
             scenario: None,
             sock: header.sock,
         })

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use tracer_ebpf::record::{self, OWNER_HELD, OWNER_LISTENED, OWNER_PAST, OWNER_UNKNOWN, ProcessEnd};
+use tracer_ebpf::record::{self, OWNER_AT_WORK, OWNER_HELD, OWNER_LISTENED, OWNER_PAST, OWNER_UNKNOWN, ProcessEnd};
 use zerocopy::IntoBytes as _;
 
 use super::place::{self, Places};
@@ -100,6 +100,7 @@ impl Owners {
                 OWNER_HELD => Known::Held,
                 OWNER_LISTENED => Known::Listener,
                 OWNER_PAST => Known::Past,
+                OWNER_AT_WORK => Known::AtWork,
                 _ => Known::Call,
             },
             ended: self.ended.get(&raw.pid).cloned(),

@@ -62,6 +62,10 @@ pub struct Event {
     pub owner: Option<Shared<Owner>>,
     /// How the connection opened; null where it has not yet, or before the trace.
     pub opened: Option<Opened>,
+    /// True where what is remembered of the socket found no room, or had found none before: `owner`, `opened` and times
+    /// are known as far as this moment tells them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unremembered: bool,
     /// The demo's scenario, in a demo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<&'static str>,

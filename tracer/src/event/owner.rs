@@ -70,4 +70,6 @@ pub enum Known {
     Listener,
     /// It had the socket that had these ends last, or listened there last: there is no socket of this one's own.
     Past,
+    /// It was at work on the socket at that moment; whose it was before found no room.
+    AtWork,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     os::fd::{AsFd as _, AsRawFd as _},
     path::Path,
@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use tracer_ebpf::{
     layout::{FIELDS, MISSING},
     record::{Delivery, KINDS, NO_REASON},
+    room,
 };
 
 use self::attacher::Attacher;
@@ -24,14 +25,16 @@ use crate::{
     btf::{self, KernelBtf},
     enrich::Reasons,
     filter::Criteria,
-    hook_types, pid_namespace, pidfd,
+    hook_types, memory, pid_namespace, pidfd,
     preflight::Unmet,
     probes::{Attachment, Candidate, Column, Hook, Outcome, Probe, plan},
+    room::Room,
 };
 
 mod attacher;
 mod filters;
 mod listeners;
+mod maps;
 
 pub use self::listeners::Listeners;
 
@@ -53,6 +56,8 @@ pub struct Settings {
     pub stacks: bool,
     /// Size of the ring buffer in bytes: a power of two, at least a page.
     pub ring_bytes: u32,
+    /// Sockets whose past is to be remembered, if not as many as the machine's memory suggests.
+    pub sockets: Option<u32>,
     /// Level of the programs' own log (aya-log), [`log::LevelFilter::Off`] by default.
     pub log: log::LevelFilter,
 }
@@ -67,6 +72,8 @@ pub struct Probes {
     pub missing_fields: Vec<String>,
     /// What this kernel calls reasons.
     pub reasons: Reasons,
+    /// How much the programs may remember.
+    pub room: Room,
     is_by_netns: bool,
     is_by_pid: bool,
 }
@@ -143,22 +150,30 @@ impl Probes {
         loader.override_global("LOWEST_PORT", &lowest_port, true);
         loader.override_global("HIGHEST_PORT", &highest_port, true);
         loader.override_global("REPORTED", &settings.reported, true);
-        let mut ebpf = loader.load(PROGRAMS).context("cannot create the eBPF maps")?;
+        let room = Room::new(settings.sockets, memory::total(), maps::is_on_demand(kernel));
+        maps::size(&mut loader, &room, &settings.criteria)?;
+        let programs = if room.on_demand { &maps::on_demand(PROGRAMS)? } else { PROGRAMS };
+        let mut ebpf = loader.load(programs).context("cannot create the eBPF maps")?;
         // Before anything runs that goes by them.
         filters::fill(&mut ebpf, &settings.criteria)?;
+        maps::put_stand_ins(&mut ebpf)?;
 
         let mut attacher = Attacher::new(ebpf, hook_types);
         if namespace != 0 {
             let depth = attacher.run(OWN_NAMESPACE);
             depth.map_err(|error| anyhow!("cannot find out which pid namespace the tracer is in: {error}"))?;
         }
-        let outcomes = plan
+        // First what ends the memory of a socket: one that was destroyed before would be remembered for ever.
+        let (release, rest): (Vec<_>, Vec<_>) = plan.into_iter().partition(|(probe, _)| *probe == Probe::Release);
+        let mut outcomes: Vec<_> = release
             .into_iter()
+            .chain(rest)
             .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.column))
             .collect();
+        outcomes.sort_by_key(|outcome| outcome.probe);
         let Attacher { ebpf, links, .. } = attacher;
         let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
-        Ok(Self { ebpf, links, outcomes, missing_fields, reasons, is_by_netns, is_by_pid })
+        Ok(Self { ebpf, links, outcomes, missing_fields, reasons, room, is_by_netns, is_by_pid })
     }
 
     /// The ring buffer of records. It can be taken once.
@@ -220,14 +235,32 @@ impl Probes {
         Listeners::new(self.ebpf.take_map("LISTENERS").ok_or_else(|| anyhow!("the listeners are already in use"))?)
     }
 
-    /// Sockets whose past found no room, so that their owner and beginning are not known.
+    /// What found no room in the programs' memory, by name: sockets, listeners, processes.
     ///
     /// # Errors
-    /// If the counter cannot be read.
-    pub fn unremembered(&self) -> anyhow::Result<u64> {
-        let map = self.ebpf.map("UNREMEMBERED").ok_or_else(|| anyhow!("a counter is missing"))?;
+    /// If the counters cannot be read.
+    pub fn without_room(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let counts = self.counts::<{ room::SLOTS as usize }>("NO_ROOM")?;
+        Ok(maps::SLOTS.into_iter().map(|(name, slot)| (name.to_owned(), counts[slot as usize])).collect())
+    }
+
+    /// Events by record kind that were not reported, because what the filters ask for had found no room.
+    ///
+    /// # Errors
+    /// If the counters cannot be read.
+    pub fn undecided(&self) -> anyhow::Result<[u64; KINDS]> {
+        self.counts("UNDECIDED")
+    }
+
+    /// Counts of all CPUs. They have twice as many slots, see the programs.
+    fn counts<const SLOTS: usize>(&self, map: &str) -> anyhow::Result<[u64; SLOTS]> {
+        let map = self.ebpf.map(map).ok_or_else(|| anyhow!("the counters {map} are missing"))?;
         let counters: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
-        Ok(counters.get(&0, 0)?.iter().sum())
+        let mut sums = [0; SLOTS];
+        for (slot, sum) in (0..2).flat_map(|_| 0..SLOTS).enumerate() {
+            sums[sum] += counters.get(&u32::try_from(slot)?, 0)?.iter().sum::<u64>();
+        }
+        Ok(sums)
     }
 
     /// The programs' own log, for `-v`.
@@ -263,8 +296,9 @@ impl Probes {
 }
 
 /// Programs that report nothing.
-const HOUSEKEEPING: [&str; 7] = [
+const HOUSEKEEPING: [&str; 8] = [
     "socket_destroyed",
+    "socket_destroyed_again",
     "process_forked",
     "process_exited",
     "existing_sockets",

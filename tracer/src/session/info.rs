@@ -16,6 +16,7 @@ pub(super) fn of_run(probes: &Probes) -> RunInfo {
         kernel: kernel_release(),
         probes: mechanisms(&probes.outcomes),
         degraded: degraded(probes),
+        room: probes.room,
     }
 }
 

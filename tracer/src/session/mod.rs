@@ -6,8 +6,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::io::{Interest, unix::AsyncFd};
-use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS};
+use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS, KINDS};
 
 use crate::{
     btf::KernelBtf,
@@ -15,7 +16,7 @@ use crate::{
     decode::{self, Decoded},
     enrich::{
         Enricher,
-        clock::Clock,
+        clock::{Clock, mono_now},
         place::{Fact, Places},
         symbols::Symbols,
     },
@@ -28,7 +29,7 @@ use crate::{
     preflight::Unmet,
     probes::Probe,
     recording::{self, Preamble, Writer},
-    report::{Lost, RunInfo, Summary},
+    report::{Counts, Loss, Lost, RunInfo, Summary},
     source::Source,
 };
 
@@ -56,8 +57,21 @@ pub struct Session {
     /// What the last record told besides.
     also: Option<Event>,
     undecodable: u64,
+    unremembered: Counts,
+    watch: LossWatch,
     started: Instant,
 }
+
+/// What was said of losses so far.
+struct LossWatch {
+    told: Lost,
+    /// Up to when it was looked.
+    until: Timestamp,
+    looked: Instant,
+}
+
+/// How often losses are looked for.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Session {
     /// Attaches probes for what is wanted. An event is there at the latest `latency` after it happened.
@@ -81,6 +95,7 @@ impl Session {
             criteria,
             stacks: detail.stacks,
             ring_bytes: cli.ring_bytes(),
+            sockets: cli.sockets,
             log: if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
         };
         let mut probes = Probes::attach(&settings, &KernelBtf::load(&cli.btf)?)?;
@@ -97,7 +112,20 @@ impl Session {
         enricher.places().remember_processes();
         memory::give_back();
         let started = Instant::now();
-        Ok(Self { probes, listeners, source, clock, enricher, recorder: None, also: None, undecodable: 0, started })
+        let watch = LossWatch { told: Lost::default(), until: clock.wall(mono_now()), looked: started };
+        Ok(Self {
+            probes,
+            listeners,
+            source,
+            clock,
+            enricher,
+            recorder: None,
+            also: None,
+            undecodable: 0,
+            unremembered: Counts::default(),
+            watch,
+            started,
+        })
     }
 
     /// The set of watched namespaces, see [`Probes::take_watch`].
@@ -165,6 +193,14 @@ impl Session {
     /// # Errors
     /// If it cannot be recorded.
     pub fn next_event(&mut self) -> anyhow::Result<Option<Event>> {
+        let event = self.read_event()?;
+        if let Some(event) = event.as_ref().filter(|event| event.unremembered) {
+            self.unremembered.add(event.kind());
+        }
+        Ok(event)
+    }
+
+    fn read_event(&mut self) -> anyhow::Result<Option<Event>> {
         if let Some(event) = self.also.take() {
             return Ok(Some(event));
         }
@@ -216,26 +252,56 @@ impl Session {
         self.probes.detach();
     }
 
+    /// What was lost since the last time that this told, if it is time to look again. `reached_ns`: `CLOCK_MONOTONIC` up
+    /// to which all has been read, 0 if that is not known.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read, or it cannot be recorded.
+    pub fn new_loss(&mut self, reached_ns: u64) -> anyhow::Result<Option<Loss>> {
+        if self.watch.looked.elapsed() < LOOK { Ok(None) } else { self.last_loss(reached_ns) }
+    }
+
+    /// The same at any time.
+    ///
+    /// # Errors
+    /// As [`Self::new_loss`].
+    pub fn last_loss(&mut self, reached_ns: u64) -> anyhow::Result<Option<Loss>> {
+        let all = self.lost(&self.probes.deliveries()?)?;
+        let until = self.clock.wall(mono_now());
+        let lost = all.since(&self.watch.told);
+        let told = std::mem::replace(&mut self.watch, LossWatch { told: all, until, looked: Instant::now() });
+        if lost == Lost::default() {
+            return Ok(None);
+        }
+        let loss = Loss { time: until, since: told.until, mono_ns: reached_ns, lost };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.loss(&loss).context(CANNOT_RECORD)?;
+        }
+        Ok(Some(loss))
+    }
+
+    fn lost(&self, deliveries: &[Delivery; KINDS]) -> anyhow::Result<Lost> {
+        let undecided = self.probes.undecided()?;
+        Ok(Lost {
+            ring_buffer: by_kind(|kind| deliveries[kind].lost),
+            decode: self.undecodable,
+            skipped: self.probes.skipped()?,
+            undecided: by_kind(|kind| undecided[kind]),
+            memory: self.probes.without_room()?,
+            unremembered: self.unremembered.clone().into(),
+        })
+    }
+
     /// Losses so far, and `counts` of what was shown.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
     pub fn summary(&self, counts: BTreeMap<String, u64>) -> anyhow::Result<Summary> {
         let deliveries = self.probes.deliveries()?;
-        let kinds = Kind::ALL.map(|kind| (kind.name(), kind.of_record()));
-        let by_kind = |count: fn(&Delivery) -> u64| {
-            let kinds = kinds.into_iter().chain([("process", KIND_PROCESS), ("process_end", KIND_END)]);
-            kinds.map(|(name, kind)| (name.to_owned(), deliveries.get(usize::from(kind)).map_or(0, count))).collect()
-        };
         Ok(Summary {
             counts,
-            submitted: by_kind(|delivery| delivery.submitted),
-            lost: Lost {
-                ring_buffer: by_kind(|delivery| delivery.lost),
-                decode: self.undecodable,
-                skipped: self.probes.skipped()?,
-                memory: self.probes.unremembered()?,
-            },
+            submitted: by_kind(|kind| deliveries[kind].submitted),
+            lost: self.lost(&deliveries)?,
             probes: info::mechanisms(&self.probes.outcomes),
             seconds: self.started.elapsed().as_secs_f64(),
             causes: None,
@@ -252,6 +318,13 @@ impl Session {
         let recorder = self.recorder.take();
         recorder.map_or(Ok(()), |recorder| recorder.finish(summary)).context(CANNOT_RECORD)
     }
+}
+
+/// A count for each kind of records, by its name.
+fn by_kind(count: impl Fn(usize) -> u64) -> BTreeMap<String, u64> {
+    let kinds = Kind::ALL.map(|kind| (kind.name(), kind.of_record())).into_iter();
+    let kinds = kinds.chain([("process", KIND_PROCESS), ("process_end", KIND_END)]);
+    kinds.map(|(name, kind)| (name.to_owned(), count(kind.into()))).collect()
 }
 
 /// Where a SYN was refused: who listens on that port, but elsewhere.

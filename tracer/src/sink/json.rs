@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Item, Sink, foreign};
 use crate::{
     event::{Event, Family},
-    report::{RunInfo, ScenarioReport, Summary},
+    report::{Loss, RunInfo, ScenarioReport, Summary},
 };
 
 /// One JSON object a line.
@@ -25,6 +25,7 @@ impl Sink for Json {
             // The scenario's events name it; its report follows them.
             Item::Scenario(..) => Ok(()),
             Item::Event(event) => self.line(out, event),
+            Item::Loss(loss) => self.line(out, &Line::Loss(loss)),
             Item::Report(report, family) => self.line(out, &Line::Scenario { family, report }),
             Item::Summary(summary) => self.line(out, &Line::Summary(summary)),
         }
@@ -37,6 +38,8 @@ impl Sink for Json {
 enum Line<'a> {
     /// The first line.
     Start(&'a RunInfo),
+    /// Something was lost, in whole or in part.
+    Loss(&'a Loss),
     /// The end of a demo's scenario.
     Scenario {
         /// Address family that it was played over.

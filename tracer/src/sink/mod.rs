@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::{
     event::{Event, Family},
-    report::{RunInfo, ScenarioReport, Summary},
+    report::{Loss, RunInfo, ScenarioReport, Summary},
 };
 
 pub mod foreign;
@@ -21,6 +21,8 @@ pub enum Item<'a> {
     Scenario(&'static str, &'static str, Family),
     /// The kernel did something.
     Event(&'a Event),
+    /// Something was lost lately.
+    Loss(&'a Loss),
     /// A demo scenario ended.
     Report(&'a ScenarioReport, Family),
     /// The run ended.

@@ -149,10 +149,14 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     // The recorder is the session's; it may have failed.
     drop(session);
     let settled = show.settle(&mut signals).await;
-    let lost = finished?.total();
+    let lost = finished?;
     settled?;
+    let (in_part, lost) = (lost.in_part(), lost.total());
     if job.fail_on_loss && lost > 0 {
         bail!("{lost} events were lost: a larger --ring-size makes room for more, filters and fewer events need less");
+    }
+    if job.fail_on_loss && in_part > 0 {
+        bail!("{in_part} events came without what was before: a larger --sockets makes room for more");
     }
     Ok(target.exit_code())
 }

@@ -26,6 +26,8 @@ pub(super) struct Show {
     accounts: Accounts,
     left: u64,
     pub(super) readers: Readers,
+    /// `CLOCK_MONOTONIC` up to which all has been read, 0 while there may be more.
+    reached_ns: u64,
 }
 
 impl Show {
@@ -38,6 +40,7 @@ impl Show {
             tally: job.rsts_only.then(Tally::default),
             accounts,
             left: job.count.unwrap_or(u64::MAX),
+            reached_ns: 0,
         }
     }
 
@@ -82,10 +85,14 @@ impl Show {
             self.drain()?;
         }
         let more = taken == batch;
+        self.reached_ns = if more { 0 } else { began };
         if !more {
             // All that happened before we looked has been seen.
             self.diagnoser.reach(began);
             self.drain()?;
+        }
+        if let Some(loss) = session.new_loss(self.reached_ns)? {
+            self.output.write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
         }
         session.flush_recording()?;
         self.flush()?;
@@ -107,6 +114,9 @@ impl Show {
                 Some(room) => room?,
                 None => self.readers.give_up(),
             }
+        }
+        if let Some(loss) = session.last_loss(self.reached_ns)? {
+            self.output.write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
         }
         self.diagnoser.reach(u64::MAX);
         self.drain()?;

@@ -44,7 +44,7 @@ fn ten_thousand_older_sockets_have_an_owner_within_a_second() {
 
 /// What was closed ends by a call of the holder; the far ends are heard of for the first time.
 fn check(objects: &[Value], holder: &Peer) {
-    assert_eq!(objects.last().unwrap()["lost"]["memory"], 0);
+    assert_eq!(objects.last().unwrap()["lost"]["memory"]["sockets"], 0);
     let is_new = |event: &Value, new: &str| event["event"] == "state" && event["new"] == new;
     for (new, known) in [("FIN_WAIT1", "call"), ("CLOSE_WAIT", "held")] {
         let events: Vec<_> = objects.iter().filter(|event| is_new(event, new)).collect();

@@ -9,6 +9,7 @@ mod cgroup;
 #[path = "../live/child.rs"]
 mod child;
 mod command;
+mod crowd;
 mod demo;
 mod doctor;
 mod ending;
@@ -33,6 +34,7 @@ mod replay;
 #[path = "../live/report.rs"]
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
+mod shortage;
 mod tcpstates;
 mod trace;
 mod unhappy;

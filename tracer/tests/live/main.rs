@@ -24,6 +24,7 @@ mod peer;
 mod pid_namespace;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
+mod room;
 mod trace;
 mod unsent;
 mod wait;

@@ -39,7 +39,11 @@ fn of_summary(summary: &Value) -> Option<Account> {
     let lost = &summary["lost"];
     Some(Account {
         events: sum(&summary["counts"])?,
-        lost: sum(&lost["ring_buffer"])? + lost["decode"].as_u64()? + lost["skipped"].as_u64()?,
+        lost: sum(&lost["ring_buffer"])?
+            + lost["decode"].as_u64()?
+            + lost["skipped"].as_u64()?
+            + sum(&lost["undecided"])?
+            + lost["memory"]["processes"].as_u64()?,
     })
 }
 
@@ -68,9 +72,10 @@ mod tests {
     #[test]
     fn the_tracer_says_it_in_json() {
         let summary = r#"{"event":"summary","counts":{"state":8,"rst":2},"submitted":{"state":8},
-            "lost":{"ring_buffer":{"state":3,"rst":1},"decode":1,"skipped":2,"memory":9}}"#;
+            "lost":{"ring_buffer":{"state":3,"rst":1},"decode":1,"skipped":2,"undecided":{"rst":4},
+            "memory":{"sockets":9,"processes":0},"unremembered":{}}}"#;
         let tail = format!("{{\"event\":\"state\"}}\n{}\n", summary.replace('\n', ""));
-        assert_eq!(by_tracer(&tail), Some(Account { events: 10, lost: 7 }));
+        assert_eq!(by_tracer(&tail), Some(Account { events: 10, lost: 11 }));
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Seen {
             task: Task { pid: Pid::of_record(7), tid: Pid::of_record(8), comm: "forger".into() },
             owner: None,
             opened: None,
+            unremembered: false,
             scenario: None,
             sock,
         });

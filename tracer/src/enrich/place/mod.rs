@@ -63,6 +63,8 @@ impl Places {
             users: Cache::default(),
             cgroups: Cgroups::default(),
             namespaces: Namespaces::default(),
+            older: Older::default(),
+            told: HashSet::new(),
         };
         Self { source: Source::Host(Box::new(host)), learned: Learned::default() }
     }

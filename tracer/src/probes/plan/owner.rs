@@ -45,7 +45,7 @@ pub(super) fn existing(btf: &KernelBtf) -> Vec<Candidate> {
 }
 
 pub(super) fn release() -> Vec<Candidate> {
-    by_raw_tracepoints(&[("socket_destroyed", "tcp_destroy_sock")])
+    by_raw_tracepoints(&[("socket_destroyed", "tcp_destroy_sock"), ("socket_destroyed_again", "tcp_destroy_sock")])
 }
 
 pub(super) fn descent() -> Vec<Candidate> {

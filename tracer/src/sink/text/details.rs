@@ -93,14 +93,15 @@ pub(super) fn open(page: &mut Page<'_>, open: &Open, opened: Option<Opened>) -> 
     open.warning.iter().try_for_each(|warning| page.paragraph(INDENT, &format!("warning: {warning}")))
 }
 
-pub(super) fn close(page: &mut Page<'_>, close: &Close, opened: Option<Opened>) -> io::Result<()> {
+pub(super) fn close(page: &mut Page<'_>, close: &Close, event: &Event) -> io::Result<()> {
     let mut details = Vec::new();
     match (close.open_ns, close.lifetime_ns) {
         (Some(open), _) => details.push(format!("open for {}", duration(open))),
         (None, Some(lifetime)) => details.push(format!("never open, lived {}", duration(lifetime))),
+        (None, None) if event.unremembered => details.push("its beginning found no room".to_owned()),
         (None, None) => details.push("older than the trace".to_owned()),
     }
-    details.extend(opened.map(|how| format!("opened {how}")));
+    details.extend(event.opened.map(|how| format!("opened {how}")));
     details.extend(close.bytes_in.map(|bytes| format!("{bytes} bytes in")));
     details.extend(close.bytes_out.map(|bytes| format!("{bytes} bytes out")));
     details.extend(close.rtt_us.map(|rtt| format!("rtt {}", duration(u64::from(rtt) * 1000))));

@@ -75,8 +75,8 @@ pub(super) fn process(out: &mut String, event: &Event) {
     let start = out.len();
     foreign::push(out, &owner.comm);
     let name = out.len();
-    // Nobody was seen to accept it: that it is the listener's is inferred.
-    let mark = if owner.known == Known::Listener { "?" } else { "" };
+    // Nobody was seen to accept it, or it is not known whose it was before: that it is its is inferred.
+    let mark = if matches!(owner.known, Known::Listener | Known::AtWork) { "?" } else { "" };
     out.push('[');
     owner.pid.push_to(out);
     out.push(']');

@@ -5,6 +5,7 @@ mod causes;
 mod clock;
 mod details;
 mod line;
+mod losses;
 mod units;
 
 use std::{
@@ -27,7 +28,8 @@ use crate::{
     diagnose::Verdict,
     event::{Body, Event, Family, Owner, Pid, Shared, end},
     probes::Probe,
-    report::{Counter, RunInfo, ScenarioReport, Summary, Unaccounted},
+    report::{Counter, Loss, RunInfo, ScenarioReport, Summary, Unaccounted},
+    room::Room,
 };
 
 const INDENT: &str = "             ";
@@ -89,6 +91,7 @@ impl Sink for Text {
             Item::Start(info) => start(page, info),
             Item::Scenario(name, title, family) => scenario(page, name, title, family),
             Item::Event(event) => self.event(page, event),
+            Item::Loss(loss) => self.loss(page, loss),
             Item::Report(report, _) => report_of(page, report),
             Item::Summary(summary) => self.summary(page, summary),
         }
@@ -119,7 +122,7 @@ impl Text {
             Body::Lookup(lookup) => details::lookup(page, lookup),
             Body::RawSend(raw) => page.paragraph(INDENT, &details::numbers(&raw.segment)),
             Body::Open(open) => details::open(page, open, event.opened),
-            Body::Close(close) => details::close(page, close, event.opened),
+            Body::Close(close) => details::close(page, close, event),
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
         if let Some(verdict) = event.verdict() {
@@ -196,21 +199,16 @@ impl Text {
         let counts = if counts.is_empty() { "no events".to_owned() } else { counts.join(", ") };
         page.gap()?;
         page.paragraph("", &format!("{counts} in {:.1} s; {} lost", summary.seconds, summary.lost.total()))?;
-        for (kind, lost) in summary.lost.ring_buffer.iter().filter(|(_, lost)| **lost > 0) {
-            page.line(&format!("lost: {lost} {kind} records found the ring buffer full (a larger --ring-size helps)"))?;
-        }
-        if summary.lost.skipped > 0 {
-            let runs = summary.lost.skipped;
-            page.line(&format!("lost: {runs} events at most that came while their CPU was reporting another one"))?;
-        }
-        if summary.lost.memory > 0 {
-            let sockets = summary.lost.memory;
-            page.line(&format!(
-                "lost: the past of {sockets} sockets, for which there was no room: owner and beginning are not known"
-            ))?;
-        }
-        if summary.lost.decode > 0 {
-            page.line(&format!("lost: {} records could not be decoded", summary.lost.decode))?;
+        losses::sentences(&summary.lost).iter().try_for_each(|sentence| page.paragraph("", sentence))
+    }
+
+    /// Since when it is so goes without saying: each loss is told within moments.
+    fn loss(&mut self, page: &mut Page<'_>, loss: &Loss) -> io::Result<()> {
+        let before = format!("{} ", self.clock.show(loss.time, &self.zone));
+        let style = Style::new().bold().fg_color(Some(AnsiColor::Yellow.into()));
+        for sentence in losses::sentences(&loss.lost) {
+            let (mark, after) = sentence.split_at(sentence.find(':').unwrap_or_default());
+            page.marked(&before, style, mark, after)?;
         }
         Ok(())
     }
@@ -226,6 +224,15 @@ fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
     page.paragraph("", &format!("tracer {} on Linux {}: {probes}", info.version, info.kernel))?;
     for sentence in &info.degraded {
         page.paragraph("", &format!("note: {sentence}"))?;
+    }
+    let Room { sockets, bytes, most_bytes, .. } = info.room;
+    if sockets > 0 {
+        let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
+        let memory = if now == most { format!("{most} MiB") } else { format!("{now} MiB, {most} at most") };
+        page.paragraph(
+            "",
+            &format!("note: the past of {sockets} sockets at a time is remembered ({memory}; --sockets)"),
+        )?;
     }
     let mut headings = String::new();
     row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");
