@@ -64,7 +64,7 @@ pub enum Frame {
     /// What was lost before this place.
     Loss(Loss),
     /// The end.
-    Summary(Summary),
+    Summary(Box<Summary>),
 }
 
 /// A recording cannot be read, or not any further.
@@ -218,7 +218,7 @@ impl<R: Read> Reader<R> {
             FACT => serde_json::from_slice(&bytes).ok().map(Frame::Fact),
             RECORD => Some(Frame::Record(bytes)),
             LOSS => serde_json::from_slice(&bytes).ok().map(Frame::Loss),
-            SUMMARY => serde_json::from_slice(&bytes).ok().map(Frame::Summary),
+            SUMMARY => serde_json::from_slice(&bytes).ok().map(Box::new).map(Frame::Summary),
             _ => None,
         };
         frame.ok_or(Error::Damaged(start))
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(reader.frame().unwrap(), Frame::Symbol(0x10, "tcp_close".into()));
         assert_eq!(reader.frame().unwrap(), Frame::Record(b"bytes".to_vec()));
         assert_eq!(reader.frame().unwrap(), Frame::Loss(loss()));
-        assert_eq!(reader.frame().unwrap(), Frame::Summary(Summary::default()));
+        assert_eq!(reader.frame().unwrap(), Frame::Summary(Box::default()));
         assert!(matches!(reader.frame(), Err(Error::CutOff(at)) if at == file.len() as u64));
     }
 

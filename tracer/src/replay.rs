@@ -51,7 +51,7 @@ pub fn show(recording: impl Read, args: &ReplayArgs, output: Output) -> anyhow::
     let mut replay = Replay::new(args, &preamble, output)?;
     loop {
         match reader.frame() {
-            Ok(Frame::Summary(summary)) => return replay.finish(Some(summary)),
+            Ok(Frame::Summary(summary)) => return replay.finish(Some(*summary)),
             Ok(frame) => replay.take(frame)?,
             Err(error) => {
                 replay.finish(None)?;

@@ -50,8 +50,12 @@ pub struct RunInfo {
 pub struct Summary {
     /// Events shown, by kind.
     pub counts: BTreeMap<String, u64>,
-    /// Records that the kernel's programs put into the ring buffer, by kind: their own count.
+    /// Records that the kernel's programs put into the ring buffer, by kind: their own count, in which an opening or
+    /// a close within the record of its state change is one, too.
     pub submitted: BTreeMap<String, u64>,
+    /// Why that is not the sum of `counts`; null in a demo, which also shows what it asks for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounted: Option<Accounted>,
     /// Records that did not make it, by stage.
     pub lost: Lost,
     /// The mechanism for each event that was wanted.
@@ -67,6 +71,22 @@ pub struct Summary {
     /// The answer that the demo came to, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<String>,
+}
+
+/// What became of the records that the kernel submitted, besides being shown: all of `submitted` together are all of
+/// `counts`, all of these, and `lost.decode`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Accounted {
+    /// Records that tell of a process, which events name.
+    pub processes: u64,
+    /// Segments that were dropped, but were none of this host's TCP.
+    pub not_tcp: u64,
+    /// What looked as if a RST had come, and was none.
+    pub retracted: u64,
+    /// Events that were evidence for a verdict, of kinds that are not shown.
+    pub evidence: u64,
+    /// What was not looked at any more, because as many events as were asked for had been shown.
+    pub cut_off: u64,
 }
 
 /// RSTs of one cause, process and peer.

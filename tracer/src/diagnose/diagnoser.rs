@@ -132,6 +132,11 @@ impl Diagnoser {
         Some(event)
     }
 
+    /// How many events wait to be popped.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// An answer to data that came after close() shows that what was reported of the same socket just before
     /// was not a RST, see [`may_be_own`]: none is ever answered with a RST.
     fn forget_own(&mut self, answer: &Event) {

@@ -29,7 +29,7 @@ use crate::{
     preflight::Unmet,
     probes::Probe,
     recording::{self, Preamble, Writer},
-    report::{Counts, Loss, Lost, RunInfo, Summary},
+    report::{Accounted, Counts, Loss, Lost, RunInfo, Summary},
     source::Source,
 };
 
@@ -59,6 +59,7 @@ pub struct Session {
     undecodable: u64,
     unremembered: Counts,
     watch: LossWatch,
+    accounted: Accounted,
     started: Instant,
 }
 
@@ -124,6 +125,7 @@ impl Session {
             undecodable: 0,
             unremembered: Counts::default(),
             watch,
+            accounted: Accounted::default(),
             started,
         })
     }
@@ -213,7 +215,10 @@ impl Session {
                             recorder.symbol(address, &name).context(CANNOT_RECORD)?;
                         }
                     }
+                    let is_of_process = matches!(record.body, decode::Body::Process(_) | decode::Body::End(_));
                     let mut event = self.enricher.event(record);
+                    self.accounted.processes += u64::from(is_of_process);
+                    self.accounted.not_tcp += u64::from(event.is_none() && !is_of_process);
                     self.also = also.and_then(|record| self.enricher.event(record));
                     let mut learned = self.enricher.places().take_learned();
                     if let Some(event) = &mut event {
@@ -235,6 +240,16 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// What became of the records that gave no event. What was not read until now never will be.
+    pub fn account(&mut self) -> Accounted {
+        self.accounted.cut_off += u64::from(self.also.take().is_some());
+        while let Some(bytes) = self.source.next_record() {
+            let is_two = decode::decode(&bytes).is_ok_and(|decoded| decoded.also.is_some());
+            self.accounted.cut_off += 1 + u64::from(is_two);
+        }
+        self.accounted
     }
 
     /// How the events are observed.
@@ -301,6 +316,7 @@ impl Session {
         Ok(Summary {
             counts,
             submitted: by_kind(|kind| deliveries[kind].submitted),
+            accounted: None,
             lost: self.lost(&deliveries)?,
             probes: info::mechanisms(&self.probes.outcomes),
             seconds: self.started.elapsed().as_secs_f64(),

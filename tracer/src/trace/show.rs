@@ -25,6 +25,10 @@ pub(super) struct Show {
     tally: Option<Tally>,
     accounts: Accounts,
     left: u64,
+    /// Events that were pushed and not popped yet, or never will be.
+    inside: u64,
+    /// Events that were popped, but are not of a kind that is shown.
+    evidence: u64,
     pub(super) readers: Readers,
     /// `CLOCK_MONOTONIC` up to which all has been read, 0 while there may be more.
     reached_ns: u64,
@@ -41,6 +45,8 @@ impl Show {
             accounts,
             left: job.count.unwrap_or(u64::MAX),
             reached_ns: 0,
+            inside: 0,
+            evidence: 0,
         }
     }
 
@@ -82,6 +88,7 @@ impl Show {
                 self.accounts.saw(&event);
             }
             self.diagnoser.push(event);
+            self.inside += 1;
             self.drain()?;
         }
         let more = taken == batch;
@@ -121,6 +128,11 @@ impl Show {
         self.diagnoser.reach(u64::MAX);
         self.drain()?;
         let mut summary = session.summary(self.output.counts())?;
+        let waiting = self.diagnoser.waiting() as u64;
+        let mut accounted = session.account();
+        accounted.cut_off += waiting;
+        (accounted.retracted, accounted.evidence) = (self.inside - waiting, self.evidence);
+        summary.accounted = Some(accounted);
         summary.unaccounted = self.accounts.close();
         summary.causes = self.tally.take().map(Tally::rows);
         session.finish_recording(&summary)?;
@@ -142,7 +154,9 @@ impl Show {
         while self.left > 0
             && let Some(event) = self.diagnoser.pop()
         {
+            self.inside -= 1;
             if !self.shown.contains(&event.kind()) {
+                self.evidence += 1;
                 continue;
             }
             if let Some(tally) = &mut self.tally {

@@ -67,7 +67,8 @@ fn a_namespace_keeps_its_name_and_another_one_does_not_get_it() {
     let host = Host::new("vanishing").unwrap();
     let netns = host.netns();
     let its = name.clone();
-    let start = move || Ok((Named::new(&its), Player::start("wait; self 127.0.0.1:1000; wait; self 127.0.0.1:1001")));
+    let start =
+        move || Ok((Named::new(&its), Player::start("wait; self 127.0.0.1:1000; wait; self 127.0.0.1:1001; wait")));
     let (named, mut player) = host.run(start).unwrap();
     let mut trace = Trace::start(&["--netns", &netns.to_string(), "-e", "open"]);
     let mut name_of = |local: &str| trace.wait(local, |event| event["local"] == local)["netns_name"].clone();
@@ -76,8 +77,9 @@ fn a_namespace_keeps_its_name_and_another_one_does_not_get_it() {
     player.wait_ready();
     drop(named);
     thread::sleep(BELIEVED);
-    player.end();
+    player.go();
     assert_eq!(name_of("127.0.0.1:1001"), name.as_str(), "its process is there all along");
+    player.end();
     drop(host);
 
     // The kernel gives the lowest number that is free.
@@ -94,7 +96,11 @@ fn a_namespace_keeps_its_name_and_another_one_does_not_get_it() {
         }
     };
     thread::sleep(BELIEVED);
-    another.run(|| Ok(drop(ends::itself("127.0.0.1:1002".parse()?)))).unwrap();
+    let play = || {
+        drop(ends::itself("127.0.0.1:1002".parse()?));
+        Ok(())
+    };
+    another.run(play).unwrap();
     assert_eq!(name_of("127.0.0.1:1002"), Value::Null, "it is another one");
     trace.stop();
 }

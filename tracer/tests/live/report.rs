@@ -192,6 +192,7 @@ impl Trace {
             let others = self.others.get(kind).copied().unwrap_or(0);
             assert_eq!(*count, of_kind(&seen, kind).len() + others, "{kind}: {summary:#}");
         }
+        assert_adds_up(summary);
         let is_over = |state: &Value| state["new"] == "CLOSE" && state["old"] != "LISTEN";
         assert_comes_with(&seen, |state| state["new"] == "ESTABLISHED", "open");
         assert_comes_with(&seen, is_over, "close");
@@ -220,6 +221,13 @@ impl Trace {
         self.seen.push(object.clone());
         object
     }
+}
+
+/// Each record that the kernel submitted is shown, or the summary says what else became of it.
+pub(crate) fn assert_adds_up(summary: &Value) {
+    let sum = |of: &Value| of.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>();
+    let others = sum(&summary["accounted"]) + summary["lost"]["decode"].as_u64().unwrap();
+    assert_eq!(sum(&summary["submitted"]), sum(&summary["counts"]) + others, "{summary:#}");
 }
 
 /// Each such change comes with an event of that kind, and none without, where both are reported.

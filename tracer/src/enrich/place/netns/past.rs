@@ -1,8 +1,8 @@
 //! A name that a namespace has or had, and what was seen there while it had it.
 //!
 //! Once the name is gone, an event is told to be of that namespace if it happened before, if its socket was there
-//! before (a socket never moves), or while a process lives in it that was seen to own sockets there before: that
-//! process keeps the namespace, and so its inode.
+//! before (a socket never moves), if its owner is a process that was there before and has not moved, or while any such
+//! process lives: that keeps the namespace, and so its inode.
 
 use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 
@@ -68,11 +68,22 @@ impl Past {
 
     /// The name is gone: whether this is of the namespace that had it.
     pub(super) fn is_of(&mut self, seen: &Sighting) -> bool {
-        let is_of = self.lives_on || seen.mono_ns <= self.verified_ns || self.sockets.contains(&seen.cookie);
+        let is_of = self.lives_on
+            || seen.mono_ns <= self.verified_ns
+            || self.sockets.contains(&seen.cookie)
+            || self.was_there(seen);
         if is_of && seen.cookie != 0 {
             self.sockets.put(seen.cookie, ());
         }
         is_of
+    }
+}
+
+impl Past {
+    /// The owner is a process that was there, and is there or has ended.
+    fn was_there(&self, seen: &Sighting) -> bool {
+        let Some(Some(start)) = self.processes.peek(&seen.pid) else { return false };
+        started(seen.pid).is_none_or(|now| now == *start && is_in(seen.pid, seen.inode))
     }
 }
 
