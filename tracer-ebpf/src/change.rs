@@ -145,7 +145,7 @@ impl Change {
             }
         } else if wanted && filter::reports(KIND_RST) {
             if self.new == TCP_ESTABLISHED {
-                entry.kept_at = past::establish(self.context, self.netns, ends);
+                entry.kept_at = past::establish(self.context, self.netns, sk.address(), ends);
             }
             if self.new == TCP_CLOSE {
                 entry.kept_at = past::close(self, sk, ends, entry);

@@ -85,10 +85,12 @@ macro_rules! fields {
             EHASH_TABLE = "inet_hashinfo.ehash", "telling TIME_WAIT from CLOSE";
             TW_SUBSTATE = "inet_timewait_sock.tw_substate", "telling TIME_WAIT from CLOSE";
             TW_RCV_NXT = "sock_common.skc_tw_rcv_nxt", "whether a RST ended TIME_WAIT";
+            TW_SND_NXT = "sock_common.skc_tw_snd_nxt", "whose a segment is that comes for a connection in TIME_WAIT";
             TP_RCV_NXT = "tcp_sock.rcv_nxt", "bytes that were unread when a RST was sent";
             TP_COPIED_SEQ = "tcp_sock.copied_seq", "bytes that were unread when a RST was sent";
             TP_SND_NXT = "tcp_sock.snd_nxt", "bytes that were unacknowledged when a RST came";
             TP_SND_UNA = "tcp_sock.snd_una", "bytes that were unacknowledged when a RST came";
+            TP_SND_WND = "tcp_sock.snd_wnd", "the sequence numbers of some RSTs that are sent";
             TP_RCV_TSTAMP = "tcp_sock.rcv_tstamp", "for how long a connection was idle";
             TP_LSNDTIME = "tcp_sock.lsndtime", "for how long a connection was idle";
             ICSK_LRCVTIME = "inet_connection_sock.icsk_ack.lrcvtime", "for how long a connection was idle";
@@ -99,6 +101,7 @@ macro_rules! fields {
             TASK_FLAGS = "task_struct.flags", "telling processes from kernel threads, and that a process was killed";
             TASK_EXIT_CODE = "task_struct.exit_code", "that a process was killed";
             TP_BYTES_RECEIVED = "tcp_sock.bytes_received", "bytes received by a connection";
+            TP_BYTES_ACKED = "tcp_sock.bytes_acked", "whose a segment is that comes after the end of a connection";
             TP_BYTES_SENT = "tcp_sock.bytes_sent", "bytes sent by a connection";
             TP_BYTES_RETRANS = "tcp_sock.bytes_retrans", "bytes sent by a connection";
             TP_SRTT = "tcp_sock.srtt_us", "round-trip times";

@@ -1,4 +1,5 @@
-//! What the two ends of a RST were before: sockets that were closed, and connections that are almost it.
+//! What the two ends of a RST were before: sockets that were closed, and connections that the segment fits by its
+//! sequence numbers, though their ends, or their namespace, are others: behind address translation.
 //!
 //! Bounded: what came last is kept, see [`recent`]. A connection is kept when it is established, and what became of it
 //! when it is closed, in the same entry if that is still there.
@@ -9,14 +10,17 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use tracer_ebpf::record::{AF_INET, OWNER_UNKNOWN, Owner, PAST_CLOSED, PAST_NEAR, Past};
+use tracer_ebpf::{
+    listener::Listener,
+    record::{AF_INET, Numbers, OWNER_UNKNOWN, Owner, PAST_CLOSED, PAST_OTHER, PAST_OTHER_IS_OPEN, Past},
+};
 
 use crate::{
     change::Change,
     context, filter,
-    memory::{Known, NOBODY, Remembered},
+    memory::{self, Known, NOBODY, Remembered},
     recent::{self, Set},
-    sock::{Access, Address, Identity, Object, v4_mapped},
+    sock::{self, Access, Address, Identity, Object, Probed, v4_mapped},
     tcp, words,
 };
 
@@ -32,24 +36,28 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// All but the addresses.
+    /// What both ends of a connection have in common, and the same behind translated addresses in most cases: the
+    /// client's port.
     #[inline(always)]
-    const fn ports(&self) -> u64 {
-        (self.netns as u64) << 32 | (self.local_port as u64) << 16 | self.remote_port as u64
+    fn key(&self) -> u64 {
+        self.local_port.max(self.remote_port).into()
     }
 
-    /// 0 if the addresses are the same. A number, since the verifier would walk through each branch.
+    /// 0 if they are the same. A number, since the verifier would walk through each branch.
     #[inline(always)]
     fn apart(&self, other: &Self) -> u64 {
         self.local[0] ^ other.local[0]
             | self.local[1] ^ other.local[1]
             | self.remote[0] ^ other.remote[0]
             | self.remote[1] ^ other.remote[1]
+            | u64::from(self.netns ^ other.netns)
+            | u64::from(self.local_port ^ other.local_port)
+            | u64::from(self.remote_port ^ other.remote_port)
     }
 
     #[inline(always)]
     fn is(&self, other: &Self) -> bool {
-        self.apart(other) | self.ports() ^ other.ports() == 0
+        self.apart(other) == 0
     }
 }
 
@@ -58,10 +66,13 @@ impl Ends {
 struct Kept {
     begin: u64,
     ends: Ends,
+    /// Its socket's address while it is not closed.
+    sk: u64,
     /// 0: it is not closed, and the rest means nothing.
     closed_ns: u64,
     opened_ns: u64,
     owner: Owner,
+    numbers: Numbers,
     unread: u32,
     error: u32,
     /// See [`tcp::idle`].
@@ -83,9 +94,9 @@ struct Kept {
 #[map]
 static KEPT: Array<Kept> = Array::with_max_entries(recent::ENTRIES, 0);
 
-/// The same by their ports.
+/// The same by their clients' ports.
 #[map]
-static BY_PORTS: Array<Set> = Array::with_max_entries(recent::SETS, 0);
+static BY_PORT: Array<Set> = Array::with_max_entries(recent::SETS, 0);
 
 impl recent::Entry for Kept {
     const LOG: &'static Array<Self> = &KEPT;
@@ -110,7 +121,7 @@ pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
 
 /// A connection is there. Returns where it is kept; 0 if it is not.
 #[inline(never)]
-pub(crate) fn establish(context: u8, netns: u32, ends: &Identity) -> u32 {
+pub(crate) fn establish(context: u8, netns: u32, sk: u64, ends: &Identity) -> u32 {
     let ends = of_ends(netns, ends);
     let Some(position) = recent::position(context) else { return 0 };
     let Some(kept) = recent::place::<Kept>(position) else { return 0 };
@@ -119,11 +130,12 @@ pub(crate) fn establish(context: u8, netns: u32, ends: &Identity) -> u32 {
     unsafe {
         (&raw mut (*kept).begin).write_volatile(mark);
         words::copy(&raw mut (*kept).ends, &ends);
+        (&raw mut (*kept).sk).write_volatile(sk);
         (&raw mut (*kept).closed_ns).write_volatile(0);
         (&raw mut (*kept).was_open).write_volatile(1);
         (&raw mut (*kept).end).write_volatile(mark);
     }
-    recent::link(&BY_PORTS, ends.ports(), position);
+    recent::link(&BY_PORT, ends.key(), position);
     position
 }
 
@@ -142,6 +154,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).end).write_volatile(0);
         (&raw mut (*kept).begin).write_volatile(mark);
         words::copy(&raw mut (*kept).ends, &ends);
+        (&raw mut (*kept).numbers).write_volatile(tcp::numbers(sk));
         (&raw mut (*kept).unread).write_volatile(tcp::unread(sk));
         (&raw mut (*kept).closed_ns).write_volatile(change.now);
         (&raw mut (*kept).opened_ns).write_volatile(socket.opened_ns);
@@ -158,61 +171,149 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).end).write_volatile(mark);
     }
     if !is_there {
-        recent::link(&BY_PORTS, ends.ports(), position);
+        recent::link(&BY_PORT, ends.key(), position);
     }
     position
 }
 
-/// Where the past of two ends is kept.
+/// Where what is known of a segment's ends is kept.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Found {
     /// The last socket of theirs, which is closed; 0 for none.
     gone: u32,
-    /// The last connection with the same ports; 0 for none.
-    near: u32,
+    /// Another connection that the segment fits; 0 for none.
+    other: u32,
 }
 
-/// What a search has found so far: of what runs in a process, and of what interrupts. Not on the stack, where the
-/// verifier would walk on with each way to find something, and older ones for seconds.
+/// What is looked for, and what was found so far: of what runs in a process, and of what interrupts. Not on the stack,
+/// where the verifier would walk on with each way to find something, and older ones for seconds.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Search {
+    ends: Ends,
+    segment: Wanted,
+    /// The last socket of these ends.
+    last: u32,
+    /// The last one of them that the segment fits.
+    fitting: u32,
+    other: u32,
+    reserved: u32,
+}
+
 #[map]
-static FOUND: PerCpuArray<Found> = PerCpuArray::with_max_entries(2, 0);
+static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(2, 0);
+
+/// The numbers of a segment whose connection is looked for.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Wanted {
+    /// Its sequence number.
+    pub(crate) seq: u32,
+    /// Its acknowledgment number.
+    pub(crate) ack: u32,
+    /// How far it may be ahead of what is expected.
+    pub(crate) ahead: u32,
+    /// 1 if it has both numbers.
+    pub(crate) is_known: u32,
+}
+
+/// How far a segment may be ahead: as far as a window goes.
+pub(crate) const WINDOW: u32 = 1 << 22;
 
 impl Found {
     /// Nothing.
-    pub(crate) const NOTHING: Self = Self { gone: 0, near: 0 };
+    pub(crate) const NOTHING: Self = Self { gone: 0, other: 0 };
+
+    /// 1 if there is something.
+    #[inline(always)]
+    pub(crate) fn is_any(self) -> u32 {
+        u32::from(self.gone | self.other != 0)
+    }
 }
 
-/// Looks for the past of two ends. `context`: one of the `CONTEXT_` constants.
+/// Looks for the past of two ends, and for the connection that a segment fits. `context`: one of the `CONTEXT_`
+/// constants.
 #[inline(always)]
-pub(crate) fn find(context: u8, netns: u32, ends: &Identity) -> Found {
-    let Some(found) = FOUND.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
+pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) -> Found {
+    let Some(search) = SEARCH.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
-    unsafe { found.write_volatile(Found::NOTHING) };
-    let ends = of_ends(netns, ends);
-    recent::walk(&BY_PORTS, ends.ports(), |position, kept: &Kept| {
-        if kept.ends.ports() == ends.ports() && kept.was_open != 0 {
-            // SAFETY: as above.
-            unsafe { (&raw mut (*found).near).write_volatile(position) };
-        }
-        if kept.ends.is(&ends) && kept.closed_ns != 0 {
-            // SAFETY: as above.
-            unsafe { (&raw mut (*found).gone).write_volatile(position) };
-        }
+    let key = unsafe {
+        let ends = of_ends(netns, ends);
+        words::copy(&raw mut (*search).ends, &ends);
+        (&raw mut (*search).segment).write_volatile(segment);
+        (&raw mut (*search).last).write_volatile(0);
+        (&raw mut (*search).fitting).write_volatile(0);
+        (&raw mut (*search).other).write_volatile(0);
+        ends.key()
+    };
+    recent::walk(&BY_PORT, key, |position, kept: &Kept| {
+        consider(search, position, kept);
     });
     // SAFETY: as above.
-    unsafe { found.read_volatile() }
+    unsafe {
+        let (last, fitting) =
+            ((&raw const (*search).last).read_volatile(), (&raw const (*search).fitting).read_volatile());
+        Found { gone: if fitting == 0 { last } else { fitting }, other: (&raw const (*search).other).read_volatile() }
+    }
+}
+
+/// Looks whether a connection is what is searched for. For the number that it returns see [`write`].
+#[inline(never)]
+fn consider(search: *mut Search, position: u32, kept: &Kept) -> u32 {
+    // SAFETY: a slot of this CPU's own, see `find`. Volatile: to stay there.
+    unsafe {
+        let wanted = (&raw const (*search).segment).read_volatile();
+        let is_same = kept.ends.is(&(*search).ends);
+        let is_closed = kept.closed_ns != 0;
+        if is_same && is_closed {
+            (&raw mut (*search).last).write_volatile(position);
+        }
+        if wanted.is_known == 0 || is_same && !is_closed {
+            return 0;
+        }
+        let numbers = if is_closed { kept.numbers } else { live(kept) };
+        let behind = wanted.ack.wrapping_sub(numbers.snd_first) <= numbers.snd_next.wrapping_sub(numbers.snd_first);
+        let room = numbers.rcv_next.wrapping_sub(numbers.rcv_first).wrapping_add(wanted.ahead);
+        let within = wanted.seq.wrapping_sub(numbers.rcv_first) <= room;
+        if !(behind & within) {
+            return 0;
+        }
+        if is_same {
+            (&raw mut (*search).fitting).write_volatile(position);
+        } else if kept.was_open != 0 {
+            (&raw mut (*search).other).write_volatile(position);
+        }
+    }
+    0
+}
+
+/// The numbers of a connection that is not closed, as they are now; none if its socket is gone.
+#[inline(always)]
+fn live(kept: &Kept) -> Numbers {
+    let sk = Object::<Probed>::new(kept.sk as *const u8);
+    let ends = of_ends(kept.ends.netns, &sock::identity(sk));
+    if kept.ends.is(&ends) {
+        tcp::numbers(sk)
+    } else {
+        // Nothing fits what ends before it begins.
+        Numbers { snd_first: 0, snd_next: 0, rcv_first: 0, rcv_next: 0 }
+    }
 }
 
 /// Fills in what is known. `found`: see [`find`].
 ///
+/// A function of its own, or what calls it grows so much that the compiler makes a function of that. It returns a number,
+/// since older verifiers look at what a function leaves in the register for that, and allow no address there.
+///
 /// # Safety
 /// `past` must be writable.
-#[inline(always)]
-pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Identity) {
+#[inline(never)]
+pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
     // SAFETY: the caller's.
     let past = unsafe { words::clear(past) };
     past.owner.uid = NOBODY.uid;
+    past.other.owner.uid = NOBODY.uid;
     if let Some(kept) = gone(found) {
         // SAFETY: just cleared.
         unsafe { words::copy(&raw mut past.owner, &kept.owner) };
@@ -224,17 +325,42 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found, netns: u32, ends: &Ide
         past.first_fin = kept.first_fin;
         past.resets = kept.resets;
         past.idle = kept.idle;
+        past.numbers = kept.numbers;
         past.known = PAST_CLOSED;
     }
-    if let Some(kept) = recent::at::<Kept>(found.near)
-        && !kept.ends.is(&of_ends(netns, ends))
-    {
-        // SAFETY: just cleared; both are at a multiple of 8 bytes (asserted below).
+    if let Some(kept) = recent::at::<Kept>(found.other) {
+        let is_open = kept.closed_ns == 0;
+        let of_socket = memory::at(kept.sk).map_or(&NOBODY, |entry| &entry.owner);
+        // SAFETY: just cleared; all are at a multiple of 8 bytes (asserted below).
         unsafe {
-            words::copy((&raw mut past.near_local).cast(), &kept.ends.local);
-            words::copy((&raw mut past.near_remote).cast(), &kept.ends.remote);
+            words::copy(&raw mut past.other.owner, if is_open { of_socket } else { &kept.owner });
+            words::copy((&raw mut past.other.local).cast(), &kept.ends.local);
+            words::copy((&raw mut past.other.remote).cast(), &kept.ends.remote);
         }
-        past.known |= PAST_NEAR;
+        past.other.netns = kept.ends.netns;
+        past.other.local_port = kept.ends.local_port;
+        past.other.remote_port = kept.ends.remote_port;
+        past.known |= PAST_OTHER | if is_open { PAST_OTHER_IS_OPEN } else { 0 };
+    }
+    past.known.into()
+}
+
+/// Fills in the listener that a SYN was for; as [`write`].
+///
+/// # Safety
+/// `past` must be initialized.
+#[inline(never)]
+pub(crate) unsafe fn write_listener(past: *mut Past, listener: &Listener, netns: u32, ends: &Identity) -> u32 {
+    let ends = of_ends(netns, ends);
+    // SAFETY: the caller's; for the places see `write`.
+    unsafe {
+        let past = &mut *past;
+        words::copy(&raw mut past.other.owner, &listener.owner);
+        words::copy((&raw mut past.other.local).cast(), &ends.remote);
+        past.other.netns = netns;
+        past.other.local_port = ends.remote_port;
+        past.known |= PAST_OTHER | PAST_OTHER_IS_OPEN;
+        past.known.into()
     }
 }
 
@@ -253,4 +379,4 @@ fn gone(found: Found) -> Option<&'static Kept> {
 
 const _: () = assert!(offset_of!(Kept, end) == size_of::<Kept>() - 8);
 const _: () =
-    assert!(offset_of!(Past, near_local).is_multiple_of(8) && offset_of!(Past, near_remote).is_multiple_of(8));
+    assert!(offset_of!(Past, other.local).is_multiple_of(8) && offset_of!(Past, other.owner).is_multiple_of(8));

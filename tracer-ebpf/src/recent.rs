@@ -80,7 +80,7 @@ pub(crate) fn at<E: Entry>(position: u32) -> Option<&'static E> {
 /// Where the last entries with the same hash are, the last one first: each the lower half of its position, and above it
 /// a tag of its key, so that nothing is read of those that only have the same hash.
 pub(crate) type Set = [u32; WAYS];
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 /// Sets of an index.
 pub(crate) const SETS: u32 = 1 << SET_BITS;
 const SET_BITS: u32 = 14;
@@ -95,7 +95,8 @@ pub(crate) fn link(index: &'static Array<Set>, key: u64, position: u32) {
     let Some(set) = index.get_ptr_mut(set_of(hash)) else { return };
     // SAFETY: the map's memory; what another CPU writes at the same time can only be missed.
     let set = unsafe { &mut *set };
-    *set = [tag_of(hash) << TAG_SHIFT | position & (ENTRIES - 1), set[0], set[1], set[2]];
+    let [a, b, c, d, e, f, g, _] = *set;
+    *set = [tag_of(hash) << TAG_SHIFT | position & (ENTRIES - 1), a, b, c, d, e, f, g];
 }
 
 /// Shows the last entries that may be of a key with their positions, the last one last.

@@ -4,8 +4,8 @@ use aya_ebpf::helpers::{bpf_jiffies64, generated::bpf_skc_to_tcp_sock};
 use tracer_ebpf::{
     layout::MISSING,
     record::{
-        Circumstances, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
-        TIME_WAIT, TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
+        Circumstances, Numbers, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS,
+        TASK_EXITS, TIME_WAIT, TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
     },
 };
 
@@ -113,6 +113,34 @@ pub(crate) fn now() -> u64 {
     unsafe { bpf_jiffies64() }
 }
 
+/// The sequence numbers that a connection has used.
+#[inline(always)]
+pub(crate) fn numbers<A: Access>(sk: Object<A>) -> Numbers {
+    /// Of what is longer the beginning does not matter; nor do a SYN and a FIN, which some counters count.
+    const LONGEST: u64 = 1 << 30;
+    let Some(tcp) = whole(sk) else { return Numbers { snd_first: 0, snd_next: 0, rcv_first: 0, rcv_next: 0 } };
+    let get = |offset| tcp.get::<u32>(offset).unwrap_or(0);
+    let count = |offset| {
+        let bytes = tcp.get::<u64>(offset).unwrap_or(0);
+        (if bytes < LONGEST { bytes } else { LONGEST }) as u32
+    };
+    let rcv_next = get(&offset::TP_RCV_NXT);
+    Numbers {
+        snd_first: get(&offset::TP_SND_UNA).wrapping_sub(count(&offset::TP_BYTES_ACKED)).wrapping_sub(1),
+        snd_next: get(&offset::TP_SND_NXT),
+        rcv_first: rcv_next.wrapping_sub(count(&offset::TP_BYTES_RECEIVED)).wrapping_sub(1),
+        rcv_next,
+    }
+}
+
+/// What the other end's socket expects next if it got the last segment that was acknowledged, and has sent up to: the
+/// numbers of a segment without data.
+#[inline(always)]
+pub(crate) fn next<A: Access>(sk: Object<A>) -> (u32, u32) {
+    let Some(tcp) = whole(sk) else { return (0, 0) };
+    (tcp.get(&offset::TP_SND_UNA).unwrap_or(0), tcp.get(&offset::TP_RCV_NXT).unwrap_or(0))
+}
+
 /// `later - earlier` of two sequence numbers.
 #[inline(always)]
 fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
@@ -174,6 +202,8 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
     to.user_timeout = tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0);
     to.exit_code = exit_code;
     to.error = tcp.get(&offset::SK_ERR).unwrap_or(0);
+    to.snd_nxt = tcp.get(&offset::TP_SND_NXT).unwrap_or(0);
+    to.snd_wnd = tcp.get(&offset::TP_SND_WND).unwrap_or(0);
     to.probes_out = tcp.get(&offset::ICSK_PROBES_OUT).unwrap_or(0);
     to.retransmits = tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0);
 }

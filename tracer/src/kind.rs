@@ -66,7 +66,9 @@ impl Kind {
     /// What has to be observed for it. State changes tell whose a socket is and what it went through.
     fn probes(self) -> &'static [Probe] {
         match self {
-            Self::State | Self::Open | Self::Close => &[Probe::State],
+            Self::State | Self::Open => &[Probe::State],
+            // Which way the RST went that ended it.
+            Self::Close => &[Probe::State, Probe::RstReceived],
             Self::Rst => {
                 &[Probe::State, Probe::RstSentPassive, Probe::RstSentActive, Probe::RstFirewall, Probe::RstReceived]
             }

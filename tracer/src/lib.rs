@@ -6,6 +6,7 @@
 //!
 //! The commands are [`trace`], [`rst`], [`demo`], [`replay`] and [`doctor`].
 
+pub mod addresses;
 pub mod btf;
 pub mod cli;
 pub mod command;

@@ -41,6 +41,9 @@ pub struct Preamble {
     /// Names of `enum skb_drop_reason` by number.
     #[serde(default)]
     pub drop_reasons: BTreeMap<u32, String>,
+    /// Each RST that the host sent was to be reported.
+    #[serde(default)]
+    pub sees_sent: bool,
     /// How the events were observed.
     pub run: RunInfo,
 }
@@ -283,6 +286,7 @@ mod tests {
             boot: Timestamp::UNIX_EPOCH,
             reasons: [].into(),
             drop_reasons: [].into(),
+            sees_sent: true,
             run,
         }
     }

@@ -14,7 +14,12 @@ use crate::{
     cli::ReplayArgs,
     decode::{self, Body, Decoded},
     diagnose::Diagnoser,
-    enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
+    enrich::{
+        Enricher,
+        clock::Clock,
+        place::{Fact, Places},
+        symbols::Symbols,
+    },
     filter::Admission,
     kind::Kind,
     output::{Output, OutputArgs},
@@ -75,9 +80,13 @@ impl Replay {
         let symbols = Symbols::Recorded(HashMap::new());
         let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
         output.write(Item::Start(&preamble.run))?;
+        let mut diagnoser = Diagnoser::default();
+        if !preamble.sees_sent {
+            diagnoser.misses_sent();
+        }
         Ok(Self {
             enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons()),
-            diagnoser: Diagnoser::default(),
+            diagnoser,
             admission: Admission::new(args.filter.clone(), kinds.into_iter().collect()),
             tally: Tally::default(),
             output,
@@ -87,6 +96,7 @@ impl Replay {
     fn take(&mut self, frame: Frame) -> anyhow::Result<()> {
         match frame {
             Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
+            Frame::Fact(Fact::Lost { mono_ns }) => self.diagnoser.lose(mono_ns),
             Frame::Fact(fact) => self.enricher.places().learn(fact),
             Frame::Record(bytes) => match decode::decode(&bytes) {
                 Ok(Decoded { record, also }) => {

@@ -69,7 +69,7 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
                 // Its end may be missed, and what is at its address then must not be taken for it.
                 entry.port = ends.local_port;
                 if state == Some(TCP_ESTABLISHED) {
-                    entry.kept_at = past::establish(CONTEXT_PROCESS, netns, &ends);
+                    entry.kept_at = past::establish(CONTEXT_PROCESS, netns, sk.address(), &ends);
                 }
             }
             if state == Some(TCP_LISTEN) {

@@ -6,10 +6,13 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::record::{
-    CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_RST, KIND_STRAY, NO_REASON,
-    OWNER_PAST, OWNER_UNKNOWN, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE, RST_SENT_PASSIVE,
-    RST_STRAY, Rst, Segment,
+use tracer_ebpf::{
+    listener::Listener,
+    record::{
+        CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
+        NO_REASON, OWNER_PAST, OWNER_UNKNOWN, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
+        RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+    },
 };
 
 use super::{baseline, stray};
@@ -18,12 +21,15 @@ use crate::{
     context,
     emit::{self, About, Depth},
     filter, memory, offset,
-    past::{self, Found},
+    past::{self, Found, Wanted},
     process, queue,
     segment::{self, Packet},
     shortage,
     sock::{self, Access, Identity, Object, Probed, Typed},
-    tcp::{self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_TIME_WAIT},
+    tcp::{
+        self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
+        TCP_TIME_WAIT,
+    },
     verifier, words,
 };
 
@@ -161,6 +167,7 @@ active_kprobe!(active_kprobe_reason2, |ctx| ctx.arg(2));
 #[fentry]
 pub(crate) fn received_fentry_skb(ctx: FEntryContext) -> i32 {
     let (sk, skb) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)));
+    stray::expect(skb.address());
     received(&ctx, context::of(ctx.as_ptr()), sk, segment::received(skb));
     0
 }
@@ -176,12 +183,9 @@ pub(crate) fn received_fentry(ctx: FEntryContext) -> i32 {
 #[kprobe]
 pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
     if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
-        received(
-            &ctx,
-            context::of(ctx.as_ptr()),
-            Object::<Probed>::new(sk),
-            segment::received(Object::<Probed>::new(skb)),
-        );
+        let skb = Object::<Probed>::new(skb);
+        stray::expect(skb.address());
+        received(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), segment::received(skb));
     }
     0
 }
@@ -260,7 +264,6 @@ fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, packe
     }
     let segment = packet.map_or_else(|| baseline::incoming(sk), |packet| packet.segment);
     let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
-    stray::expect(netns, &ends);
     let direction = RST_RECEIVED;
     report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment, reason: NO_REASON });
 }
@@ -312,12 +315,18 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     }
     let known = memory::known(entry.map(|entry| &*entry), gap);
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
-    if !filter::reports(kind) {
-        return;
-    }
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
-    let past = &if socket.is_of_connection { Found::NOTHING } else { past::find(context, netns, ends) };
+    // Data that comes after close() resets the socket as if a RST had come: that one was sent, its close must tell.
+    let is_of_close = || direction == RST_RECEIVED && seen.segment.ip_version == 0 && is_closing(socket.state);
+    if !filter::reports(kind) && !(filter::reports(KIND_CLOSE) && is_of_close()) {
+        return;
+    }
+    let past = &if verifier::forget(is_searched(seen, socket).into()) != 0 {
+        past::find(context, netns, ends, numbers(sk, seen, socket))
+    } else {
+        Found::NOTHING
+    };
     // Where no socket is left to have an owner, or a minisocket only, or one that was destroyed while it still sends
     // its answer, who had it last has; or who listened there.
     let of_past = match has_entry || socket.is_full && socket.state != TCP_CLOSE {
@@ -333,6 +342,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
+    let listener = if direction == RST_RECEIVED && socket.state == TCP_SYN_SENT { refused(netns, ends) } else { None };
     let about = &About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
     let is_told = match direction {
         // MPTCP aborts a subflow before it closes it, for the same reasons.
@@ -342,12 +352,14 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             names_cause(seen.reason) && (seen.reason != TCP_STATE.load() || by_linger())
         }
         RST_SENT_PASSIVE => names_cause(seen.reason),
+        // Only the stack tells that TCP dropped it.
+        RST_STRAY => false,
         // Data that comes after close() is not taken for it.
         _ => seen.segment.ip_version != 0 || !is_closing(socket.state),
     };
     let frames = depth(direction, context, is_told).map_or(0, Depth::frames::<RST_FRAMES>);
     let part = match frames {
-        0 if socket.is_of_connection => PART_BARE,
+        0 if socket.is_of_connection && listener.is_none() && past.is_any() == 0 => PART_BARE,
         0 => PART_WITH_PAST,
         _ => PART_WHOLE,
     };
@@ -380,15 +392,22 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
                 circumstances.jiffies = tcp::now();
-                if seen.direction == RST_STRAY && socket.state == TCP_TIME_WAIT {
+                if socket.state == TCP_TIME_WAIT {
                     circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
+                    circumstances.snd_nxt = sk.untyped().get(&offset::TW_SND_NXT).unwrap_or(0);
                     has_circumstances = 2;
+                    // It may wait for the other end's FIN.
+                    let substate = sk.untyped().get(&offset::TW_SUBSTATE).unwrap_or(TCP_TIME_WAIT);
+                    (&raw mut (*record).socket_state).write(substate);
                 }
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
             baseline::write(&raw mut (*record).heard, sk, seen.ends);
             if size >= Rst::WITH_PAST {
-                past::write(&raw mut (*record).past, *past, seen.netns, seen.ends);
+                past::write(&raw mut (*record).past, *past);
+                if let Some(listener) = listener {
+                    past::write_listener(&raw mut (*record).past, listener, seen.netns, seen.ends);
+                }
             }
             let mut got = 0;
             if size >= Rst::WHOLE {
@@ -397,6 +416,39 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             (&raw mut (*record).frames).write(got);
         }
     });
+}
+
+/// Whether the past of the two ends matters, or which connection the segment fits: where there is none, and of a RST
+/// that came, whether the other end is here.
+#[inline(always)]
+fn is_searched(seen: &Seen<'_>, socket: &Socket) -> bool {
+    let has_peer = socket.is_full && socket.state != TCP_SYN_SENT;
+    !socket.is_of_connection || seen.direction == RST_RECEIVED && has_peer
+}
+
+/// The listener of this namespace that a SYN which was refused would have come to, were it sent to here.
+#[inline(never)]
+fn refused(netns: u32, ends: &Identity) -> Option<&'static Listener> {
+    let there = Identity {
+        family: ends.family,
+        local: ends.remote,
+        remote: ends.local,
+        local_port: ends.remote_port,
+        remote_port: ends.local_port,
+    };
+    memory::heard(netns, &there)
+}
+
+/// What to look for, see [`is_searched`].
+#[inline(always)]
+fn numbers<A: Access>(sk: Object<A>, seen: &Seen<'_>, socket: &Socket) -> Wanted {
+    const ACK: u16 = 16;
+    if seen.direction == RST_RECEIVED && socket.is_full && !sk.is_null() {
+        let (seq, ack) = tcp::next(sk);
+        return Wanted { seq, ack, ahead: 0, is_known: 1 };
+    }
+    let Segment { seq, ack, flags, .. } = seen.segment;
+    Wanted { seq, ack, ahead: past::WINDOW, is_known: u32::from(flags & ACK != 0) }
 }
 
 /// What the socket of a RST is, if there is one.

@@ -14,10 +14,8 @@ use tracer_ebpf::record::{KIND_STRAY, NO_REASON, RST_STRAY};
 
 use super::reset::{Seen, report};
 use crate::{
-    context, emit, filter, offset,
-    past::{self, Ends},
-    segment,
-    sock::{self, Identity, Object, Probed},
+    context, emit, filter, offset, segment,
+    sock::{self, Object, Probed},
 };
 
 /// `ETH_P_IP` and `ETH_P_IPV6`.
@@ -26,11 +24,11 @@ const PROTOCOLS: [u16; 2] = [0x0800, 0x86dd];
 /// How long after it reset a socket a RST is dropped, at most: both happen in one softirq.
 const SOON_NS: u64 = 10_000_000;
 
-/// The last RST that reset a socket.
+/// The last segment that reset a socket.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Last {
-    ends: Ends,
+    skb: u64,
     at: u64,
 }
 
@@ -38,24 +36,25 @@ struct Last {
 #[map]
 static LAST: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 
-/// A RST has reset a socket: it will be dropped, and is not stray.
+/// A RST has reset a socket: some kernels drop it then, others consume it (tcp_validate_incoming in
+/// net/ipv4/tcp_input.c, since 5.18). It is not stray. Where it is not seen, the kernel is one of those.
 #[inline(always)]
-pub(super) fn expect(netns: u32, ends: &Identity) {
+pub(super) fn expect(skb: u64) {
     if filter::reports(KIND_STRAY)
         && let Some(last) = LAST.get_ptr_mut(0)
     {
         // SAFETY: the slot is this CPU's own; packets are not processed within another's processing.
-        unsafe { last.write(Last { ends: past::of_ends(netns, ends), at: emit::now() }) };
+        unsafe { last.write(Last { skb, at: emit::now() }) };
     }
 }
 
 /// Whether it is that one, which is awaited no more then.
 #[inline(always)]
-fn is_expected(netns: u32, ends: &Identity) -> bool {
+fn is_expected(skb: u64) -> bool {
     let Some(last) = LAST.get_ptr_mut(0) else { return false };
     // SAFETY: as above.
     let last = unsafe { &mut *last };
-    let is_it = last.ends == past::of_ends(netns, ends) && emit::now().wrapping_sub(last.at) < SOON_NS;
+    let is_it = last.skb == skb && emit::now().wrapping_sub(last.at) < SOON_NS;
     if is_it {
         last.at = 0;
     }
@@ -102,7 +101,7 @@ fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
         (true, 0) => sock::skb_route_netns(skb),
         (true, netns) => netns,
     };
-    if !is_expected(netns, &ends) {
+    if !is_expected(skb.address()) {
         let (context, direction) = (context::of(ctx.as_ptr()), RST_STRAY);
         report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: packet.segment, reason });
     }

@@ -38,11 +38,12 @@ pub struct Rst {
     pub reason: u32,
     /// One of the `RST_` constants.
     pub direction: u8,
-    /// State of the socket, 0 without one.
+    /// State of the socket, 0 without one. That of a minisocket in the table is its `tw_substate`.
     pub socket_state: u8,
     /// The state that the socket was in before its change to CLOSE, 0 if it is not closed.
     pub closed_from: u8,
-    /// 1 if `circumstances` were read; 2 if only their `rcv_nxt` was, of a minisocket in TIME_WAIT.
+    /// 1 if `circumstances` were read; 2 if only their `rcv_nxt` and `snd_nxt` were, of a minisocket in TIME_WAIT or
+    /// FIN_WAIT2.
     pub has_circumstances: u8,
     /// Valid entries of `stack`.
     pub frames: u32,
@@ -111,6 +112,10 @@ pub struct Circumstances {
     pub exit_code: u32,
     /// `sk_err`.
     pub error: u32,
+    /// `snd_nxt`: the sequence number that is sent next.
+    pub snd_nxt: u32,
+    /// `snd_wnd`: bytes from `snd_una` on that the other end takes.
+    pub snd_wnd: u32,
     /// `icsk_probes_out`: keepalive or window probes without an answer.
     pub probes_out: u8,
     /// `icsk_retransmits`: retransmissions in a row.
@@ -123,8 +128,44 @@ pub struct Circumstances {
 
 /// [`Past::known`]: a socket with these ends was closed.
 pub const PAST_CLOSED: u8 = 1;
-/// [`Past::known`]: a connection of the same ports has another address.
-pub const PAST_NEAR: u8 = 2;
+/// [`Past::known`]: there is another connection that the segment fits, by its numbers.
+pub const PAST_OTHER: u8 = 2;
+/// [`Past::known`]: that one is open.
+pub const PAST_OTHER_IS_OPEN: u8 = 4;
+
+/// The sequence numbers that a connection has used: up to its end, or up to now. All zero if they are not known.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Numbers {
+    /// The first that it sent, or before it.
+    pub snd_first: u32,
+    /// `snd_nxt`.
+    pub snd_next: u32,
+    /// The first that it received, or before it.
+    pub rcv_first: u32,
+    /// `rcv_nxt`.
+    pub rcv_next: u32,
+}
+
+/// A connection that has other ends, or is in another namespace.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Other {
+    /// Whose it is.
+    pub owner: Owner,
+    /// Its local address; IPv4 is v4-mapped.
+    pub local: [u8; 16],
+    /// Its remote address.
+    pub remote: [u8; 16],
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Its local port.
+    pub local_port: u16,
+    /// Its remote port.
+    pub remote_port: u16,
+}
 
 /// What is known of the two ends of a RST from before.
 #[repr(C)]
@@ -151,10 +192,10 @@ pub struct Past {
     pub known: u8,
     /// Jiffies for which no data had gone either way when this end sent its FIN first, and one more; 0 if not known.
     pub idle: u32,
-    /// Local address of the connection with the same ports; IPv4 is v4-mapped.
-    pub near_local: [u8; 16],
-    /// Its remote address.
-    pub near_remote: [u8; 16],
+    /// The closed socket's.
+    pub numbers: Numbers,
+    /// The connection that it may have been meant for; of a RST that reset a socket, the other end's.
+    pub other: Other,
 }
 
 /// What the segments were like that a connection received, RSTs aside.
@@ -180,6 +221,6 @@ pub struct Heard {
     pub reserved: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Circumstances>() == 56);
-const _: () = assert!(size_of::<Past>() == 104);
-const _: () = assert!(Rst::BARE == 240 && Rst::WITH_PAST == 344 && Rst::WHOLE == 600);
+const _: () = assert!(size_of::<Circumstances>() == 64);
+const _: () = assert!(size_of::<Past>() == 168);
+const _: () = assert!(Rst::BARE == 248 && Rst::WITH_PAST == 416 && Rst::WHOLE == 672);

@@ -13,6 +13,15 @@ pub struct Sender {
     pub segment: Segment,
 }
 
+/// Another RST of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Earlier {
+    /// How long before it came, in nanoseconds.
+    pub ns: u64,
+    /// It was for the same connection, and both go beyond what is expected, for certain.
+    pub is_same: bool,
+}
+
 /// A RST to explain.
 #[derive(Debug, Clone, Copy)]
 pub struct Case<'a> {
@@ -22,10 +31,14 @@ pub struct Case<'a> {
     pub rst: &'a Rst,
     /// Who has sent a segment of these two ends by itself, from this host.
     pub raw_sender: Option<&'a Sender>,
+    /// Who has sent the segment that provoked it by itself, on this host.
+    pub prober: Option<&'a Sender>,
     /// Who has sent the RST that came by itself, from this host.
     pub injector: Option<&'a Sender>,
-    /// Another RST with a lower sequence number came from the same end just before: how long before, in nanoseconds.
-    pub earlier_ns: Option<u64>,
+    /// It would have been seen if a kernel of this host had sent it.
+    pub sees_sent: bool,
+    /// Another RST with a lower sequence number came from the same end just before.
+    pub earlier: Option<Earlier>,
 }
 
 impl Case<'_> {
@@ -105,8 +118,17 @@ impl Case<'_> {
         self.rst.circumstances.clone().unwrap_or_default()
     }
 
+    /// The socket that had these ends last, if the segment may be of its connection: ports are used again.
     pub(super) fn past(&self) -> Option<&Past> {
-        self.rst.past.as_ref()
+        let may_be_its = |past: &&Past| {
+            !past.numbers.are_known() || self.rst.trigger.is_none_or(|segment| past.numbers.fit(&segment))
+        };
+        self.rst.past.as_ref().filter(may_be_its)
+    }
+
+    /// Where another namespace is, if it is another.
+    pub(super) fn place(&self, netns: u32) -> String {
+        if self.event.netns == Some(netns) { String::new() } else { format!(" in network namespace {netns}") }
     }
 
     /// `nginx[812]`, or that it is not known.

@@ -14,12 +14,14 @@ mod case;
 pub mod causes;
 pub mod deaths;
 mod diagnoser;
+mod join;
 pub mod reason;
+mod sight;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
-    case::{Case, Sender},
+    case::{Case, Earlier, Sender},
     diagnoser::Diagnoser,
 };
 

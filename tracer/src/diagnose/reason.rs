@@ -37,6 +37,7 @@ fn passive(rst: &Rst) -> Option<&'static str> {
     let acks = rst.trigger.is_some_and(|segment| segment.flags.contains(Flags::ACK));
     match state(rst)? {
         TcpState::TIME_WAIT => Some("TCP_TIMEWAIT_SOCKET"),
+        TcpState::FIN_WAIT2 if rst.is_for_minisocket() => Some("TCP_TIMEWAIT_SOCKET"),
         // It is tcp_check_req's without that function, which has to have a name to be missed.
         TcpState::LISTEN if acks && rst.stack.iter().any(|frame| !frame.starts_with("0x")) => Some("TCP_FLAGS"),
         TcpState::FIN_WAIT1 | TcpState::FIN_WAIT2 => Some("TCP_ABORT_ON_DATA"),
@@ -172,6 +173,7 @@ mod tests {
             reset_sent: false,
             error: None,
             error_taken: false,
+            numbers: crate::event::Numbers::default(),
         });
         assert_eq!(derive(&answer), Some("TCP_ABORT_ON_DATA"));
     }

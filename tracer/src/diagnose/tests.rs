@@ -67,6 +67,7 @@ fn past(error: Option<&str>) -> Past {
         reset_sent: false,
         error: error.map(str::to_owned),
         error_taken: false,
+        numbers: crate::event::Numbers::default(),
     }
 }
 
@@ -78,7 +79,15 @@ fn an_idle_connection_that_was_closed_is_called_so() {
         (rst.socket, rst.socket_state) = (true, Some(TcpState::TIME_WAIT));
         rst.past = Some(Past { owner: Some(Shared::new(owner)), idle_ms, ..past(None) });
         let event = event(1, "10.0.0.1:80", "10.0.0.2:4000", Body::Rst(Box::new(rst.clone())));
-        let case = Case { event: &event, rst: &rst, raw_sender: None, injector: None, earlier_ns: None };
+        let case = Case {
+            event: &event,
+            rst: &rst,
+            raw_sender: None,
+            prober: None,
+            injector: None,
+            sees_sent: true,
+            earlier: None,
+        };
         let verdict = diagnose(&case).expect("a verdict");
         assert_eq!(verdict.cause, "data_after_close");
         verdict.summary.contains("an idle connection, unused for 5.0 s") && verdict.summary.ends_with("1.0 s later")

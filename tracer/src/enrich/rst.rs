@@ -1,14 +1,14 @@
 //! RSTs, and what the kernel's programs saw around them.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tracer_ebpf::record::{
-    self, ERROR_TAKEN, PAST_CLOSED, PAST_NEAR, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT,
-    SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
+    self, ERROR_TAKEN, PAST_CLOSED, PAST_OTHER, PAST_OTHER_IS_OPEN, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN,
+    SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
 };
 
 use super::{Enricher, connection};
-use crate::event::{Baseline, Circumstances, Direction, Near, Past, Rst, RstKind, TcpState};
+use crate::event::{Baseline, Circumstances, Direction, Near, Numbers, Past, Rst, RstKind, TcpState};
 
 /// Values of CONFIG_HZ (kernel/Kconfig.hz).
 const HERTZ: [u64; 4] = [100, 250, 300, 1000];
@@ -16,6 +16,7 @@ const HERTZ: [u64; 4] = [100, 250, 300, 1000];
 impl Enricher {
     pub(super) fn rst(&mut self, record: &record::Rst, stack: Vec<String>) -> Rst {
         let state = |state: u8| (state != 0).then_some(TcpState(state));
+        let other = (record.past.known & PAST_OTHER != 0).then(|| self.other(&record.past));
         Rst {
             direction: match record.direction {
                 record::RST_RECEIVED | record::RST_STRAY => Direction::Received,
@@ -44,8 +45,8 @@ impl Enricher {
                 .then(|| circumstances(&record.circumstances, record.header.mono_ns)),
             expected_seq: (record.has_circumstances == 2).then_some(record.circumstances.rcv_nxt),
             past: (record.past.known & PAST_CLOSED != 0).then(|| self.past(record)),
-            near: (record.past.known & PAST_NEAR != 0)
-                .then(|| Near { local: address(record.past.near_local), remote: address(record.past.near_remote) }),
+            near: other.clone().filter(|_| record.direction != record::RST_RECEIVED),
+            peer: other.filter(|_| record.direction == record::RST_RECEIVED),
             listeners: self.places.listeners(record.header.mono_ns),
             verdict: None,
         }
@@ -67,6 +68,23 @@ impl Enricher {
             reset_sent: past.resets & RESET_SENT != 0,
             error: connection::error(past.error),
             error_taken: past.error == ERROR_TAKEN,
+            numbers: Numbers {
+                snd_first: past.numbers.snd_first,
+                snd_next: past.numbers.snd_next,
+                rcv_first: past.numbers.rcv_first,
+                rcv_next: past.numbers.rcv_next,
+            },
+        }
+    }
+
+    fn other(&mut self, past: &record::Past) -> Near {
+        let other = &past.other;
+        Near {
+            local: SocketAddr::new(address(other.local), other.local_port),
+            remote: SocketAddr::new(address(other.remote), other.remote_port),
+            netns: other.netns,
+            is_open: past.known & PAST_OTHER_IS_OPEN != 0,
+            owner: self.owners.of(&other.owner, &mut self.places),
         }
     }
 }
@@ -91,6 +109,8 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         unread: raw.unread,
         unacked: raw.unacked,
         rcv_nxt: raw.rcv_nxt,
+        snd_nxt: raw.snd_nxt,
+        snd_wnd: raw.snd_wnd,
         idle_ms: idle.zip(hertz(raw.jiffies, mono_ns)).map(|(jiffies, hertz)| jiffies * 1000 / hertz),
         backlog: raw.backlog,
         max_backlog: raw.max_backlog,

@@ -23,7 +23,7 @@ pub use self::{
     names::{Flags, TcpState},
     owner::{Ended, Known, Owner, Sender},
     pid::Pid,
-    rst::{Baseline, Circumstances, Direction, Listener, Near, Past, Rst, RstKind},
+    rst::{Baseline, Circumstances, Direction, Listener, Near, Numbers, Past, Rst, RstKind},
     shared::Shared,
 };
 

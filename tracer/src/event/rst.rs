@@ -1,11 +1,11 @@
 //! RSTs, and what is known of their surroundings.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Owner, Pid, Segment, Shared, TcpState};
+use super::{Flags, Owner, Pid, Segment, Shared, TcpState};
 use crate::diagnose::Verdict;
 
 /// A RST that this host sent or received.
@@ -35,14 +35,19 @@ pub struct Rst {
     pub stack: Vec<String>,
     /// What the socket was doing; null without a full socket.
     pub circumstances: Option<Circumstances>,
-    /// The sequence number that a connection in TIME_WAIT expects, where a stray RST was for one.
+    /// The sequence number that is expected of a connection whose socket is closed, and which waits in TIME_WAIT or
+    /// FIN_WAIT2 (a minisocket of the kernel's table), where the segment was for one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_seq: Option<u32>,
     /// The socket that had the same two ends last, if it was closed while the trace ran.
     pub past: Option<Past>,
-    /// A connection of the same ports that has another address.
+    /// A connection of this host with other ends, or in another namespace, that the segment fits by its numbers.
     pub near: Option<Near>,
-    /// Sockets that listen on the port that a SYN was for, but not where it came to.
+    /// The other end of the connection that was reset, if it is on this host; where it was none yet, the listener that
+    /// the SYN would have come to if its address is one of this namespace.
+    pub peer: Option<Near>,
+    /// Sockets that listen on the port that a SYN was for, but not where it came to; of a RST that came for a SYN, where
+    /// the SYN was sent to, if that is on this host.
     pub listeners: Vec<Listener>,
     /// Why; null where nobody was asked, as in the demo.
     pub verdict: Option<Verdict>,
@@ -57,6 +62,10 @@ pub struct Circumstances {
     pub unacked: u32,
     /// Sequence number that is expected next.
     pub rcv_nxt: u32,
+    /// Sequence number that is sent next.
+    pub snd_nxt: u32,
+    /// Bytes that the other end takes, from the first on that it has not acknowledged.
+    pub snd_wnd: u32,
     /// Since the other end was last heard, in milliseconds; null if it never was, or that is not known.
     pub idle_ms: Option<u64>,
     /// Of a listener: connections that wait to be accepted. Of one that waited when its listener was closed: how many did.
@@ -132,6 +141,10 @@ pub struct Past {
     pub error: Option<String>,
     /// It had an error that its process took before it was closed, so that it is not known which.
     pub error_taken: bool,
+    /// Its sequence numbers.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub numbers: Numbers,
 }
 
 /// A socket that listens.
@@ -147,13 +160,63 @@ pub struct Listener {
     pub comm: String,
 }
 
-/// A connection that is almost the one that a segment was for: the same ports, another address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
+/// Another connection, found by its sequence numbers.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Near {
-    /// Its address on this host.
-    pub local: IpAddr,
-    /// Its other end's.
-    pub remote: IpAddr,
+    /// Its end on this host.
+    #[serde(serialize_with = "super::end::serialize")]
+    #[schemars(with = "SocketAddr")]
+    pub local: SocketAddr,
+    /// Its other end.
+    #[serde(serialize_with = "super::end::serialize")]
+    #[schemars(with = "SocketAddr")]
+    pub remote: SocketAddr,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// It was open then; else its socket was closed before.
+    pub is_open: bool,
+    /// Whose it is.
+    pub owner: Option<Shared<Owner>>,
+}
+
+/// The sequence numbers that a connection has used, see [`tracer_ebpf::record::Numbers`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// The first that it sent, or before it.
+    pub snd_first: u32,
+    /// The next that it would send.
+    pub snd_next: u32,
+    /// The first that it received, or before it.
+    pub rcv_first: u32,
+    /// The next that it expects.
+    pub rcv_next: u32,
+}
+
+impl Numbers {
+    /// How far ahead a segment may be.
+    const WINDOW: u32 = 1 << 22;
+
+    /// They are known.
+    pub fn are_known(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// A segment that came may be of this connection.
+    pub fn fit(&self, segment: &Segment) -> bool {
+        let Self { snd_first, snd_next, rcv_first, rcv_next } = *self;
+        // A SYN begins anew, and a RST without an acknowledgment of anything has the number 0.
+        let is_seq_free = segment.flags.contains(Flags::SYN) || segment.flags.contains(Flags::RST) && segment.seq == 0;
+        let seq = segment.seq.wrapping_sub(rcv_first) <= rcv_next.wrapping_sub(rcv_first).wrapping_add(Self::WINDOW);
+        let ack = segment.ack.wrapping_sub(snd_first) <= snd_next.wrapping_sub(snd_first);
+        (is_seq_free || seq) && (ack || !segment.flags.contains(Flags::ACK))
+    }
+}
+
+impl Rst {
+    /// It was for a connection whose socket is closed, and which waits in the table.
+    pub(crate) fn is_for_minisocket(&self) -> bool {
+        self.expected_seq.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -179,6 +242,7 @@ impl Rst {
             expected_seq: None,
             past: None,
             near: None,
+            peer: None,
             listeners: Vec::new(),
             verdict: None,
         }

@@ -53,6 +53,11 @@ pub struct Criteria {
 }
 
 impl Criteria {
+    /// Whether they let all RSTs of all namespaces pass.
+    pub fn are_none(&self) -> bool {
+        self.ends == 0 && self.owner == 0 && self.opens == 0 && self.netns.is_none()
+    }
+
     /// Only network namespaces that are yet to be named.
     pub fn of_no_netns() -> Self {
         Self { netns: Some(Vec::new()), ..Self::default() }

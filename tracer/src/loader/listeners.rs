@@ -1,12 +1,13 @@
 //! Who listens, as the programs remember it: in all network namespaces.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use aya::maps::{HashMap as BpfHashMap, MapData};
 use tracer_ebpf::listener;
 use zerocopy::IntoBytes as _;
 
 use crate::{
+    addresses::Addresses,
     enrich::{self, clock::mono_now},
     event::{Listener, Pid},
 };
@@ -30,11 +31,12 @@ pub struct Listeners {
     known: Vec<(u16, Listener)>,
     /// `CLOCK_MONOTONIC` in nanoseconds, 0 if it was not read yet.
     read_ns: u64,
+    addresses: Addresses,
 }
 
 impl Listeners {
     pub(super) fn new(map: aya::maps::Map) -> anyhow::Result<Self> {
-        Ok(Self { map: BpfHashMap::try_from(map)?, known: Vec::new(), read_ns: 0 })
+        Ok(Self { map: BpfHashMap::try_from(map)?, known: Vec::new(), read_ns: 0, addresses: Addresses::default() })
     }
 
     /// Those that listen on this port, wherever it is, at the time of an event or soon after.
@@ -46,6 +48,19 @@ impl Listeners {
             self.known = self.map.iter().flatten().map(|(place, value)| known(&place.0, &value.0)).collect();
         }
         self.known.iter().filter(|(known, _)| *known == port).map(|(_, listener)| listener.clone()).collect()
+    }
+
+    /// Those that listen where a SYN was sent to, as far as the namespace of each tells; see [`Self::of_port`].
+    pub fn at(&mut self, end: SocketAddr, mono_ns: u64) -> Vec<Listener> {
+        let mut all = self.of_port(end.port(), mono_ns);
+        let now = mono_now();
+        all.retain(|listener| {
+            let is_any = listener.address.is_unspecified()
+                // One of IPv6 may take IPv4, too.
+                && (listener.address.is_ipv6() || end.is_ipv4());
+            listener.address == end.ip() || is_any && self.addresses.has(listener.netns, listener.pid, end.ip(), now)
+        });
+        all
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         place::{Fact, Places},
         symbols::Symbols,
     },
-    event::{Body, Event, Flags},
+    event::{Body, Event, Flags, RstKind, TcpState},
     filter::Criteria,
     kind::{self, Kind},
     loader::{Listeners, Probes, Processes, Settings, Watch},
@@ -60,6 +60,10 @@ pub struct Session {
     unremembered: Counts,
     watch: LossWatch,
     accounted: Accounted,
+    /// Each RST that this host sends is reported.
+    sees_sent: bool,
+    /// Records that were known to be lost when that was asked last.
+    lost: u64,
     started: Instant,
 }
 
@@ -89,6 +93,7 @@ impl Session {
         if detail.baseline {
             wanted.insert(Probe::Baseline);
         }
+        let is_whole = criteria.are_none() && kinds.contains(&Kind::Rst);
         let settings = Settings {
             probes: wanted,
             column: cli.probes,
@@ -112,6 +117,8 @@ impl Session {
         let mut enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
         enricher.places().remember_processes();
         memory::give_back();
+        let sees = |probe| probes.outcomes.iter().any(|outcome| outcome.probe == probe && outcome.is_observed());
+        let sees_sent = is_whole && sees(Probe::RstSentPassive) && sees(Probe::RstSentActive);
         let started = Instant::now();
         let watch = LossWatch { told: Lost::default(), until: clock.wall(mono_now()), looked: started };
         Ok(Self {
@@ -126,6 +133,8 @@ impl Session {
             unremembered: Counts::default(),
             watch,
             accounted: Accounted::default(),
+            sees_sent,
+            lost: 0,
             started,
         })
     }
@@ -169,6 +178,7 @@ impl Session {
             boot: self.clock.boot(),
             reasons: self.probes.reasons.reset.clone(),
             drop_reasons: self.probes.reasons.drop.clone(),
+            sees_sent: self.sees_sent,
             run: self.info(),
         };
         let mut recorder = Writer::new(file, &preamble).context(CANNOT_RECORD)?;
@@ -262,6 +272,25 @@ impl Session {
         self.probes.outcomes.iter().filter(|one| one.is_observed()).map(|one| one.probe).collect()
     }
 
+    /// Each RST that this host sends is reported, unless it is lost.
+    pub fn sees_sent(&self) -> bool {
+        self.sees_sent
+    }
+
+    /// Whether records were lost since this was asked last, up to `now_ns` on `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// If the kernel's counters cannot be read, or the recording cannot be written.
+    pub fn has_lost(&mut self, now_ns: u64) -> anyhow::Result<bool> {
+        let delivered = self.probes.deliveries()?.iter().map(|delivery| delivery.lost).sum::<u64>();
+        let lost = delivered + self.undecodable;
+        let has_lost = std::mem::replace(&mut self.lost, lost) != lost;
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| has_lost) {
+            recorder.fact(&Fact::Lost { mono_ns: now_ns }).context(CANNOT_RECORD)?;
+        }
+        Ok(has_lost)
+    }
+
     /// Detaches all probes. What they delivered before can still be read.
     pub fn detach(&mut self) {
         self.probes.detach();
@@ -343,15 +372,19 @@ fn by_kind(count: impl Fn(usize) -> u64) -> BTreeMap<String, u64> {
     kinds.map(|(name, kind)| (name.to_owned(), count(kind.into()))).collect()
 }
 
-/// Where a SYN was refused: who listens on that port, but elsewhere.
+/// Where a SYN was refused: who listens on that port, but elsewhere; or, of the RST that came for it, there.
 fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> {
-    let (mono_ns, local) = (event.mono_ns, event.local);
+    let (mono_ns, local, remote) = (event.mono_ns, event.local, event.remote);
     let Body::Rst(rst) = &mut event.body else { return None };
-    let trigger = rst.trigger?;
-    if rst.socket || trigger.flags.contains(Flags::ACK) || !trigger.flags.contains(Flags::SYN) {
-        return None;
+    if rst.kind == RstKind::Peer && rst.socket_state == Some(TcpState::SYN_SENT) {
+        rst.listeners = listeners.at(remote, mono_ns);
+    } else {
+        let trigger = rst.trigger?;
+        if rst.socket || trigger.flags.contains(Flags::ACK) || !trigger.flags.contains(Flags::SYN) {
+            return None;
+        }
+        rst.listeners = listeners.of_port(local.port(), mono_ns);
     }
-    rst.listeners = listeners.of_port(local.port(), mono_ns);
     (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
 }
 

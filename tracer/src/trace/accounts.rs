@@ -14,7 +14,6 @@ use lru::LruCache;
 use crate::{
     diagnose::reason,
     event::{Body, Direction, Event, RstKind, TcpState},
-    filter::Criteria,
     report::{Counter, Unaccounted},
     snmp,
 };
@@ -46,11 +45,6 @@ impl Accounts {
             reported: HashMap::new(),
             ended: LruCache::new(REMEMBERED),
         }
-    }
-
-    /// Whether `criteria` let all RSTs of a namespace pass.
-    pub(super) fn are_whole(criteria: &Criteria) -> bool {
-        criteria.ends == 0 && criteria.owner == 0 && criteria.opens == 0 && criteria.netns.is_none()
     }
 
     /// An event that is reported.

@@ -122,7 +122,7 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     {
         return Ok(ExitCode::SUCCESS);
     }
-    let is_whole = Accounts::are_whole(&criteria) && job.kinds.contains(&Kind::Rst);
+    let is_whole = criteria.are_none() && job.kinds.contains(&Kind::Rst);
     let mut session = Session::start(cli, Scope { kinds: job.kinds.clone(), criteria, detail: job.detail }, LATENCY)?;
     if let Some(duration) = job.duration {
         signals.stop_after(session.started(), duration);
@@ -168,7 +168,7 @@ async fn follow(
     target: &mut Target,
     show: &mut Show,
 ) -> anyhow::Result<()> {
-    show.start(&session.info())?;
+    show.start(session)?;
     let mut stopped = false;
     let mut more = false;
     while !show.is_done() && !stopped {

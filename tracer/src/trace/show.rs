@@ -6,14 +6,8 @@ use anyhow::Context as _;
 
 use super::{BATCH, CANNOT_WRITE, Job, accounts::Accounts, readers::Readers, signals::Signals, target::Sockets};
 use crate::{
-    diagnose::Diagnoser,
-    enrich::clock::mono_now,
-    kind::Kind,
-    output::Output,
-    report::{Lost, RunInfo},
-    session::Session,
-    sink::Item,
-    tally::Tally,
+    diagnose::Diagnoser, enrich::clock::mono_now, kind::Kind, output::Output, report::Lost, session::Session,
+    sink::Item, tally::Tally,
 };
 
 /// Shows events in order.
@@ -51,7 +45,11 @@ impl Show {
     }
 
     /// The first line.
-    pub(super) fn start(&mut self, info: &RunInfo) -> anyhow::Result<()> {
+    pub(super) fn start(&mut self, session: &Session) -> anyhow::Result<()> {
+        if !session.sees_sent() {
+            self.diagnoser.misses_sent();
+        }
+        let info = &session.info();
         self.output.write(Item::Start(info)).context(CANNOT_WRITE)?;
         self.flush()
     }
@@ -94,6 +92,9 @@ impl Show {
         let more = taken == batch;
         self.reached_ns = if more { 0 } else { began };
         if !more {
+            if session.has_lost(began)? {
+                self.diagnoser.lose(began);
+            }
             // All that happened before we looked has been seen.
             self.diagnoser.reach(began);
             self.drain()?;

@@ -17,9 +17,10 @@ mod timer;
 mod unexplained;
 
 /// All of them.
-pub static ALL: [&Cause; 45] = [
+pub static ALL: [&Cause; 47] = [
     &firewall::REJECT,
     // A segment that no connection was found for.
+    &no_socket::SCAN_PROBE,
     &no_socket::FORGED_HANDSHAKE,
     &elsewhere::LISTENER_ELSEWHERE,
     &no_socket::CLOSED_PORT,
@@ -61,6 +62,7 @@ pub static ALL: [&Cause; 45] = [
     // RSTs that came and reset nothing.
     &stray::CHALLENGE_ACK,
     &stray::OUT_OF_WINDOW,
+    &stray::IN_FIN_WAIT2,
     &stray::ASSASSINATION,
     &stray::IN_TIME_WAIT,
     &stray::OF_REQUEST,

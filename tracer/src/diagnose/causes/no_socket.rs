@@ -1,7 +1,35 @@
 //! Segments that no connection was found for.
 
 use super::super::{Cause, Finding, case};
-use crate::event::{Flags, TcpState};
+use crate::event::{Flags, Near, TcpState};
+
+pub(super) const SCAN_PROBE: Cause = Cause {
+    id: "scan_probe",
+    title: "a segment that was made by hand to see what answers",
+    remedy: "somebody looks which ports are open (nmap -sF, -sX, -sN, -sA, hping3 and the like): find out who, and whether \
+             that is wanted; a packet filter can drop such segments, which then get no answer",
+    rule: |case| {
+        let trigger = case.rst.trigger.filter(|_| case.is_passive())?;
+        let (ack, syn) = (trigger.flags.contains(Flags::ACK), trigger.flags.contains(Flags::SYN));
+        let kind = if trigger.flags.0 == 0 { "a segment without flags".to_owned() } else { trigger.flags.to_string() };
+        let (remote, local) = (case.event.remote, case.event.local);
+        let known = case.past().is_some() || case.rst.near.is_some();
+        if let Some(sender) = case.prober.filter(|_| !(syn || ack && known)) {
+            let who = case::name(sender.owner.as_deref());
+            return Some(
+                Finding::certain(format!("{who} sent {kind} to {local} through a raw or packet socket"))
+                    .observed(format!("it sent {kind} seq {} by itself", sender.segment.seq)),
+            );
+        }
+        let is_forged = !ack && !syn && !trigger.flags.contains(Flags::RST);
+        is_forged.then(|| {
+            Finding::certain(format!(
+                "{remote} sent {kind} to {local}, as no TCP does: each segment of a connection has ACK"
+            ))
+            .inferred("a port scan's probe (FIN, NULL or Xmas), or a broken sender")
+        })
+    },
+};
 
 pub(super) const FORGED_HANDSHAKE: Cause = Cause {
     id: "forged_handshake",
@@ -41,7 +69,11 @@ pub(super) const CLOSED_PORT: Cause = Cause {
     rule: |case| {
         let is_one = case.is_without_socket() && case.answers_syn();
         is_one.then(|| {
-            Finding::certain(format!("nothing listens on {}", case.event.local))
+            let by = case.prober.map_or_else(String::new, |sender| {
+                let who = case::name(sender.owner.as_deref());
+                format!("; {who} sent the SYN through a raw or packet socket, as a port scan does")
+            });
+            Finding::certain(format!("nothing listens on {}{by}", case.event.local))
                 .observed("the lookups for its SYN missed the connections and the listeners")
         })
     },
@@ -80,14 +112,13 @@ pub(super) const LATE_SEGMENT: Cause = Cause {
     rule: |case| {
         let past = case.past().filter(|_| case.is_without_connection())?;
         let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
-        let how = if past.reset_sent {
-            " by a RST"
-        } else if past.reset_received {
-            ", reset by the other end,"
-        } else {
-            ""
+        let ended = match (past.reset_sent, past.reset_received) {
+            (true, _) => format!("{who} closed it by a RST"),
+            (_, true) => format!("a RST from the other end reset it, which {who} had,"),
+            (false, false) => format!("{who} closed it"),
         };
-        let finding = Finding::certain(format!("this connection existed: {who} closed it{how} {ago} ago"));
+        let summary = format!("this connection existed: {ended} {ago} ago");
+        let finding = if past.numbers.are_known() { Finding::certain(summary) } else { Finding::likely(summary) };
         let open = past.open_ns.map_or_else(String::new, |open| format!(", after {}", case::duration(open)));
         let finding = finding.observed(format!("its socket went from {} to CLOSE{open}", past.closed_from));
         Some(match past.unread {
@@ -103,14 +134,16 @@ pub(super) const NAT_STATE_LOST: Cause = Cause {
     remedy: "compare `conntrack -L` with the connection: raise its timeouts or table size, do not flush it under \
              traffic, and send keepalives more often than it forgets",
     rule: |case| {
-        let near = case.rst.near.filter(|_| case.is_without_connection())?;
+        // With the same ends it is another host's that had the address before: nothing was translated.
+        let is_other = |near: &&Near| (near.local, near.remote) != (case.event.local, case.event.remote);
+        let near = case.rst.near.as_ref().filter(|_| case.is_without_connection()).filter(is_other)?;
+        let (who, place) = (case::name(near.owner.as_deref()), case.place(near.netns));
+        let is = if near.is_open { "was open" } else { "was closed" };
         let finding = Finding::likely(format!(
-            "no socket has these addresses, but one has the same ports: {}:{} with {}:{}",
-            near.local,
-            case.event.local.port(),
-            near.remote,
-            case.event.remote.port()
-        ));
+            "no socket has these ends, but the segment is one for the connection {} with {} that {who} has{place}",
+            near.local, near.remote
+        ))
+        .observed(format!("its sequence numbers are those of that connection, which {is} then"));
         Some(finding.inferred("the address in the segment should have been translated, and was not"))
     },
 };

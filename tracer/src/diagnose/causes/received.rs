@@ -9,13 +9,15 @@ pub(super) const INJECTED: Cause = Cause {
     title: "a process of this host injected the RST",
     remedy: "somebody runs tcpkill, a packet generator or an intrusion prevention system here: the process is named",
     rule: |case| {
-        let sender = case.injector.filter(|_| case.is_received())?;
+        let sender = case.injector.filter(|_| case.is_received() || case.is_stray())?;
         let who = case::name(sender.owner.as_deref());
-        let summary = format!("{who} sent the RST through a raw or packet socket");
+        let effect = if case.is_stray() { ", and it reset nothing" } else { "" };
+        let summary = format!("{who} sent the RST through a raw or packet socket{effect}");
         // Only what is expected next resets (RFC 5961, section 3.2), or the FIN before it once more; before the
         // handshake any number does.
         let behind = case.circumstances().rcv_nxt.wrapping_sub(sender.segment.seq);
-        let fits = behind <= 1 || case.state() == Some(TcpState::SYN_SENT);
+        let is_seen = case.rst.trigger.is_some_and(|rst| rst.seq == sender.segment.seq);
+        let fits = is_seen || behind <= 1 || case.state() == Some(TcpState::SYN_SENT);
         let finding = if fits { Finding::certain(summary) } else { Finding::likely(summary) };
         Some(finding.observed(format!("it sent {} seq {} by itself", sender.segment.flags, sender.segment.seq)))
     },
@@ -63,14 +65,23 @@ pub(super) const MIDDLEBOX: Cause = Cause {
         let remote = case.event.remote;
         let hops = case.hops_off();
         let summary = || format!("the RST has not come the way of the segments of {remote}: {hops} hops more or less");
-        let finding = match (case.earlier_ns, hops) {
+        let finding = match (case.earlier, hops) {
             (None, 0) => return None,
-            (Some(ago), _) => Finding::likely(format!(
-                "RSTs with rising sequence numbers came from {remote}: who sends them does not know which is the right \
-                 one"
-            ))
-            .observed(format!("another RST with a lower sequence number came {} before", case::duration(ago)))
-            .inferred("an end knows its own sequence numbers, and sends one RST"),
+            (Some(earlier), _) => {
+                let summary = format!(
+                    "RSTs with rising sequence numbers came from {remote}: who sends them does not know which is the \
+                     right one"
+                );
+                let ago = case::duration(earlier.ns);
+                let finding = if earlier.is_same { Finding::likely(summary) } else { Finding::possible(summary) };
+                let finding = finding.observed(format!("another RST with a lower sequence number came {ago} before"));
+                match earlier.is_same {
+                    true => {
+                        finding.inferred("TCP answers with the numbers that it was sent, and goes beyond them once")
+                    }
+                    false => finding.inferred("they may be of two connections, or answers to two segments"),
+                }
+            }
             (None, ..=HOPS_OF_ANOTHER_WAY) => {
                 Finding::possible(summary()).inferred("the way may have changed, or something on it sent the RST")
             }

@@ -13,6 +13,16 @@ fn is_for_connection(case: &Case<'_>) -> bool {
     case.is_stray() && (case.is_from(&VALIDATE) || case.state().is_some_and(|state| !others.contains(&state)))
 }
 
+/// It was for a connection that waits for the other end's FIN, and whose socket is closed.
+fn is_in_fin_wait2(case: &Case<'_>) -> bool {
+    case.is_stray() && case.rst.is_for_minisocket() && case.state() == Some(TcpState::FIN_WAIT2)
+}
+
+/// It has the sequence number that was expected.
+fn is_expected(case: &Case<'_>) -> bool {
+    case.rst.trigger.is_some_and(|rst| case.rst.expected_seq == Some(rst.seq))
+}
+
 /// Which socket it was for may be told, and the functions tell that it was not a listener's or a connection's.
 fn is_from_tcp_itself(case: &Case<'_>) -> bool {
     case.is_stray() && !case.is_from(&["tcp_rcv_state_process", "tcp_validate_incoming", "tcp_rcv_established"])
@@ -50,9 +60,26 @@ pub(super) const OUT_OF_WINDOW: Cause = Cause {
     remedy: "the connection lives: somebody guesses sequence numbers, or the RST is of an earlier connection of these \
              two ends; compare a capture at the other end",
     rule: |case| {
-        let is_one = is_for_connection(case) && case.reason().contains("SEQUENCE");
+        let waits = is_in_fin_wait2(case) && !is_expected(case);
+        let is_one = is_for_connection(case) && case.reason().contains("SEQUENCE") || waits;
         let summary = || format!("{} sent a RST that fits nothing that is expected", case.event.remote);
         is_one.then(|| off_by(case, Finding::certain(summary())))
+    },
+};
+
+pub(super) const IN_FIN_WAIT2: Cause = Cause {
+    id: "rst_in_fin_wait2",
+    title: "the other end reset what this one had closed",
+    remedy: "nothing is lost here: this end had closed, and waited for the other end to do so. That reset the connection \
+             instead: it did not read all, was killed, or is gone",
+    rule: |case| {
+        let is_one = is_in_fin_wait2(case) && is_expected(case);
+        is_one.then(|| {
+            let remote = case.event.remote;
+            let summary =
+                format!("{remote} reset a connection that this end had closed, and which waited in FIN_WAIT2");
+            off_by(case, Finding::certain(summary))
+        })
     },
 };
 
@@ -62,8 +89,7 @@ pub(super) const ASSASSINATION: Cause = Cause {
     remedy: "an old segment may now disturb the next connection of these two ends (RFC 1337): set \
              net.ipv4.tcp_rfc1337=1 where that matters, and find out why the other end sends a RST after its FIN",
     rule: |case| {
-        let seq = case.rst.trigger?.seq;
-        let is_one = case.is_stray() && case.state() == Some(TcpState::TIME_WAIT) && case.rst.expected_seq == Some(seq);
+        let is_one = case.is_stray() && case.state() == Some(TcpState::TIME_WAIT) && is_expected(case);
         is_one.then(|| {
             let summary = format!("{} ended a connection that waited in TIME_WAIT", case.event.remote);
             let finding = Finding::likely(summary).inferred("tcp_rfc1337 is off: else the RST would have been ignored");
@@ -88,7 +114,9 @@ pub(super) const IN_TIME_WAIT: Cause = Cause {
         let waited =
             case.past().is_some_and(|past| [TcpState::FIN_WAIT2, TcpState::CLOSING].contains(&past.closed_from));
         let is_one = case.state().is_none() && waited && case.reason() != "NO_SOCKET" && is_from_tcp_itself(case);
-        is_one.then(|| Finding::likely(summary).inferred("its socket was closed on the way to TIME_WAIT"))
+        let summary = format!("{} sent a RST for a connection that this end had closed", case.event.remote);
+        let finding = Finding::likely(summary).inferred("its socket was closed on the way to TIME_WAIT");
+        is_one.then(|| finding.inferred("whether the other end had closed by then is not seen here"))
     },
 };
 

@@ -16,8 +16,10 @@ fn about<T>(made: &Handmade, ask: impl FnOnce(&Case<'_>) -> T) -> T {
         event: &event,
         rst: &made.rst,
         raw_sender: raw.as_ref(),
+        prober: None,
         injector: injector.as_ref(),
-        earlier_ns: made.earlier_ns,
+        sees_sent: true,
+        earlier: made.earlier,
     })
 }
 
@@ -78,6 +80,7 @@ fn without_functions_nothing_wrong_is_certain() {
 #[test]
 fn only_the_more_general_are_certain_of_what_is_not_theirs() {
     let general = [
+        ("firewall_reject", "refused"),
         ("listener_elsewhere", "closed_port"),
         ("timed_out", "late_segment"),
         ("accept_overflow", "bad_syn"),

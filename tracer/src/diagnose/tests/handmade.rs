@@ -10,12 +10,12 @@ pub(super) struct Handmade {
     /// Who has sent segments by hand: of these ends, and of the other's.
     pub(super) raw: Option<Segment>,
     pub(super) injected: Option<Segment>,
-    /// Another RST with a lower number came so long before.
-    pub(super) earlier_ns: Option<u64>,
+    /// Another RST with a lower number came before.
+    pub(super) earlier: Option<Earlier>,
 }
 
 fn made(cause: &'static str, rst: Rst) -> Handmade {
-    Handmade { cause, rst, raw: None, injected: None, earlier_ns: None }
+    Handmade { cause, rst, raw: None, injected: None, earlier: None }
 }
 
 /// An answer to a segment without a socket.
@@ -72,6 +72,13 @@ fn came(cause: &'static str, state: TcpState, change: fn(&mut Circumstances)) ->
     made(cause, rst)
 }
 
+/// One that no kernel of this host sent, though the other end is here.
+fn rejected(state: TcpState, change: fn(&mut Rst)) -> Handmade {
+    let mut made = came("firewall_reject", state, |_| {});
+    change(&mut made.rst);
+    made
+}
+
 /// One whose TTL may not be that of the segments before it.
 pub(super) fn from_afar(cause: &'static str, rst: Rst, ttl: u8) -> Handmade {
     let mut rst = known(rst, TcpState::ESTABLISHED, &["tcp_validate_incoming"]);
@@ -93,6 +100,11 @@ fn stray(cause: &'static str, state: Option<TcpState>, reason: &str, stack: &[&s
     made(cause, rst)
 }
 
+fn near() -> Near {
+    let (local, remote) = ("10.0.0.1:80".parse().unwrap(), "10.0.0.9:4321".parse().unwrap());
+    Near { local, remote, netns: 1, is_open: true, owner: None }
+}
+
 /// All of them.
 pub(super) fn all() -> Vec<Handmade> {
     use TcpState as S;
@@ -110,15 +122,24 @@ pub(super) fn all() -> Vec<Handmade> {
     let rcv = ["tcp_v4_rcv"];
     let mut assassination = stray("time_wait_assassination", Some(S::TIME_WAIT), "NOT_SPECIFIED", &rcv);
     assassination.rst.expected_seq = Some(segment(Flags::RST).seq);
+    let mut waiting = stray("rst_in_fin_wait2", Some(S::FIN_WAIT2), "NOT_SPECIFIED", &rcv);
+    (waiting.rst.expected_seq, waiting.rst.circumstances) = (assassination.rst.expected_seq, None);
     let mut late_stray = stray("rst_without_socket", None, "NOT_SPECIFIED", &rcv);
     late_stray.rst.past = Some(past(None));
     let mut waited = stray("rst_in_time_wait", None, "NOT_SPECIFIED", &rcv);
     waited.rst.past = Some(Past { closed_from: S::FIN_WAIT2, ..past(None) });
-    let earlier_ns = Some(1000);
+    let earlier = Some(Earlier { ns: 1000, is_same: true });
     let raw = Some(segment(Flags::SYN));
     let injected = Some(segment(Flags::RST));
     vec![
         made("firewall_reject", Rst::bare(RstKind::Firewall)),
+        rejected(S::ESTABLISHED, |rst| rst.peer = Some(near())),
+        rejected(S::SYN_SENT, |rst| {
+            rst.listeners =
+                vec![Listener { netns: 2, address: [0; 4].into(), pid: Pid::of_record(9), comm: "nginx".to_owned() }];
+        }),
+        unknown("scan_probe", Flags(1), |_| {}),
+        unknown("scan_probe", Flags(0), |_| {}),
         Handmade { raw, ..unknown("forged_handshake", SYN_ACK, |_| {}) },
         unknown("listener_elsewhere", Flags::SYN, |rst| {
             rst.listeners =
@@ -131,7 +152,7 @@ pub(super) fn all() -> Vec<Handmade> {
         }),
         unknown("late_segment", ACK, |rst| rst.past = Some(past(None))),
         unknown("nat_state_lost", ACK, |rst| {
-            rst.near = Some(Near { local: [10, 0, 0, 1].into(), remote: [10, 0, 0, 9].into() });
+            rst.near = Some(near());
         }),
         unknown("half_open", ACK, |_| {}),
         overflow,
@@ -163,8 +184,8 @@ pub(super) fn all() -> Vec<Handmade> {
         abort("close_unread", S::CLOSE_WAIT, "TCP_ABORT_ON_CLOSE", &close, |state| state.unread = 8),
         abort("disconnected", S::ESTABLISHED, "TCP_STATE", &["tcp_disconnect", "mystery"], |_| {}),
         Handmade { injected, ..came("injected", S::ESTABLISHED, |state| state.rcv_nxt = 1000) },
-        Handmade { earlier_ns, ..came("middlebox", S::ESTABLISHED, |_| {}) },
-        Handmade { earlier_ns, ..stray("middlebox", Some(S::ESTABLISHED), "TCP_RESET", &validate) },
+        Handmade { earlier, ..came("middlebox", S::ESTABLISHED, |_| {}) },
+        Handmade { earlier, ..stray("middlebox", Some(S::ESTABLISHED), "TCP_RESET", &validate) },
         from_afar("middlebox", Rst::bare(RstKind::Peer), 61),
         from_afar("middlebox", Rst::bare(RstKind::Stray), 255),
         came("reset_in_handshake", S::SYN_RECV, |_| {}),
@@ -176,6 +197,7 @@ pub(super) fn all() -> Vec<Handmade> {
         stray("challenge_ack", Some(S::ESTABLISHED), "TCP_RESET", &validate),
         stray("challenge_ack", None, "TCP_RESET", &validate),
         stray("rst_out_of_window", Some(S::ESTABLISHED), "TCP_INVALID_SEQUENCE", &validate),
+        waiting,
         assassination,
         stray("rst_in_time_wait", Some(S::TIME_WAIT), "NOT_SPECIFIED", &rcv),
         waited,

@@ -39,6 +39,11 @@ pub enum Fact {
         /// Who.
         listeners: Vec<Listener>,
     },
+    /// Events were lost before.
+    Lost {
+        /// `CLOCK_MONOTONIC` when that was noticed, in nanoseconds.
+        mono_ns: u64,
+    },
     /// How a process was started.
     CommandLine {
         /// The process.
@@ -90,6 +95,8 @@ impl Recorded {
                 self.namespaces.insert(inode, name.into());
             }
             Fact::Listeners { mono_ns, listeners } => self.listeners = Some((mono_ns, listeners)),
+            // It says nothing of a number.
+            Fact::Lost { .. } => {}
             Fact::CommandLine { pid, line } => {
                 self.command_lines.insert(pid, line);
             }

@@ -22,7 +22,7 @@ mod aborts;
 mod answers;
 mod deaths;
 mod peers;
-mod puppet;
+pub(crate) mod puppet;
 mod strays;
 mod table;
 mod timers;
@@ -197,7 +197,7 @@ fn play() -> Outcomes {
 static OBSERVATION: OnceLock<Value> = OnceLock::new();
 
 /// What the trace says of how it observes, for scenarios that ask.
-fn observation() -> &'static Value {
+pub(crate) fn observation() -> &'static Value {
     OBSERVATION.get().expect("the trace has started")
 }
 

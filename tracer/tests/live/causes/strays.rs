@@ -22,7 +22,8 @@ use crate::wait::until;
 pub(super) const ALL: &[Scenario] = &[
     Scenario::stray("challenge_ack", challenged),
     Scenario::stray("rst_out_of_window", outside),
-    // Before 6.12 the socket is not seen, and so not what it expected.
+    // Before 6.12 the socket is not seen, and so neither its state nor what it expected.
+    Scenario::stray("rst_in_fin_wait2", in_fin_wait2).also(&["rst_in_time_wait", "rst_without_socket"]),
     Scenario::stray("time_wait_assassination", assassinated).also(&["rst_in_time_wait"]),
     Scenario::stray("rst_in_time_wait", in_time_wait),
     // Before 5.17 the kernel names no reason.
@@ -64,6 +65,21 @@ fn outside() -> anyhow::Result<Played> {
     hand.tell(line.far, b"still here")?;
     hand.hear(line.far, Flags::ACK)?;
     Ok(played(host, hand, vec![line.socket], 1))
+}
+
+/// The host has closed, and the peer has only acknowledged that: a minisocket waits for its FIN.
+fn in_fin_wait2() -> anyhow::Result<Played> {
+    let (host, hand) = Hand::with("finwait2")?;
+    let line = hand.connected(&host, WINDOW)?;
+    let mut far = line.far;
+    host.run(move || {
+        drop(line);
+        Ok(())
+    })?;
+    hand.hear_fin(&mut far)?;
+    hand.say(far, Flags::ACK, 0)?;
+    hand.say(far, Flags::RST, 0)?;
+    Ok(played(host, hand, vec![], 1))
 }
 
 /// A connection of which the host waits in TIME_WAIT.

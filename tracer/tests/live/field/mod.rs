@@ -10,10 +10,12 @@ use tracer::diagnose::Confidence;
 
 mod end;
 mod given_away;
+mod joins;
 mod judgement;
 mod kills;
 mod memory;
 mod mptcp;
+mod router;
 mod worker;
 
 pub(crate) use self::{
@@ -23,7 +25,7 @@ pub(crate) use self::{
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Situation> {
-    [kills::ALL, mptcp::ALL, given_away::ALL].into_iter().flatten()
+    [kills::ALL, mptcp::ALL, given_away::ALL, joins::ALL].into_iter().flatten()
 }
 
 /// Something that happens to connections.

@@ -15,6 +15,7 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("listener_elsewhere", closed::other_namespace),
     Scenario::new("listener_elsewhere", closed::ipv6_only),
     Scenario::new("firewall_reject", closed::rejected),
+    Scenario::new("scan_probe", unknown::probe),
     Scenario::new("forged_handshake", unknown::forged_syn),
     Scenario::new("late_segment", unknown::after_both_fins),
     // The abort's own RST goes before.

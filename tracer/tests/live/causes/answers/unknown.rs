@@ -27,6 +27,14 @@ pub(super) fn forged_syn() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![]))
 }
 
+/// A FIN without ACK, as a port scan sends it.
+pub(super) fn probe() -> anyhow::Result<Played> {
+    let mut net = Puppet::new("probed")?;
+    net.send(Peer::new(PEER, 4321, 47108), Flags::FIN, &[])?;
+    net.receive_rst()?;
+    Ok(net.played(1, vec![]))
+}
+
 /// The peer closed first, so no TIME_WAIT is left here.
 pub(super) fn after_both_fins() -> anyhow::Result<Played> {
     let mut net = Puppet::new("latefin")?;
