@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio::time::interval;
 
 use super::signals::{Cause, Signals};
-use crate::outlet::Gauge;
+use crate::{outlet::Gauge, session::CANNOT_RECORD};
 
 /// How long a reader may take nothing, once somebody wants us to end who is not to be kept waiting.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -55,17 +55,20 @@ impl Readers {
     /// Waits for that. Cancel-safe.
     pub(super) async fn room(&self) -> anyhow::Result<()> {
         if let Some(recording) = &self.recording {
-            recording.room().await.context(crate::session::CANNOT_RECORD)?;
+            recording.room().await.context(CANNOT_RECORD)?;
         }
         self.output.room().await.context(super::CANNOT_WRITE)
     }
 
-    /// Waits until all is written and both are closed. Cancel-safe.
-    pub(super) async fn settled(&self) -> anyhow::Result<()> {
-        if let Some(recording) = &self.recording {
-            recording.settled().await.context(crate::session::CANNOT_RECORD)?;
-        }
-        self.output.settled().await.context(super::CANNOT_WRITE)
+    /// Waits until all is written and both are closed, also where one of them fails. Cancel-safe.
+    async fn settled(&self) -> anyhow::Result<()> {
+        let recorded = match &self.recording {
+            Some(recording) => recording.settled().await,
+            None => Ok(()),
+        };
+        let written = self.output.settled().await;
+        recorded.context(CANNOT_RECORD)?;
+        written.context(super::CANNOT_WRITE)
     }
 
     /// The output cannot be written; its reader may have gone.
