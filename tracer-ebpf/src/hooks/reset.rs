@@ -298,7 +298,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     if entry.is_none() {
         let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
         gap = memory::gap(tcp::is_full(state));
-        if gap != 0 {
+        // Only an abort is a task's own doing.
+        if gap != 0 && direction == RST_SENT_ACTIVE {
             entry = memory::at_work(context);
         }
     }
