@@ -2,9 +2,9 @@
 
 use aya_ebpf::Global;
 use tracer_ebpf::record::{
-    CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, KIND_CLOSE,
-    KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_SELF, OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open,
-    Opening, Owner, UNREMEMBERED,
+    CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, GAVE_UP_NS,
+    KILLED_WAITING_NS, KIND_CLOSE, KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_RESTORED, OPEN_SELF,
+    OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Opening, Owner, RESET_NOTHING, UNREMEMBERED,
 };
 use tracer_ebpf::room;
 
@@ -19,6 +19,7 @@ use crate::{
         self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
         TCP_SYN_RECV, TCP_SYN_SENT,
     },
+    words,
 };
 
 /// `sk_err` of a socket that somebody else aborts (`ss -K`): not a call of its owner.
@@ -50,7 +51,7 @@ impl Change {
 
     /// See [`is_child`].
     #[inline(always)]
-    const fn is_child(&self) -> bool {
+    pub(crate) const fn is_child(&self) -> bool {
         is_child(self.old, self.new)
     }
 
@@ -118,6 +119,14 @@ impl Change {
         if self.new == TCP_ESTABLISHED {
             entry.how = self.how(entry, ends);
             entry.opened_ns = self.now;
+            // connect() restores it at once (tcp_connect in net/ipv4/tcp_output.c).
+            if entry.how == OPEN_ACTIVE && self.context == CONTEXT_PROCESS && tcp::is_repaired(sk) {
+                entry.how = OPEN_RESTORED;
+            }
+        }
+        // Such a socket has no more than an attempt left to end otherwise (__tcp_close in net/ipv4/tcp.c).
+        if self.new == TCP_CLOSE && matches!(self.old, TCP_ESTABLISHED | TCP_CLOSE_WAIT) && tcp::is_repaired(sk) {
+            entry.resets |= RESET_NOTHING;
         }
         if entry.first_fin == FIN_NONE {
             entry.first_fin = match self.new {
@@ -140,7 +149,7 @@ impl Change {
             memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
         } else if self.old == TCP_LISTEN {
             if self.new == TCP_CLOSE {
-                memory::unlisten(self.netns, ends);
+                memory::unlisten(self.netns, ends, &entry.owner, self.now, self.signal());
                 queue::closes(sk, self.netns, ends);
             }
         } else if wanted && filter::reports(KIND_RST) {
@@ -199,7 +208,22 @@ impl Change {
         }
     }
 
-    /// It ends what no RST ended: by an error of its own.
+    /// The signal that ends the task whose doing it is, or 0.
+    #[inline(always)]
+    pub(crate) fn signal(&self) -> u8 {
+        if self.context == CONTEXT_INTERRUPT { 0 } else { process::signal() }
+    }
+
+    /// A process gives up a connection that nobody has answered, and has waited for that.
+    #[inline(always)]
+    fn gives_up<A: Access>(&self, sk: Object<A>, entry: &Remembered) -> bool {
+        let waited = if entry.began_ns == 0 { 0 } else { self.now.wrapping_sub(entry.began_ns) };
+        let (_, retransmits) = tcp::round_trips(sk);
+        self.old == TCP_SYN_SENT
+            && (retransmits != 0 || waited >= GAVE_UP_NS || waited >= KILLED_WAITING_NS && self.signal() != 0)
+    }
+
+    /// It ends what no RST ended: by an error of its own, or because a process does not wait any longer.
     #[inline(always)]
     pub(crate) fn is_death<A: Access>(&self, sk: Object<A>, entry: &Remembered) -> bool {
         const ETIMEDOUT: u32 = 110;
@@ -210,7 +234,8 @@ impl Change {
         if entry.gap != 0 && matches!(error, ECONNRESET | EPIPE | ECONNREFUSED) {
             return false;
         }
-        entry.resets == 0 && error != 0 && (error == ETIMEDOUT || !has_closed)
+        let fails = error != 0 && (error == ETIMEDOUT || !has_closed);
+        entry.resets == 0 && (fails || error == 0 && self.gives_up(sk, entry))
     }
 
     /// What took over a socket that closed, see [`tcp::time_wait`].
@@ -274,7 +299,7 @@ pub(crate) fn report_close<A: Access>(
 pub(crate) unsafe fn write_opening<A: Access>(opening: *mut Opening, sk: Object<A>, entry: &Remembered) {
     let (rtt_us, retransmits) = tcp::round_trips(sk);
     let port_range = if entry.how == OPEN_SELF { sock::local_port_range(sk) } else { [0; 2] };
-    let is_seen = entry.sent_syn != 0 && entry.began_ns != 0;
+    let is_seen = entry.sent_syn != 0 && entry.began_ns != 0 && entry.how != OPEN_RESTORED;
     let handshake_ns = if is_seen { entry.opened_ns.wrapping_sub(entry.began_ns) } else { 0 };
     // SAFETY: the caller's.
     unsafe {
@@ -300,9 +325,9 @@ pub(crate) unsafe fn write_closing<A: Access>(
 ) {
     let counters = tcp::counters(sk);
     let error = change.error(sk, entry);
-    let (user_timeout, unanswered) = if error == 0 { (0, 0) } else { tcp::silence(sk) };
     // SAFETY: the caller's.
     unsafe {
+        words::clear(closing);
         (&raw mut (*closing).began_ns).write(entry.began_ns);
         (&raw mut (*closing).opened_ns).write(entry.opened_ns);
         (&raw mut (*closing).bytes_received).write(counters.bytes_received);
@@ -314,8 +339,9 @@ pub(crate) unsafe fn write_closing<A: Access>(
         (&raw mut (*closing).first_fin).write(entry.first_fin);
         (&raw mut (*closing).resets).write(entry.resets);
         (&raw mut (*closing).time_wait).write(time_wait);
-        (&raw mut (*closing).user_timeout).write(user_timeout);
-        (&raw mut (*closing).unanswered).write(unanswered);
-        (&raw mut (*closing).reserved).write([0; 3]);
+        if error != 0 {
+            tcp::write_silence(closing, sk);
+        }
+        (&raw mut (*closing).signal).write(change.signal());
     }
 }

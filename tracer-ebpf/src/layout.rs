@@ -18,6 +18,16 @@ pub struct Field {
     pub without: Option<&'static str>,
 }
 
+/// Members of one bit; a global holds the number of its bit, counted from the struct's first.
+pub const BITS: [Field; 2] = [
+    Field { global: "TP_REPAIR", path: "tcp_sock.repair", without: Some("sockets that are checkpointed and restored") },
+    Field {
+        global: "REQUEST_ACKED",
+        path: "inet_request_sock.acked",
+        without: Some("which connections find the accept queue full"),
+    },
+];
+
 /// Calls `$callback!` with the table `NAME = "path", "what is lost without it" or nothing;`.
 #[macro_export]
 macro_rules! fields {
@@ -94,6 +104,8 @@ macro_rules! fields {
             TP_RCV_TSTAMP = "tcp_sock.rcv_tstamp", "for how long a connection was idle";
             TP_LSNDTIME = "tcp_sock.lsndtime", "for how long a connection was idle";
             ICSK_LRCVTIME = "inet_connection_sock.icsk_ack.lrcvtime", "for how long a connection was idle";
+            TP_SND_WND = "tcp_sock.snd_wnd", "whether the other end takes data when a connection dies";
+            TP_WRITE_SEQ = "tcp_sock.write_seq", "bytes that were unsent when a connection died";
             TP_LINGER2 = "tcp_sock.linger2", "some evidence of why a RST was sent";
             ICSK_USER_TIMEOUT = "inet_connection_sock.icsk_user_timeout", "some evidence of why a RST was sent";
             ICSK_PROBES_OUT = "inet_connection_sock.icsk_probes_out", "some evidence of why a RST was sent";

@@ -12,6 +12,7 @@ mod filter;
 mod hooks;
 mod memory;
 mod offset;
+mod overflow;
 mod past;
 mod pid;
 mod process;

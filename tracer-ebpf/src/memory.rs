@@ -66,6 +66,21 @@ static SOCKETS: HashMap<u64, Remembered> = HashMap::with_max_entries(65536, 0);
 #[map]
 static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
 
+/// A listener that was closed.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Closed {
+    pub(crate) owner: Owner,
+    pub(crate) closed_ns: u64,
+    /// The signal that ended the task that closed it, or 0.
+    pub(crate) signal: u8,
+    reserved: [u8; 7],
+}
+
+/// When and by whom the last listener of each place was closed.
+#[map]
+static CLOSED: LruHashMap<Place, Closed> = LruHashMap::with_max_entries(1024, 0);
+
 /// Listeners that were closed last: what comes for one still concerns the process that it was of.
 #[map]
 static CLOSED_LISTENERS: LruHashMap<Place, Listener> = LruHashMap::with_max_entries(1024, 0);
@@ -304,10 +319,29 @@ pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
     }
 }
 
+/// The listener that was responsible for this end of a connection, if it was closed.
+#[inline(never)]
+pub(crate) fn listened(netns: u32, ends: &Identity) -> Option<&'static Closed> {
+    let mut place = place(netns, ends);
+    // SAFETY: as in `find`.
+    let find = |place: &Place| unsafe { CLOSED.get(place) };
+    let is_v4 = ends.family == AF_INET || crate::sock::is_v4_mapped(ends.local);
+    let closed = find(&place).or_else(|| {
+        place.address = if is_v4 { v4_mapped([0; 2]) } else { [0; 2] };
+        find(&place)
+    });
+    closed.or_else(|| {
+        place.address = [0; 2];
+        find(&place)
+    })
+}
+
 /// A socket does not listen any more.
 #[inline(never)]
-pub(crate) fn unlisten(netns: u32, ends: &Identity) {
+pub(crate) fn unlisten(netns: u32, ends: &Identity, owner: &Owner, now: u64, signal: u8) {
     let place = place(netns, ends);
+    let closed = Closed { owner: *owner, closed_ns: now, signal, reserved: [0; 7] };
+    let _ = CLOSED.insert(place, closed, 0);
     let Some(there) = LISTENERS.get_ptr_mut(place) else { return };
     // SAFETY: as in `listen`.
     let left = unsafe {

@@ -12,12 +12,14 @@ use aya_ebpf::{
 };
 use tracer_ebpf::{
     listener::Listener,
-    record::{AF_INET, Numbers, OWNER_UNKNOWN, Owner, PAST_CLOSED, PAST_OTHER, PAST_OTHER_IS_OPEN, Past},
+    record::{
+        AF_INET, Numbers, OWNER_UNKNOWN, Owner, PAST_CLOSED, PAST_LISTENED, PAST_OTHER, PAST_OTHER_IS_OPEN, Past,
+    },
 };
 
 use crate::{
     change::Change,
-    context, filter,
+    context, emit, filter,
     memory::{self, Known, NOBODY, Remembered},
     recent::{self, Set},
     sock::{self, Access, Address, Identity, Object, Probed, v4_mapped},
@@ -71,6 +73,7 @@ struct Kept {
     /// 0: it is not closed, and the rest means nothing.
     closed_ns: u64,
     opened_ns: u64,
+    began_ns: u64,
     owner: Owner,
     numbers: Numbers,
     unread: u32,
@@ -86,7 +89,9 @@ struct Kept {
     wanted: u8,
     /// 1: it was established; else only an attempt.
     was_open: u8,
-    reserved: [u8; 6],
+    /// The signal that ended the task that closed it, or 0.
+    signal: u8,
+    reserved: [u8; 5],
     end: u64,
 }
 
@@ -158,6 +163,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).unread).write_volatile(tcp::unread(sk));
         (&raw mut (*kept).closed_ns).write_volatile(change.now);
         (&raw mut (*kept).opened_ns).write_volatile(socket.opened_ns);
+        (&raw mut (*kept).began_ns).write_volatile(socket.began_ns);
         words::copy(&raw mut (*kept).owner, &socket.owner);
         (&raw mut (*kept).error).write_volatile(change.error(sk, socket));
         (&raw mut (*kept).idle).write_volatile(socket.idle);
@@ -166,6 +172,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).resets).write_volatile(socket.resets);
         (&raw mut (*kept).how).write_volatile(socket.how);
         (&raw mut (*kept).wanted).write_volatile(socket.wanted);
+        (&raw mut (*kept).signal).write_volatile(change.signal());
         // It was kept before, then.
         (&raw mut (*kept).was_open).write_volatile(u8::from(socket.kept_at != 0));
         (&raw mut (*kept).end).write_volatile(mark);
@@ -174,6 +181,30 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         recent::link(&BY_PORT, ends.key(), position);
     }
     position
+}
+
+/// A connection found no place in the accept queue: the other end takes it for open. As if a socket had been closed that
+/// was never one.
+#[inline(never)]
+pub(crate) fn refuse(context: u8, netns: u32, ends: &Identity, listener: Option<&'static Listener>) {
+    let ends = of_ends(netns, ends);
+    let Some(position) = recent::position(context) else { return };
+    let Some(kept) = recent::place::<Kept>(position) else { return };
+    let mark = recent::mark(position);
+    // SAFETY: the map's memory. Volatile: in this order.
+    unsafe {
+        words::clear(kept);
+        (&raw mut (*kept).begin).write_volatile(mark);
+        words::copy(&raw mut (*kept).ends, &ends);
+        (&raw mut (*kept).closed_ns).write_volatile(emit::now());
+        if let Some(listener) = listener {
+            words::copy(&raw mut (*kept).owner, &listener.owner);
+            (&raw mut (*kept).wanted).write_volatile(listener.wanted);
+        }
+        (&raw mut (*kept).closed_from).write_volatile(tcp::TCP_NEW_SYN_RECV);
+        (&raw mut (*kept).end).write_volatile(mark);
+    }
+    recent::link(&BY_PORT, ends.key(), position);
 }
 
 /// Where what is known of a segment's ends is kept.
@@ -319,6 +350,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
         unsafe { words::copy(&raw mut past.owner, &kept.owner) };
         past.closed_ns = kept.closed_ns;
         past.opened_ns = kept.opened_ns;
+        past.began_ns = kept.began_ns;
         past.unread = kept.unread;
         past.error = kept.error;
         past.closed_from = kept.closed_from;
@@ -326,6 +358,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
         past.resets = kept.resets;
         past.idle = kept.idle;
         past.numbers = kept.numbers;
+        past.signal = kept.signal;
         past.known = PAST_CLOSED;
     }
     if let Some(kept) = recent::at::<Kept>(found.other) {
@@ -341,6 +374,26 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
         past.other.local_port = kept.ends.local_port;
         past.other.remote_port = kept.ends.remote_port;
         past.known |= PAST_OTHER | if is_open { PAST_OTHER_IS_OPEN } else { 0 };
+    }
+    past.known.into()
+}
+
+/// Fills in the listener that was closed at this end, where no socket of both ends was; as [`write`].
+///
+/// # Safety
+/// `past` must be initialized.
+#[inline(never)]
+pub(crate) unsafe fn write_closed_listener(past: *mut Past, netns: u32, ends: &Identity) -> u32 {
+    // SAFETY: the caller's; for the places see `write`.
+    let past = unsafe { &mut *past };
+    if past.known & PAST_CLOSED == 0
+        && let Some(listener) = memory::listened(netns, ends)
+    {
+        // SAFETY: a member.
+        unsafe { words::copy(&raw mut past.owner, &listener.owner) };
+        past.closed_ns = listener.closed_ns;
+        past.signal = listener.signal;
+        past.known |= PAST_LISTENED;
     }
     past.known.into()
 }

@@ -80,6 +80,13 @@ pub(crate) fn current_exit() -> (u32, u32) {
     (current_flags(), exit_code.unwrap_or(0))
 }
 
+/// The signal that ends the current task, or 0.
+#[inline(always)]
+pub(crate) fn signal() -> u8 {
+    let (flags, exit_code) = current_exit();
+    if flags & PF_EXITING == 0 { 0 } else { exit_code as u8 & 0x7f }
+}
+
 /// Who a task is.
 #[inline(always)]
 pub(crate) fn owner<A: Access>(task: Object<A>, known: u32) -> Owner {

@@ -4,8 +4,8 @@ use aya_ebpf::helpers::{bpf_jiffies64, generated::bpf_skc_to_tcp_sock};
 use tracer_ebpf::{
     layout::MISSING,
     record::{
-        Circumstances, Numbers, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS,
-        TASK_EXITS, TIME_WAIT, TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
+        Circumstances, Closing, Numbers, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS,
+        TASK_EXECS, TASK_EXITS, TIME_WAIT, TIME_WAIT_FIN_WAIT2, TIME_WAIT_NONE, TIME_WAIT_UNKNOWN,
     },
 };
 
@@ -141,6 +141,12 @@ pub(crate) fn next<A: Access>(sk: Object<A>) -> (u32, u32) {
     (tcp.get(&offset::TP_SND_UNA).unwrap_or(0), tcp.get(&offset::TP_RCV_NXT).unwrap_or(0))
 }
 
+/// Whether it is in repair mode: a process takes its connection away, or puts one into it.
+#[inline(always)]
+pub(crate) fn is_repaired(sk: u64) -> bool {
+    offset::is_set(&offset::TP_REPAIR, sk)
+}
+
 /// `later - earlier` of two sequence numbers.
 #[inline(always)]
 fn difference(later: Option<u32>, earlier: Option<u32>) -> u32 {
@@ -214,11 +220,24 @@ const fn bit(flags: u64, bit: u32, flag: u8) -> u8 {
     (flags >> bit & 1) as u8 * flag
 }
 
-/// How the other end was not heard: the process's limit for that, in milliseconds, and retransmissions in a row.
+/// Writes how the other end was, or was not, heard.
+///
+/// # Safety
+/// `closing` must be initialized, and these of its members zero.
 #[inline(always)]
-pub(crate) fn silence<A: Access>(sk: Object<A>) -> (u32, u8) {
-    let Some(tcp) = whole(sk) else { return (0, 0) };
-    (tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0), tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0))
+pub(crate) unsafe fn write_silence<A: Access>(closing: *mut Closing, sk: Object<A>) {
+    let Some(tcp) = whole(sk) else { return };
+    // SAFETY: the caller's.
+    let closing = unsafe { &mut *closing };
+    closing.user_timeout = tcp.get(&offset::ICSK_USER_TIMEOUT).unwrap_or(0);
+    // SAFETY: a helper without preconditions.
+    closing.jiffies = unsafe { bpf_jiffies64() };
+    closing.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);
+    closing.window = tcp.get(&offset::TP_SND_WND).unwrap_or(0);
+    closing.unacked = difference(tcp.get(&offset::TP_SND_NXT), tcp.get(&offset::TP_SND_UNA));
+    closing.unsent = difference(tcp.get(&offset::TP_WRITE_SEQ), tcp.get(&offset::TP_SND_NXT));
+    closing.unanswered = tcp.get(&offset::ICSK_RETRANSMITS).unwrap_or(0);
+    closing.probes_out = tcp.get(&offset::ICSK_PROBES_OUT).unwrap_or(0);
 }
 
 /// Smoothed round-trip time in microseconds, and segments sent again.

@@ -131,6 +131,15 @@ impl KernelBtf {
     /// # Errors
     /// A [`FieldError`] that names the part that this kernel does not have.
     pub fn offset(&self, path: &str) -> Result<u32, FieldError> {
+        let bits = self.bit_offset(path)?;
+        if bits % 8 == 0 { Ok(bits / 8) } else { Err(FieldError::BitField(path.to_owned())) }
+    }
+
+    /// The same in bits, for a bit field. Where the lowest bit of a byte is the first one: on little-endian machines.
+    ///
+    /// # Errors
+    /// As [`Self::offset`].
+    pub fn bit_offset(&self, path: &str) -> Result<u32, FieldError> {
         let mut parts = path.split('.');
         let name = parts.next().unwrap_or_default();
         let mut current = self
@@ -155,7 +164,7 @@ impl KernelBtf {
                 current = inner;
             }
         }
-        if bits % 8 == 0 { Ok(bits / 8) } else { Err(FieldError::BitField(walked)) }
+        Ok(bits)
     }
 
     /// The parameters of a kernel function, `None` if the kernel has no such function (any more).

@@ -1,9 +1,9 @@
 //! Bytes to records. Total: any input gives a record or an error, none is trusted.
 
 use tracer_ebpf::record::{
-    Close, Header, KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE,
-    KIND_STRAY, Lookup, Open, Process, ProcessEnd, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State, StateWithClose,
-    StateWithOpen, StateWithStack,
+    Close, Header, KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_QUEUE, KIND_RAW_SEND, KIND_RST,
+    KIND_STATE, KIND_STRAY, Lookup, Open, Process, ProcessEnd, Queue, RST_FRAMES, RawSend, Rst, STATE_FRAMES, State,
+    StateWithClose, StateWithOpen, StateWithStack,
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
@@ -40,6 +40,8 @@ pub enum Body {
     Open(Open),
     /// See [`Close`].
     Close(Close),
+    /// See [`Queue`].
+    Queue(Queue),
     /// See [`Process`]; boxed because it carries its arguments.
     Process(Box<Process>),
     /// See [`ProcessEnd`].
@@ -82,6 +84,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
         KIND_RAW_SEND => read(bytes).map(Body::RawSend).ok_or_else(truncated)?.into(),
         KIND_OPEN => read(bytes).map(Body::Open).ok_or_else(truncated)?.into(),
         KIND_CLOSE => read(bytes).map(Body::Close).ok_or_else(truncated)?.into(),
+        KIND_QUEUE => read(bytes).map(Body::Queue).ok_or_else(truncated)?.into(),
         KIND_PROCESS => read(bytes).map(|process| Body::Process(Box::new(process))).ok_or_else(truncated)?.into(),
         KIND_END => read(bytes).map(Body::End).ok_or_else(truncated)?.into(),
         unknown => return Err(Error::UnknownKind(unknown)),
@@ -153,6 +156,7 @@ impl Record {
             Body::RawSend(record) => &record.header,
             Body::Open(record) => &record.header,
             Body::Close(record) => &record.header,
+            Body::Queue(record) => &record.header,
             Body::Process(record) => &record.header,
             Body::End(record) => &record.header,
         }
@@ -200,6 +204,8 @@ mod tests {
         let mut end = ProcessEnd::new_zeroed();
         end.header = header::<ProcessEnd>(KIND_END);
         end.exit_code = 9;
+        let mut queue = Queue::new_zeroed();
+        queue.header = header::<Queue>(KIND_QUEUE);
         let mut with_open = StateWithOpen::new_zeroed();
         with_open.state.header = header::<StateWithOpen>(KIND_STATE);
         with_open.opening.rtt_us = 7;
@@ -223,6 +229,7 @@ mod tests {
             with_close.as_bytes().to_vec(),
             bare.as_bytes()[..Rst::BARE].to_vec(),
             end.as_bytes().to_vec(),
+            queue.as_bytes().to_vec(),
         ]
     }
 

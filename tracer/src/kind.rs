@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use clap::ValueEnum;
 use tracer_ebpf::record::{
-    KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_RAW_SEND, KIND_RST, KIND_STATE, KIND_STRAY,
+    KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_QUEUE, KIND_RAW_SEND, KIND_RST, KIND_STATE,
+    KIND_STRAY,
 };
 
 use crate::probes::Probe;
@@ -26,11 +27,14 @@ pub enum Kind {
     Lookup,
     /// TCP segments sent through raw or packet sockets
     Raw,
+    /// Connections that find an accept queue full
+    Overflow,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [Self::State, Self::Rst, Self::Stray, Self::Open, Self::Close, Self::Lookup, Self::Raw];
+    pub const ALL: [Self; 8] =
+        [Self::State, Self::Rst, Self::Stray, Self::Open, Self::Close, Self::Lookup, Self::Raw, Self::Overflow];
 
     /// The `event` member of such an event in JSON.
     pub fn name(self) -> &'static str {
@@ -42,6 +46,7 @@ impl Kind {
             Self::Close => "close",
             Self::Lookup => "lookup",
             Self::Raw => "raw_send",
+            Self::Overflow => "overflow",
         }
     }
 
@@ -55,6 +60,7 @@ impl Kind {
             Self::Close => KIND_CLOSE,
             Self::Lookup => KIND_LOOKUP,
             Self::Raw => KIND_RAW_SEND,
+            Self::Overflow => KIND_QUEUE,
         }
     }
 
@@ -76,6 +82,7 @@ impl Kind {
             Self::Stray => &[Probe::State, Probe::RstReceived, Probe::RstStray],
             Self::Lookup => &[Probe::State, Probe::LookupEhash, Probe::LookupListener],
             Self::Raw => &[Probe::RawSend],
+            Self::Overflow => &[Probe::State, Probe::AcceptQueue],
         }
     }
 }

@@ -44,6 +44,9 @@ pub struct Preamble {
     /// Each RST that the host sent was to be reported.
     #[serde(default)]
     pub sees_sent: bool,
+    /// `CLOCK_MONOTONIC` in nanoseconds when all probes were attached.
+    #[serde(default)]
+    pub attached_ns: u64,
     /// How the events were observed.
     pub run: RunInfo,
 }
@@ -287,6 +290,7 @@ mod tests {
             reasons: [].into(),
             drop_reasons: [].into(),
             sees_sent: true,
+            attached_ns: 7,
             run,
         }
     }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use crate::{
     cli::ReplayArgs,
     decode::{self, Body, Decoded},
-    diagnose::Diagnoser,
+    diagnose::{Diagnoser, Watch},
     enrich::{
         Enricher,
         clock::Clock,
@@ -80,7 +80,7 @@ impl Replay {
         let symbols = Symbols::Recorded(HashMap::new());
         let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
         output.write(Item::Start(&preamble.run))?;
-        let mut diagnoser = Diagnoser::default();
+        let mut diagnoser = Diagnoser::new(Watch::since(preamble.attached_ns));
         if !preamble.sees_sent {
             diagnoser.misses_sent();
         }
@@ -97,6 +97,7 @@ impl Replay {
         match frame {
             Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
             Frame::Fact(Fact::Lost { mono_ns }) => self.diagnoser.lose(mono_ns),
+            Frame::Fact(Fact::Stopped { mono_ns }) => self.diagnoser.stop(mono_ns),
             Frame::Fact(fact) => self.enricher.places().learn(fact),
             Frame::Record(bytes) => match decode::decode(&bytes) {
                 Ok(Decoded { record, also }) => {

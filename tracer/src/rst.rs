@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cli::{Cli, RstArgs},
-    diagnose::{causes, deaths},
+    diagnose::{causes, deaths, queue},
     kind::Kind,
     output::OutputArgs,
     sink::{json::Json, page::Page, text::Manner},
@@ -26,8 +26,8 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
         cli,
         &Job {
             // Who forges segments is evidence.
-            kinds: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close, Kind::Raw]),
-            shown: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close]),
+            kinds: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close, Kind::Raw, Kind::Overflow]),
+            shown: BTreeSet::from([Kind::Rst, Kind::Stray, Kind::Close, Kind::Overflow]),
             filter: &args.filter,
             duration: args.duration,
             count: args.count,
@@ -57,7 +57,8 @@ fn list(json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let of_rsts = causes::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
     let of_deaths = deaths::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
-    for listed in of_rsts.chain(of_deaths) {
+    let of_queues = Listed { cause: queue::FULL.id, title: queue::FULL.title, remedy: queue::FULL.remedy };
+    for listed in of_rsts.chain(of_deaths).chain([of_queues]) {
         if json {
             Json::default().line(&mut out, &listed)?;
         } else {

@@ -2,10 +2,12 @@
 
 use core::ffi::c_void;
 
-use tracer_ebpf::record::{AF_INET, AF_INET6, CONTEXT_PROCESS, OWNER_HELD};
+use tracer_ebpf::record::{AF_INET, AF_INET6, CONTEXT_PROCESS, KIND_QUEUE, OWNER_HELD};
 
 use crate::{
-    filter, memory, offset, past, process,
+    filter, memory, offset,
+    overflow::{self, Full, Length},
+    past, process,
     sock::{self, Object, Probed},
     tcp::{TCP_ESTABLISHED, TCP_LISTEN},
 };
@@ -74,6 +76,10 @@ fn hold(task: Object<Probed>, file: Object<Probed>) {
             }
             if state == Some(TCP_LISTEN) {
                 memory::listen(netns, &ends, &owner, wanted);
+                let length = Length::of(sk);
+                if filter::reports(KIND_QUEUE) && filter::wants_ends(&ends) && length.is_full() {
+                    overflow::tell(&Full { context: CONTEXT_PROCESS, netns, length, dropped: false }, &ends);
+                }
             }
         }
     }

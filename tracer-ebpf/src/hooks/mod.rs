@@ -10,3 +10,4 @@ mod raw_send;
 mod reset;
 mod state;
 mod stray;
+mod synack;

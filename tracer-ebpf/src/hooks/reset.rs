@@ -406,6 +406,9 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             baseline::write(&raw mut (*record).heard, sk, seen.ends);
             if size >= Rst::WITH_PAST {
                 past::write(&raw mut (*record).past, *past);
+                if sk.is_null() || socket.state == TCP_LISTEN {
+                    past::write_closed_listener(&raw mut (*record).past, seen.netns, seen.ends);
+                }
                 if let Some(listener) = listener {
                     past::write_listener(&raw mut (*record).past, listener, seen.netns, seen.ends);
                 }

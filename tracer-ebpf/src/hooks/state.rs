@@ -17,7 +17,7 @@ use crate::{
     emit::{self, About, Depth},
     filter,
     memory::{self, Remembered},
-    offset, process, shortage,
+    offset, overflow, process, shortage,
     sock::{self, Access, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
     verifier,
@@ -145,6 +145,9 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     // There is always one: where there is no room it is a stand-in.
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
     change.note(sk, &ends, entry, wanted);
+    if wanted && change.is_child() {
+        overflow::came(&change, sk, &ends);
+    }
     let entry: &'static Remembered = entry;
     let known = memory::known(Some(entry), 0);
     if !wanted || !known.wanted {

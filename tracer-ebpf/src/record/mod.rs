@@ -32,8 +32,10 @@ pub const KIND_PROCESS: u16 = 6;
 pub const KIND_STRAY: u16 = 7;
 /// [`Header::kind`] of a [`ProcessEnd`].
 pub const KIND_END: u16 = 8;
+/// [`Header::kind`] of a [`Queue`].
+pub const KIND_QUEUE: u16 = 9;
 /// Number of kinds.
-pub const KINDS: usize = 9;
+pub const KINDS: usize = 10;
 
 /// [`Header::context`]: the program could not tell; the stack in the record does.
 pub const CONTEXT_UNKNOWN: u8 = 0;
@@ -167,6 +169,8 @@ pub const OPEN_PASSIVE: u8 = 2;
 pub const OPEN_SIMULTANEOUS: u8 = 3;
 /// [`Header::opened`]: the same, the SYN being its own: both ends are one socket.
 pub const OPEN_SELF: u8 = 4;
+/// [`Header::opened`]: without a handshake, in repair mode (`TCP_REPAIR`): it continues one that another socket had.
+pub const OPEN_RESTORED: u8 = 5;
 
 /// [`Closing::time_wait`]: no minisocket took the connection over.
 pub const TIME_WAIT_NONE: u8 = 0;
@@ -303,6 +307,14 @@ pub const FIN_REMOTE: u8 = 2;
 pub const RESET_RECEIVED: u8 = 1;
 /// [`Closing::resets`]: a RST was sent for the socket before it closed.
 pub const RESET_SENT: u8 = 2;
+/// [`Closing::resets`]: no reset at all: the socket was closed in repair mode (`TCP_REPAIR`), which sends nothing.
+pub const RESET_NOTHING: u8 = 4;
+
+/// How long a process waits for the answer to its SYN, at least, that is said to have given up: who tries several
+/// addresses at once closes the slower ones earlier (RFC 8305 and its implementations).
+pub const GAVE_UP_NS: u64 = 500_000_000;
+/// The same of one that a signal kills meanwhile.
+pub const KILLED_WAITING_NS: u64 = 250_000_000;
 
 /// [`Closing::error`]: there was an error, which the process took before the socket was closed. Up to 6.9,
 /// `tcp_write_err` in net/ipv4/tcp_timer.c wakes the process first.
@@ -335,12 +347,26 @@ pub struct Closing {
     pub resets: u8,
     /// One of the `TIME_WAIT_` constants.
     pub time_wait: u8,
-    /// `icsk_user_timeout`, in milliseconds; 0 without an error.
+    /// `jiffies_64`; like all below but the signal, 0 without an error.
+    pub jiffies: u64,
+    /// `icsk_user_timeout`, in milliseconds.
     pub user_timeout: u32,
-    /// `icsk_retransmits`: retransmissions in a row; 0 without an error.
+    /// `rcv_tstamp`: the low half of `jiffies` when the last acknowledgment came.
+    pub last_ack: u32,
+    /// `snd_wnd`: bytes that the other end takes.
+    pub window: u32,
+    /// `snd_nxt - snd_una`: bytes sent and not acknowledged.
+    pub unacked: u32,
+    /// `write_seq - snd_nxt`: bytes that wait to be sent.
+    pub unsent: u32,
+    /// `icsk_retransmits`: retransmissions in a row.
     pub unanswered: u8,
+    /// `icsk_probes_out`: keepalive or window probes without an answer.
+    pub probes_out: u8,
+    /// The signal that ends the current task, or 0.
+    pub signal: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
 }
 
 /// A socket that had, or tried, a connection is closed.
@@ -363,6 +389,31 @@ pub struct StateWithClose {
     pub state: State,
     /// How it ended.
     pub closing: Closing,
+}
+
+/// A listener's accept queue is full. The header has the listener's end, and neither socket nor remote end.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Queue {
+    /// Who, where and when.
+    pub header: Header,
+    /// `sk_ack_backlog`: connections that wait to be accepted.
+    pub backlog: u32,
+    /// `sk_max_ack_backlog`: the most that may, but for one.
+    pub max_backlog: u32,
+    /// Counted by user space: ListenOverflows of the namespace, since the last time.
+    pub overflows: u64,
+    /// The same of ListenDrops.
+    pub drops: u64,
+    /// The same: listeners of the namespace whose queues were full.
+    pub listeners: u32,
+    /// 1: the last ACK of a handshake was seen to find this one full.
+    pub dropped: u8,
+    /// 1: user space has made it, of one that the programs made before; else only what is above `overflows` is known.
+    pub counted: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 /// Bytes kept of a process's arguments.
@@ -430,8 +481,9 @@ const _: () = assert!(size_of::<Segment>() == 20);
 const _: () = assert!(size_of::<Lookup>() == 144);
 const _: () = assert!(size_of::<RawSend>() == 160);
 const _: () = assert!(size_of::<Open>() == 160);
-const _: () = assert!(size_of::<Close>() == 192);
+const _: () = assert!(size_of::<Close>() == 216);
 const _: () = assert!(size_of::<StateWithOpen>() == 176);
-const _: () = assert!(size_of::<StateWithClose>() == 208);
+const _: () = assert!(size_of::<StateWithClose>() == 232);
 const _: () = assert!(size_of::<Process>() == 432);
 const _: () = assert!(size_of::<ProcessEnd>() == 168);
+const _: () = assert!(size_of::<Queue>() == 168);

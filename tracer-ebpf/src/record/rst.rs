@@ -132,6 +132,9 @@ pub const PAST_CLOSED: u8 = 1;
 pub const PAST_OTHER: u8 = 2;
 /// [`Past::known`]: that one is open.
 pub const PAST_OTHER_IS_OPEN: u8 = 4;
+/// [`Past::known`]: no socket with these ends was closed, but a listener was that was responsible for the local one.
+/// `owner`, `closed_ns` and `signal` are the listener's then.
+pub const PAST_LISTENED: u8 = 8;
 
 /// The sequence numbers that a connection has used: up to its end, or up to now. All zero if they are not known.
 #[repr(C)]
@@ -178,6 +181,8 @@ pub struct Past {
     pub closed_ns: u64,
     /// `CLOCK_MONOTONIC` of ESTABLISHED, 0 if that was not seen.
     pub opened_ns: u64,
+    /// `CLOCK_MONOTONIC` of its first state change, 0 if that was not seen.
+    pub began_ns: u64,
     /// Bytes that the process had not read.
     pub unread: u32,
     /// `sk_err`: a positive errno, or 0, or [`super::ERROR_TAKEN`].
@@ -188,7 +193,7 @@ pub struct Past {
     pub first_fin: u8,
     /// Some of the `RESET_` bits.
     pub resets: u8,
-    /// Some of the `PAST_` bits; without the first all above is zero.
+    /// Some of the `PAST_` bits; without the first and the third all above is zero.
     pub known: u8,
     /// Jiffies for which no data had gone either way when this end sent its FIN first, and one more; 0 if not known.
     pub idle: u32,
@@ -196,6 +201,10 @@ pub struct Past {
     pub numbers: Numbers,
     /// The connection that it may have been meant for; of a RST that reset a socket, the other end's.
     pub other: Other,
+    /// The signal that ended the task that closed it, or 0.
+    pub signal: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
 }
 
 /// What the segments were like that a connection received, RSTs aside.
@@ -222,5 +231,5 @@ pub struct Heard {
 }
 
 const _: () = assert!(size_of::<Circumstances>() == 64);
-const _: () = assert!(size_of::<Past>() == 168);
-const _: () = assert!(Rst::BARE == 248 && Rst::WITH_PAST == 416 && Rst::WHOLE == 672);
+const _: () = assert!(size_of::<Past>() == 184);
+const _: () = assert!(Rst::BARE == 248 && Rst::WITH_PAST == 432 && Rst::WHOLE == 688);

@@ -21,6 +21,13 @@ pub(super) fn how_it_ended(owner: &Owner, ended: &Ended) -> String {
     }
 }
 
+/// The same of one that closed a socket when this signal ended it, if one did.
+pub(super) fn killed(owner: Option<&Owner>, signal: Option<u8>) -> Option<String> {
+    let signal = signal?;
+    let known = owner.and_then(|owner| Some(how_it_ended(owner, owner.ended.as_ref()?)));
+    Some(known.unwrap_or_else(|| format!("was killed by signal {signal}")))
+}
+
 impl Case<'_> {
     /// The process that ends closed the socket on its way out; what became of that process, as a sentence's verb.
     pub(super) fn ending(&self) -> Option<String> {

@@ -1,7 +1,7 @@
 //! A RST with all that is known about it, and the questions that rules ask.
 
-use super::Evidence;
 pub(super) use super::actor::name;
+use super::{Confidence, Evidence, Finding};
 use crate::event::{Baseline, Circumstances, Event, Flags, Owner, Past, Rst, RstKind, Segment, Shared, TcpState};
 
 /// A process that was seen to send a segment by itself, through a raw or packet socket.
@@ -39,7 +39,12 @@ pub struct Case<'a> {
     pub sees_sent: bool,
     /// Another RST with a lower sequence number came from the same end just before.
     pub earlier: Option<Earlier>,
+    /// For how long everything had been observed before, in nanoseconds.
+    pub watched_ns: u64,
 }
+
+/// How long the trace must have run for what it did not see to be taken for what was not there.
+const LONG_NS: u64 = 1_000_000_000;
 
 impl Case<'_> {
     /// An answer to a segment.
@@ -131,6 +136,15 @@ impl Case<'_> {
         if self.event.netns == Some(netns) { String::new() } else { format!(" in network namespace {netns}") }
     }
 
+    /// The verdict rests on nothing having been seen before: for a trace that has hardly begun it is a guess.
+    pub(super) fn by_absence(&self, finding: Finding) -> Finding {
+        let finding = finding.inferred(format!("the trace had run for {} then", duration(self.watched_ns)));
+        match self.watched_ns < LONG_NS {
+            true => Finding { confidence: Confidence::Possible, ..finding },
+            false => finding,
+        }
+    }
+
     /// `nginx[812]`, or that it is not known.
     pub(super) fn owner(&self) -> String {
         name(self.event.owner.as_deref())
@@ -194,6 +208,11 @@ impl Case<'_> {
         }
         all
     }
+}
+
+/// `1 SYN`, `2 SYNs`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `64`, `52 to 64`.

@@ -2,8 +2,10 @@
 //!
 //! As for RSTs: each cause is a constant with its rule, asked in order, and the last one's always applies.
 
-use super::{Finding, Verdict, actor};
-use crate::event::{Close, End, Event, TcpState};
+use tracer_ebpf::record::{GAVE_UP_NS, KILLED_WAITING_NS};
+
+use super::{Confidence, Finding, Verdict, Watch, actor, case};
+use crate::event::{Close, End, Event, Reader, TcpState};
 
 /// A cause of deaths without a RST.
 pub struct Death {
@@ -23,8 +25,16 @@ impl std::fmt::Debug for Death {
 }
 
 /// All of them.
-pub static ALL: [&Death; 6] =
-    [&NO_ANSWER, &USER_TIMEOUT, &RETRANSMISSIONS, &DESTROYED_UNOPENED, &RST_UNSEEN, &UNREACHABLE];
+pub static ALL: [&Death; 8] = [
+    &NO_ANSWER,
+    &ABANDONED,
+    &ZERO_WINDOW,
+    &USER_TIMEOUT,
+    &RETRANSMISSIONS,
+    &DESTROYED_UNOPENED,
+    &RST_UNSEEN,
+    &UNREACHABLE,
+];
 
 const NO_ANSWER: Death = Death {
     id: "no_answer",
@@ -35,11 +45,82 @@ const NO_ANSWER: Death = Death {
         let is_one = close.ended_by == End::Timeout && close.old == TcpState::SYN_SENT;
         is_one.then(|| {
             let again = close.retransmits;
-            let (who, remote) = (actor::name(event.last_owner()), event.remote);
+            let (who, remote) = (case::name(event.last_owner()), event.remote);
             timeout(close, format!("{who} got no answer from {remote}; its SYN was sent again {again} times"))
         })
     },
 };
+
+const ABANDONED: Death = Death {
+    id: "connect_abandoned",
+    title: "the process gave up before anybody answered its SYN",
+    remedy: "is the address right, the host up, and does no firewall drop the SYN on its way (a closed port would have \
+             answered with a RST)? Where the other end is only slow or far away, give the process's own connect timeout \
+             more time",
+    rule: |event, close| {
+        let waited = close.lifetime_ns.filter(|_| close.ended_by == End::Abandoned);
+        let is_killed = close.signal.is_some();
+        let enough = if is_killed { KILLED_WAITING_NS } else { GAVE_UP_NS };
+        let has_waited = close.retransmits > 0 || waited.is_some_and(|waited| waited >= enough);
+        if close.ended_by != End::Abandoned || !has_waited {
+            return None;
+        }
+        let (who, remote) = (case::name(event.last_owner()), event.remote);
+        let did = actor::killed(event.last_owner(), close.signal).unwrap_or_else(|| "gave up its connect".to_owned());
+        let after = waited.map_or_else(String::new, |waited| format!(" after {}", case::duration(waited)));
+        let syns = case::counted(u64::from(close.retransmits) + 1, "SYN");
+        let summary = format!("{who} {did}{after}: {remote} had not answered its {syns}");
+        let finding =
+            Finding::new(if close.ended_by_observed { Confidence::Certain } else { Confidence::Likely }, summary);
+        Some(finding.observed("the socket was closed in SYN_SENT, without an error"))
+    },
+};
+
+const ZERO_WINDOW: Death = Death {
+    id: "zero_window",
+    title: "the other end answered, and took no data",
+    remedy: "its process does not read what has come: find out what it waits for (`ss -tnp` there shows its Recv-Q). \
+             TCP_USER_TIMEOUT limits how long that is borne, tcp_orphan_retries how long after close()",
+    rule: |event, close| {
+        let of_window = close.window_closed && close.unacked == 0 && close.unsent > 0;
+        let limit = close.user_timeout_ms;
+        // Later than the first probe, if there is an answer to one.
+        let in_time = if limit == 0 { LONGEST_PROBE_MS } else { limit.into() };
+        let is_heard = close.idle_ms.map_or(close.probes == 0, |idle| idle < in_time);
+        if close.ended_by != End::Timeout || !of_window || !is_heard {
+            return None;
+        }
+        let (who, remote) = (case::name(event.last_owner()), event.remote);
+        // A FIN that waits behind them counts like a byte.
+        let unsent = close.unsent - u32::from(close.old.has_closed());
+        let bears = if limit == 0 { String::new() } else { format!(" for the {limit} ms that {who} allows") };
+        let summary = match &close.reader {
+            Some(Reader { pid, comm, unread }) => format!(
+                "{comm}[{pid}] did not read: with {unread} bytes unread {remote} took no more{bears}, so {unsent} bytes of \
+                 {who} were never sent"
+            ),
+            None => format!("{remote} answered with a window of 0{bears}, so {unsent} bytes of {who} were never sent"),
+        };
+        // Each probe that is answered sets the count to 0 (tcp_ack in net/ipv4/tcp_input.c).
+        let finding = match close.probes {
+            0 if close.idle_ms.is_none() => Finding::likely(summary).observed("no window probe was left unanswered"),
+            0 => Finding::certain(summary).observed("no window probe was left unanswered"),
+            count => {
+                Finding::likely(summary).observed(format!("{count} window probes in a row were not answered")).inferred(
+                    "a host answers no more than two in a second (tcp_invalid_ratelimit), so it may be there still",
+                )
+            }
+        };
+        let finding = finding.observed(match close.idle_ms {
+            Some(idle) => format!("the other end was last heard {idle} ms before, and its window was 0"),
+            None => "the other end's window was 0".to_owned(),
+        });
+        Some(finding.observed(format!("the socket was in {}", close.old)))
+    },
+};
+
+/// Between two window probes there is no longer time (`TCP_RTO_MAX`), and a little for the answer.
+const LONGEST_PROBE_MS: u64 = 125_000;
 
 const USER_TIMEOUT: Death = Death {
     id: "user_timeout",
@@ -49,8 +130,8 @@ const USER_TIMEOUT: Death = Death {
     rule: |event, close| {
         let is_one = close.ended_by == End::Timeout && close.user_timeout_ms != 0;
         is_one.then(|| {
-            let (who, limit) = (actor::name(event.last_owner()), close.user_timeout_ms);
-            timeout(close, format!("{} acknowledged nothing for the {limit} ms that {who} allows", event.remote))
+            let (who, limit) = (case::name(event.last_owner()), close.user_timeout_ms);
+            timeout(close, format!("{} acknowledged no data for the {limit} ms that {who} allows", event.remote))
                 .observed(format!("TCP_USER_TIMEOUT of the socket is {limit} ms"))
         })
     },
@@ -63,8 +144,11 @@ const RETRANSMISSIONS: Death = Death {
              tcp_retries2 sets how long this end tries, TCP_USER_TIMEOUT that for one socket",
     rule: |event, close| {
         (close.ended_by == End::Timeout).then(|| {
-            let who = actor::name(event.last_owner());
-            timeout(close, format!("{} acknowledged nothing any more, so {who}'s kernel gave up", event.remote))
+            let (who, remote) = (case::name(event.last_owner()), event.remote);
+            timeout(
+                close,
+                format!("this host's kernel gave the connection of {who} up: {remote} acknowledged no more data"),
+            )
         })
     },
 };
@@ -76,7 +160,7 @@ const DESTROYED_UNOPENED: Death = Death {
              who",
     rule: |event, close| {
         (close.ended_by == End::Aborted).then(|| {
-            let who = actor::name(event.last_owner());
+            let who = case::name(event.last_owner());
             Finding::certain(format!("somebody aborted the connect of {who} from outside (sock_diag)"))
                 .observed("the socket was closed with ECONNABORTED")
         })
@@ -101,6 +185,9 @@ const UNREACHABLE: Death = Death {
     remedy: "a router or a host's firewall answered with ICMP: look at the route to that address (`ip route get`), and \
              at the filters on the way; `traceroute -T` shows where it ends",
     rule: |event, close| {
+        if close.ended_by == End::Abandoned {
+            return None;
+        }
         let finding = match &close.error {
             Some(error) => Finding::likely(format!("{} cannot be reached: {error}", event.remote))
                 .inferred("ICMP brings such an error"),
@@ -119,18 +206,29 @@ fn timeout(close: &Close, summary: String) -> Finding {
             Finding::likely(summary).inferred("by a timer: the process took the socket's error before it was closed")
         }
     };
-    finding
-        .observed(format!("the socket was in {}", close.old))
-        .observed(format!("{} retransmissions in a row were not answered", close.unanswered))
+    let finding = finding.observed(format!("the socket was in {}", close.old));
+    let finding = match close.unanswered {
+        0 => finding,
+        count => finding.observed(format!("{count} retransmissions in a row were not answered")),
+    };
+    match close.probes {
+        0 => finding,
+        count if close.window_closed => {
+            finding.observed(format!("its window was 0, and {count} probes of it in a row were not answered"))
+        }
+        count => finding.observed(format!("{count} probes in a row were not answered")),
+    }
 }
 
 /// The verdict on a close; none if it was no death, or had a RST that was observed.
-pub fn diagnose(event: &Event, close: &Close) -> Option<Verdict> {
+pub fn diagnose(event: &Event, close: &Close, watch: &Watch) -> Option<Verdict> {
     let is_death = match close.ended_by {
-        End::Timeout | End::Other | End::Aborted => !close.had_rst,
-        // A RST may have been seen, and found no room to be remembered.
-        End::Refused | End::RstReceived => !close.ended_by_observed && !event.unremembered,
-        End::Fin | End::RstSent | End::Abandoned => false,
+        End::Timeout | End::Other | End::Aborted | End::Abandoned => !close.had_rst,
+        // A RST may have been seen, and found no room to be remembered; or come while probes were attached.
+        End::Refused | End::RstReceived => {
+            !close.ended_by_observed && !event.unremembered && watch.would_have_seen(event)
+        }
+        End::Fin | End::RstSent | End::Repair => false,
     };
     if !is_death {
         return None;

@@ -5,8 +5,9 @@ use std::{collections::VecDeque, num::NonZeroUsize};
 use lru::LruCache;
 
 use super::{
-    Case, Verdict, deaths, diagnose,
+    Case, Verdict, Watch, deaths, diagnose,
     join::{Join, Joins, RawSends, Series},
+    queue,
     sight::Sight,
 };
 use crate::event::{Body, Direction, End, Event, RstKind, TcpState};
@@ -41,6 +42,12 @@ pub struct Diagnoser {
     sight: Sight,
     /// Time of the last event.
     latest: u64,
+    /// Listeners whose accept queues were full.
+    queues: queue::Queues,
+    /// When everything was observed.
+    watch: Watch,
+    /// Events from before that and after it.
+    unreported: u64,
 }
 
 /// By their addresses.
@@ -53,6 +60,26 @@ impl Default for Own {
 }
 
 impl Diagnoser {
+    /// For events that were observed in that time, and for those around it.
+    pub fn new(watch: Watch) -> Self {
+        Self { watch, ..Self::default() }
+    }
+
+    /// What happens from then on is not reported any more.
+    pub fn stop(&mut self, mono_ns: u64) {
+        self.watch.stop(mono_ns);
+    }
+
+    /// It is one of those that are reported.
+    pub fn reports(&self, event: &Event) -> bool {
+        self.watch.covers(event)
+    }
+
+    /// All that is reported has what there will be of it.
+    pub fn is_done(&self) -> bool {
+        self.watch.is_over_at(self.latest) && self.queue.front().is_none_or(|first| !self.reports(first))
+    }
+
     /// The next event. What only looks as if a RST had come is dropped.
     pub fn push(&mut self, mut event: Event) {
         self.latest = self.latest.max(event.mono_ns);
@@ -78,8 +105,14 @@ impl Diagnoser {
                 }
                 self.came.add(&event, rst);
             }
+            Body::Overflow(overflow) => {
+                let verdict = queue::diagnose(&event, overflow);
+                self.queues.note(&event);
+                set(&mut event, Some(verdict));
+            }
             Body::Close(close) => {
-                let verdict = deaths::diagnose(&event, close);
+                let verdict = deaths::diagnose(&event, close, &self.watch);
+                let verdict = verdict.map(|verdict| self.queues.explain(&event, verdict));
                 set(&mut event, verdict);
             }
             _ => {}
@@ -113,8 +146,18 @@ impl Diagnoser {
         self.latest = self.latest.max(mono_ns);
     }
 
-    /// The next event that has all that there will be of it.
+    /// The next event that is reported and has all that there will be of it.
     pub fn pop(&mut self) -> Option<Event> {
+        loop {
+            let event = self.pop_any()?;
+            if self.reports(&event) {
+                return Some(event);
+            }
+            self.unreported += 1;
+        }
+    }
+
+    fn pop_any(&mut self) -> Option<Event> {
         let first = self.queue.front()?;
         if !is_coming(first) {
             return self.queue.pop_front();
@@ -129,6 +172,11 @@ impl Diagnoser {
         let verdict = self.verdict_on_coming(&event, join);
         set(&mut event, verdict);
         Some(event)
+    }
+
+    /// Events that only explained others since this was asked last, because not everything was observed then.
+    pub fn take_unreported(&mut self) -> u64 {
+        std::mem::take(&mut self.unreported)
     }
 
     /// How many events wait to be popped.
@@ -172,6 +220,7 @@ impl Diagnoser {
             injector: self.raw.injector(event, rst),
             sees_sent: self.sight.sees_sent(event),
             earlier: self.came.earlier(event, rst),
+            watched_ns: self.watch.before(event),
         })
     }
 }
@@ -211,6 +260,7 @@ fn set(event: &mut Event, verdict: Option<Verdict>) {
     match &mut event.body {
         Body::Rst(rst) | Body::StrayRst(rst) => rst.verdict = verdict,
         Body::Close(close) => close.verdict = verdict,
+        Body::Overflow(overflow) => overflow.verdict = verdict,
         _ => {}
     }
 }

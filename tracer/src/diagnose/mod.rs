@@ -15,14 +15,17 @@ pub mod causes;
 pub mod deaths;
 mod diagnoser;
 mod join;
+pub mod queue;
 pub mod reason;
 mod sight;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 pub use self::{
     case::{Case, Earlier, Sender},
     diagnoser::Diagnoser,
+    watch::Watch,
 };
 
 /// A cause of RSTs, with the rule that recognises it.

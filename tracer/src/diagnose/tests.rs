@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::event::{
-    Body, Circumstances, Context, Ended, Event, Family, Flags, Known, Owner, Past, Pid, Rst, RstKind, Segment, Shared,
-    Task, TcpState,
+    Body, Circumstances, Context, Ended, Event, Family, Flags, Known, Numbers, Owner, Past, Pid, Rst, RstKind, Segment,
+    Shared, Task, TcpState,
 };
 
 mod every_cause;
@@ -65,9 +65,12 @@ fn past(error: Option<&str>) -> Past {
         unread: 0,
         reset_received: false,
         reset_sent: false,
+        repair: false,
+        signal: None,
+        lifetime_ns: None,
         error: error.map(str::to_owned),
         error_taken: false,
-        numbers: crate::event::Numbers::default(),
+        numbers: Numbers::default(),
     }
 }
 
@@ -87,6 +90,7 @@ fn an_idle_connection_that_was_closed_is_called_so() {
             injector: None,
             sees_sent: true,
             earlier: None,
+            watched_ns: 60_000_000_000,
         };
         let verdict = diagnose(&case).expect("a verdict");
         assert_eq!(verdict.cause, "data_after_close");

@@ -5,11 +5,12 @@ use tracer_ebpf::record;
 use crate::event::{Close, Context, End, Open, Opened, Side, TcpState, Took};
 
 /// What a [`record::Header::opened`] means.
-pub(crate) const OPENS: [(u8, Opened); 4] = [
+pub(crate) const OPENS: [(u8, Opened); 5] = [
     (record::OPEN_ACTIVE, Opened::Active),
     (record::OPEN_PASSIVE, Opened::Passive),
     (record::OPEN_SIMULTANEOUS, Opened::Simultaneous),
     (record::OPEN_SELF, Opened::Itself),
+    (record::OPEN_RESTORED, Opened::Restored),
 ];
 
 /// A [`record::Header::opened`].
@@ -55,7 +56,7 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         (record::FIN_LOCAL, _) => Some(Side::Local),
         (record::FIN_REMOTE, _) => Some(Side::Remote),
         (_, End::RstReceived | End::Refused) => Some(Side::Remote),
-        (_, End::RstSent | End::Aborted | End::Abandoned) => Some(Side::Local),
+        (_, End::RstSent | End::Aborted | End::Abandoned | End::Repair) => Some(Side::Local),
         _ => None,
     };
     Close {
@@ -71,7 +72,14 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         retransmits: closing.retransmits,
         unanswered: closing.unanswered,
         user_timeout_ms: closing.user_timeout,
-        had_rst: closing.resets != 0,
+        idle_ms: super::rst::idle(closing.last_ack, closing.jiffies, now),
+        window_closed: closing.error != 0 && closing.jiffies != 0 && closing.window == 0,
+        unacked: closing.unacked,
+        unsent: closing.unsent,
+        probes: closing.probes_out,
+        reader: None,
+        signal: (closing.signal != 0).then_some(closing.signal),
+        had_rst: closing.resets & (record::RESET_RECEIVED | record::RESET_SENT) != 0,
         old: TcpState(closing.old),
         became,
         error: error(closing.error),
@@ -105,6 +113,9 @@ fn end(closing: &record::Closing, context: Context) -> (End, bool) {
     }
     if closing.resets & record::RESET_SENT != 0 {
         return (End::RstSent, true);
+    }
+    if closing.resets & record::RESET_NOTHING != 0 {
+        return (End::Repair, true);
     }
     match closing.error as i32 {
         // Data came after the close, which the kernel takes as a RST, and answers with one.

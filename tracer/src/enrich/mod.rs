@@ -11,8 +11,8 @@ use crate::{
     decode::{Body as Raw, Record},
     diagnose,
     event::{
-        Body, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, Pid, RawKind, RawSend, RstKind, Segment,
-        State, Table, Task, TcpState,
+        Body, Close, Context, EhashEntry, Event, Family, Flags, Lookup, Observed, Overflow, Pid, RawKind, RawSend,
+        RstKind, Segment, State, Table, Task, TcpState,
     },
 };
 
@@ -127,7 +127,21 @@ impl Enricher {
                 segment: segment(&record.segment),
             }),
             Raw::Open(record) => Body::Open(connection::open(&record)),
-            Raw::Close(record) => Body::Close(Box::new(connection::close(&record, context))),
+            Raw::Close(record) => {
+                let reader = self.places.reader(record.header.mono_ns);
+                Body::Close(Box::new(Close { reader, ..connection::close(&record, context) }))
+            }
+            // It tells of a queue, and not yet of a connection that found it full.
+            Raw::Queue(record) if record.counted == 0 => return None,
+            Raw::Queue(record) => Body::Overflow(Overflow {
+                backlog: record.backlog,
+                max_backlog: record.max_backlog,
+                overflows: record.overflows,
+                drops: record.drops,
+                listeners: record.listeners,
+                observed: record.dropped != 0,
+                verdict: None,
+            }),
             Raw::Process(_) | Raw::End(_) => return None,
         })
     }

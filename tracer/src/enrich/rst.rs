@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tracer_ebpf::record::{
-    self, ERROR_TAKEN, PAST_CLOSED, PAST_OTHER, PAST_OTHER_IS_OPEN, RESET_RECEIVED, RESET_SENT, SOCKET_IS_ORPHAN,
-    SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
+    self, ERROR_TAKEN, PAST_CLOSED, PAST_LISTENED, PAST_OTHER, PAST_OTHER_IS_OPEN, RESET_NOTHING, RESET_RECEIVED,
+    RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
 };
 
 use super::{Enricher, connection};
-use crate::event::{Baseline, Circumstances, Direction, Near, Numbers, Past, Rst, RstKind, TcpState};
+use crate::event::{Baseline, Circumstances, Direction, Former, Near, Numbers, Past, Rst, RstKind, TcpState};
 
 /// Values of CONFIG_HZ (kernel/Kconfig.hz).
 const HERTZ: [u64; 4] = [100, 250, 300, 1000];
@@ -45,6 +45,7 @@ impl Enricher {
                 .then(|| circumstances(&record.circumstances, record.header.mono_ns)),
             expected_seq: (record.has_circumstances == 2).then_some(record.circumstances.rcv_nxt),
             past: (record.past.known & PAST_CLOSED != 0).then(|| self.past(record)),
+            former: (record.past.known & PAST_LISTENED != 0).then(|| self.former(record)),
             near: other.clone().filter(|_| record.direction != record::RST_RECEIVED),
             peer: other.filter(|_| record.direction == record::RST_RECEIVED),
             listeners: self.places.listeners(record.header.mono_ns),
@@ -58,6 +59,7 @@ impl Enricher {
             owner: self.owners.of(&past.owner, &mut self.places),
             closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
             open_ns: (past.opened_ns != 0).then(|| past.closed_ns.saturating_sub(past.opened_ns)),
+            lifetime_ns: (past.began_ns != 0).then(|| past.closed_ns.saturating_sub(past.began_ns)),
             closed_from: TcpState(past.closed_from),
             idle_ms: past.idle.checked_sub(1).and_then(|idle| {
                 let hertz = hertz(record.circumstances.jiffies, record.header.mono_ns)?;
@@ -66,6 +68,8 @@ impl Enricher {
             unread: past.unread,
             reset_received: past.resets & RESET_RECEIVED != 0,
             reset_sent: past.resets & RESET_SENT != 0,
+            repair: past.resets & RESET_NOTHING != 0,
+            signal: (past.signal != 0).then_some(past.signal),
             error: connection::error(past.error),
             error_taken: past.error == ERROR_TAKEN,
             numbers: Numbers {
@@ -87,6 +91,15 @@ impl Enricher {
             owner: self.owners.of(&other.owner, &mut self.places),
         }
     }
+
+    fn former(&mut self, record: &record::Rst) -> Former {
+        let past = &record.past;
+        Former {
+            owner: self.owners.of(&past.owner, &mut self.places),
+            closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
+            signal: (past.signal != 0).then_some(past.signal),
+        }
+    }
 }
 
 fn baseline(raw: &record::Heard) -> Baseline {
@@ -102,8 +115,6 @@ fn baseline(raw: &record::Heard) -> Baseline {
 
 fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
     let is_set = |flag| raw.flags & flag != 0;
-    // The timestamp is the low half of a counter; it is 0 until the first acknowledgment.
-    let idle = (raw.last_ack != 0).then(|| u64::from((raw.jiffies as u32).wrapping_sub(raw.last_ack)));
     let signal = (raw.exit_code & 0x7f) as u8;
     Circumstances {
         unread: raw.unread,
@@ -111,7 +122,7 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         rcv_nxt: raw.rcv_nxt,
         snd_nxt: raw.snd_nxt,
         snd_wnd: raw.snd_wnd,
-        idle_ms: idle.zip(hertz(raw.jiffies, mono_ns)).map(|(jiffies, hertz)| jiffies * 1000 / hertz),
+        idle_ms: idle(raw.last_ack, raw.jiffies, mono_ns),
         backlog: raw.backlog,
         max_backlog: raw.max_backlog,
         lingers: is_set(SOCKET_LINGERS),
@@ -128,6 +139,12 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         signal: (is_set(TASK_EXITS) && signal != 0).then_some(signal),
         error: connection::error(raw.error),
     }
+}
+
+/// Milliseconds since the last acknowledgment, whose time is the low half of a counter; 0 until the first one.
+pub(super) fn idle(last_ack: u32, jiffies: u64, mono_ns: u64) -> Option<u64> {
+    let since = (last_ack != 0).then(|| u64::from((jiffies as u32).wrapping_sub(last_ack)))?;
+    Some(since * 1000 / hertz(jiffies, mono_ns)?)
 }
 
 /// Jiffies in a second. The counter starts 300 s before its low half wraps (INITIAL_JIFFIES in

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::TcpState;
 use crate::diagnose::Verdict;
@@ -22,6 +22,8 @@ pub enum Opened {
     #[serde(rename = "self")]
     #[value(name = "self")]
     Itself,
+    /// Without a handshake, in repair mode (CRIU): it continues one that another socket had
+    Restored,
 }
 
 impl fmt::Display for Opened {
@@ -31,6 +33,7 @@ impl fmt::Display for Opened {
             Self::Passive => "passive",
             Self::Simultaneous => "simultaneous",
             Self::Itself => "self",
+            Self::Restored => "restored",
         })
     }
 }
@@ -96,6 +99,8 @@ pub enum End {
     Aborted,
     /// The process gave up before an answer came.
     Abandoned,
+    /// A process took the connection away in repair mode (`TCP_REPAIR`): nothing was sent.
+    Repair,
     /// Something else, see `error`.
     Other,
 }
@@ -110,9 +115,21 @@ impl fmt::Display for End {
             Self::Timeout => "timeout",
             Self::Aborted => "aborted",
             Self::Abandoned => "abandoned",
+            Self::Repair => "repair mode",
             Self::Other => "error",
         })
     }
+}
+
+/// A process that has the other end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+pub struct Reader {
+    /// Process id.
+    pub pid: u32,
+    /// Its name.
+    pub comm: String,
+    /// Bytes that wait to be read there.
+    pub unread: u32,
 }
 
 /// A socket that had, or tried, a connection is closed.
@@ -138,8 +155,22 @@ pub struct Close {
     pub retransmits: u32,
     /// Where it has an error: retransmissions in a row that were not answered.
     pub unanswered: u8,
+    /// Where it has an error: keepalive or window probes that were not answered.
+    pub probes: u8,
     /// Where it has an error: TCP_USER_TIMEOUT in milliseconds, 0 for none.
     pub user_timeout_ms: u32,
+    /// Where it has an error: since the other end was last heard, in milliseconds; null if it never was.
+    pub idle_ms: Option<u64>,
+    /// Where it has an error: the other end took no more data (its window was 0).
+    pub window_closed: bool,
+    /// Where it has an error: bytes that were sent and not acknowledged.
+    pub unacked: u32,
+    /// Where it has an error: bytes that waited to be sent.
+    pub unsent: u32,
+    /// Who has the other end, if it is in the same network namespace and did not read what came.
+    pub reader: Option<Reader>,
+    /// The signal that killed the process that closed it.
+    pub signal: Option<u8>,
     /// A RST was sent for it, or came, before it was closed.
     pub had_rst: bool,
     /// State before.

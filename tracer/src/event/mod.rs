@@ -13,17 +13,19 @@ use crate::{diagnose::Verdict, kind::Kind};
 mod connection;
 pub(crate) mod end;
 mod names;
+mod overflow;
 mod owner;
 mod pid;
 mod rst;
 mod shared;
 
 pub use self::{
-    connection::{Close, End, Open, Opened, Side, Took},
+    connection::{Close, End, Open, Opened, Reader, Side, Took},
     names::{Flags, TcpState},
+    overflow::Overflow,
     owner::{Ended, Known, Owner, Sender},
     pid::Pid,
-    rst::{Baseline, Circumstances, Direction, Listener, Near, Numbers, Past, Rst, RstKind},
+    rst::{Baseline, Circumstances, Direction, Former, Listener, Near, Numbers, Past, Rst, RstKind},
     shared::Shared,
 };
 
@@ -88,6 +90,7 @@ impl Event {
         match &self.body {
             Body::Rst(rst) | Body::StrayRst(rst) => rst.verdict.as_ref(),
             Body::Close(close) => close.verdict.as_ref(),
+            Body::Overflow(overflow) => overflow.verdict.as_ref(),
             _ => None,
         }
     }
@@ -108,6 +111,7 @@ impl Event {
             Body::RawSend(_) => Kind::Raw,
             Body::Open(_) => Kind::Open,
             Body::Close(_) => Kind::Close,
+            Body::Overflow(_) => Kind::Overflow,
         }
     }
 }
@@ -130,6 +134,8 @@ pub enum Body {
     Open(Open),
     /// A socket that had, or tried, a connection is closed.
     Close(Box<Close>),
+    /// Connections found an accept queue full, and nobody told them.
+    Overflow(Overflow),
 }
 
 /// A state change.

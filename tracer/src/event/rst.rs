@@ -41,6 +41,8 @@ pub struct Rst {
     pub expected_seq: Option<u32>,
     /// The socket that had the same two ends last, if it was closed while the trace ran.
     pub past: Option<Past>,
+    /// Where no socket of these ends was closed: the listener that was closed at this host's end.
+    pub former: Option<Former>,
     /// A connection of this host with other ends, or in another namespace, that the segment fits by its numbers.
     pub near: Option<Near>,
     /// The other end of the connection that was reset, if it is on this host; where it was none yet, the listener that
@@ -126,6 +128,8 @@ pub struct Past {
     pub closed_ns_ago: u64,
     /// For how long it had been open, in nanoseconds; null if it never was, or before the trace.
     pub open_ns: Option<u64>,
+    /// From its first state change to its end, in nanoseconds; null if it is older than the trace.
+    pub lifetime_ns: Option<u64>,
     /// The state that it was closed from.
     pub closed_from: TcpState,
     /// For how long no data had gone either way when it sent its FIN, in milliseconds; null if the other end did so
@@ -137,6 +141,10 @@ pub struct Past {
     pub reset_received: bool,
     /// A RST had been sent for it.
     pub reset_sent: bool,
+    /// It was taken away in repair mode (`TCP_REPAIR`), which sends nothing.
+    pub repair: bool,
+    /// The signal that killed the process that closed it.
+    pub signal: Option<u8>,
     /// Its error by name.
     pub error: Option<String>,
     /// It had an error that its process took before it was closed, so that it is not known which.
@@ -145,6 +153,17 @@ pub struct Past {
     #[serde(skip)]
     #[schemars(skip)]
     pub numbers: Numbers,
+}
+
+/// A listener that was closed: the last one that was responsible for an end.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
+pub struct Former {
+    /// Whose it was.
+    pub owner: Option<Shared<Owner>>,
+    /// How long ago it was closed, in nanoseconds.
+    pub closed_ns_ago: u64,
+    /// The signal that killed the process that closed it.
+    pub signal: Option<u8>,
 }
 
 /// A socket that listens.
@@ -241,6 +260,7 @@ impl Rst {
             circumstances: None,
             expected_seq: None,
             past: None,
+            former: None,
             near: None,
             peer: None,
             listeners: Vec::new(),

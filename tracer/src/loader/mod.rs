@@ -15,7 +15,7 @@ use aya::{
 };
 use nix::errno::Errno;
 use tracer_ebpf::{
-    layout::{FIELDS, MISSING},
+    layout::{BITS, FIELDS, MISSING},
     record::{Delivery, KINDS, NO_REASON},
     room,
 };
@@ -23,7 +23,7 @@ use tracer_ebpf::{
 use self::attacher::Attacher;
 use crate::{
     btf::{self, KernelBtf},
-    enrich::Reasons,
+    enrich::{Reasons, clock},
     filter::Criteria,
     hook_types, memory, pid_namespace, pidfd,
     preflight::Unmet,
@@ -74,6 +74,8 @@ pub struct Probes {
     pub reasons: Reasons,
     /// How much the programs may remember.
     pub room: Room,
+    /// `CLOCK_MONOTONIC` in nanoseconds when all were attached: before, each event was seen by some of them only.
+    pub attached_ns: u64,
     is_by_netns: bool,
     is_by_pid: bool,
 }
@@ -89,7 +91,7 @@ impl Probes {
         if PROGRAMS.is_empty() {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
         }
-        let structs = FIELDS.iter().filter_map(|field| field.path.split('.').next());
+        let structs = FIELDS.iter().chain(&BITS).filter_map(|field| field.path.split('.').next());
         kernel.look_up(structs.chain(plan::NAMES));
         let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
         let namespace = pid_namespace::inode();
@@ -171,9 +173,10 @@ impl Probes {
             .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.column))
             .collect();
         outcomes.sort_by_key(|outcome| outcome.probe);
+        let attached_ns = clock::mono_now();
         let Attacher { ebpf, links, .. } = attacher;
         let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
-        Ok(Self { ebpf, links, outcomes, missing_fields, reasons, room, is_by_netns, is_by_pid })
+        Ok(Self { ebpf, links, outcomes, missing_fields, reasons, room, attached_ns, is_by_netns, is_by_pid })
     }
 
     /// The ring buffer of records. It can be taken once.
@@ -408,6 +411,12 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
             (Err(error), None) => return Err(Unmet::UnknownSockets(error).into()),
         };
         globals.push((field.global, offset));
+    }
+    for field in BITS {
+        match kernel.bit_offset(field.path) {
+            Ok(bit) => globals.push((field.global, bit)),
+            Err(error) => missing.extend(field.without.map(|lost| format!("{lost}: not available, {error}"))),
+        }
     }
     Ok(Offsets { globals, missing })
 }

@@ -23,6 +23,8 @@ pub enum Probe {
     RstReceived,
     /// A RST comes that resets no socket.
     RstStray,
+    /// A handshake's last ACK finds the accept queue full.
+    AcceptQueue,
     /// The established hash is searched.
     LookupEhash,
     /// The listeners are searched.
@@ -45,13 +47,14 @@ pub enum Probe {
 
 impl Probe {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::State,
         Self::RstSentPassive,
         Self::RstSentActive,
         Self::RstFirewall,
         Self::RstReceived,
         Self::RstStray,
+        Self::AcceptQueue,
         Self::LookupEhash,
         Self::LookupListener,
         Self::RawSend,
@@ -77,6 +80,7 @@ impl Probe {
             Self::RstFirewall => "rst_firewall",
             Self::RstReceived => "rst_received",
             Self::RstStray => "rst_stray",
+            Self::AcceptQueue => "accept_queue",
             Self::LookupEhash => "lookup_ehash",
             Self::LookupListener => "lookup_listener",
             Self::RawSend => "raw_send",
@@ -118,6 +122,7 @@ impl Probe {
             Self::RstFirewall => "RST by a firewall",
             Self::RstReceived => "RST received",
             Self::RstStray => "stray RST",
+            Self::AcceptQueue => "accept queue full",
             Self::LookupEhash => "ehash lookup",
             Self::LookupListener => "listener lookup",
             Self::RawSend => "raw or packet send",

@@ -17,6 +17,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
         Probe::RstFirewall => rst_firewall(btf),
         Probe::RstReceived => rst_received(btf),
         Probe::RstStray => rst_stray(btf),
+        Probe::AcceptQueue => accept_queue(btf),
         Probe::LookupEhash => lookup(btf, &EHASH),
         Probe::LookupListener => lookup(btf, &LISTENER),
         Probe::RawSend => raw_send(btf),
@@ -30,7 +31,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
 }
 
 /// What the ways need to know of this kernel, for a search of all at once.
-pub const NAMES: [&str; 26] = [
+pub const NAMES: [&str; 27] = [
     "btf_trace_inet_sock_set_state",
     STATE_STORE,
     STATE_SET,
@@ -52,6 +53,7 @@ pub const NAMES: [&str; 26] = [
     "bpf_iter_task_file",
     "sk_rst_reason",
     "btf_trace_kfree_skb",
+    "btf_trace_tcp_retransmit_synack",
     "btf_trace_tcp_probe",
     "skb_drop_reason",
     "bpf_get_socket_ptr_cookie",
@@ -321,6 +323,15 @@ fn rst_stray(btf: &KernelBtf) -> Vec<Candidate> {
         None => Err(missing(&format!("tracepoint {DROP}"))),
     };
     vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind }]
+}
+
+fn accept_queue(btf: &KernelBtf) -> Vec<Candidate> {
+    const AGAIN: &str = "tcp_retransmit_synack";
+    let attachments = match btf.tracepoint(AGAIN) {
+        Some(_) => Ok(vec![Attachment { program: "synack_again", hook: Hook::RawTp(AGAIN) }]),
+        None => Err(missing(&format!("tracepoint {AGAIN}"))),
+    };
+    vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind: vec![] }]
 }
 
 /// The position of the `enum sk_rst_reason` among the parameters.

@@ -8,7 +8,8 @@ use std::{
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::io::{Interest, unix::AsyncFd};
-use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS, KINDS};
+use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS, KIND_QUEUE, KINDS};
+use zerocopy::IntoBytes as _;
 
 use crate::{
     btf::KernelBtf,
@@ -34,6 +35,10 @@ use crate::{
 };
 
 pub mod info;
+mod queues;
+mod reader;
+
+use self::queues::Queues;
 
 /// What a run is to report.
 #[derive(Debug, Clone)]
@@ -54,6 +59,10 @@ pub struct Session {
     clock: Clock,
     enricher: Enricher,
     recorder: Option<Writer<Outlet>>,
+    queues: Queues,
+    /// Records that tell of a full queue, and events that were made of them.
+    queues_seen: u64,
+    queues_told: u64,
     /// What the last record told besides.
     also: Option<Event>,
     undecodable: u64,
@@ -128,6 +137,9 @@ impl Session {
             clock,
             enricher,
             recorder: None,
+            queues: Queues::default(),
+            queues_seen: 0,
+            queues_told: 0,
             also: None,
             undecodable: 0,
             unremembered: Counts::default(),
@@ -179,6 +191,7 @@ impl Session {
             reasons: self.probes.reasons.reset.clone(),
             drop_reasons: self.probes.reasons.drop.clone(),
             sees_sent: self.sees_sent,
+            attached_ns: self.probes.attached_ns,
             run: self.info(),
         };
         let mut recorder = Writer::new(file, &preamble).context(CANNOT_RECORD)?;
@@ -225,14 +238,22 @@ impl Session {
                             recorder.symbol(address, &name).context(CANNOT_RECORD)?;
                         }
                     }
+                    let is_of_queue = matches!(record.body, decode::Body::Queue(_));
                     let is_of_process = matches!(record.body, decode::Body::Process(_) | decode::Body::End(_));
+                    if let decode::Body::Queue(queue) = &record.body {
+                        self.queues.note(queue);
+                    }
                     let mut event = self.enricher.event(record);
                     self.accounted.processes += u64::from(is_of_process);
-                    self.accounted.not_tcp += u64::from(event.is_none() && !is_of_process);
+                    self.accounted.not_tcp += u64::from(event.is_none() && !is_of_process && !is_of_queue);
+                    self.queues_seen += u64::from(is_of_queue);
                     self.also = also.and_then(|record| self.enricher.event(record));
                     let mut learned = self.enricher.places().take_learned();
                     if let Some(event) = &mut event {
                         learned.extend(look_elsewhere(&mut self.listeners, event));
+                    }
+                    for event in event.iter_mut().chain(&mut self.also) {
+                        learned.extend(look_for_reader(event));
                     }
                     if let Some(recorder) = &mut self.recorder {
                         // What the record needs to be read comes before it.
@@ -249,7 +270,20 @@ impl Session {
                 }
             }
         }
-        Ok(None)
+        self.overflow()
+    }
+
+    /// An accept queue that was found full, by what the kernel counts.
+    fn overflow(&mut self) -> anyhow::Result<Option<Event>> {
+        let Some(queue) = self.queues.overflow(mono_now()) else { return Ok(None) };
+        let event = self.enricher.event(decode::Body::Queue(queue).into());
+        self.queues_told += 1;
+        let learned = self.enricher.places().take_learned();
+        if let Some(recorder) = &mut self.recorder {
+            learned.iter().try_for_each(|fact| recorder.fact(fact)).context(CANNOT_RECORD)?;
+            recorder.record(queue.as_bytes()).context(CANNOT_RECORD)?;
+        }
+        Ok(event)
     }
 
     /// What became of the records that gave no event. What was not read until now never will be.
@@ -259,7 +293,7 @@ impl Session {
             let is_two = decode::decode(&bytes).is_ok_and(|decoded| decoded.also.is_some());
             self.accounted.cut_off += 1 + u64::from(is_two);
         }
-        self.accounted
+        Accounted { evidence: self.queues_seen, ..self.accounted }
     }
 
     /// How the events are observed.
@@ -289,6 +323,23 @@ impl Session {
             recorder.fact(&Fact::Lost { mono_ns: now_ns }).context(CANNOT_RECORD)?;
         }
         Ok(has_lost)
+    }
+
+    /// When all probes were attached, on `CLOCK_MONOTONIC` in nanoseconds.
+    pub fn attached_ns(&self) -> u64 {
+        self.probes.attached_ns
+    }
+
+    /// Notes in the recording that what happens from then on only explains what happened before.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn stop(&mut self, mono_ns: u64) -> anyhow::Result<()> {
+        self.queues.stop(mono_ns.saturating_sub(1));
+        match &mut self.recorder {
+            Some(recorder) => recorder.fact(&Fact::Stopped { mono_ns }).context(CANNOT_RECORD),
+            None => Ok(()),
+        }
     }
 
     /// Detaches all probes. What they delivered before can still be read.
@@ -344,7 +395,10 @@ impl Session {
         let deliveries = self.probes.deliveries()?;
         Ok(Summary {
             counts,
-            submitted: by_kind(|kind| deliveries[kind].submitted),
+            // Of queues what is shown is made of what the programs saw.
+            submitted: by_kind(|kind| {
+                deliveries[kind].submitted + if kind == usize::from(KIND_QUEUE) { self.queues_told } else { 0 }
+            }),
             accounted: None,
             lost: self.lost(&deliveries)?,
             probes: info::mechanisms(&self.probes.outcomes),
@@ -386,6 +440,15 @@ fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> 
         rst.listeners = listeners.of_port(local.port(), mono_ns);
     }
     (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
+}
+
+/// Where a connection died with a closed window: who should have read.
+fn look_for_reader(event: &mut Event) -> Option<Fact> {
+    let reader = reader::of(event)?;
+    if let Body::Close(close) = &mut event.body {
+        close.reader = Some(reader.clone());
+    }
+    Some(Fact::Reader { mono_ns: event.mono_ns, reader })
 }
 
 /// What was recorded can be replayed.

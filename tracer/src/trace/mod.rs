@@ -134,7 +134,8 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     if let Some(held) = held {
         target.start(held)?;
     }
-    let mut show = Show::new(output, Readers::new(reader, disk), job, Accounts::open(is_whole));
+    let accounts = Accounts::open(is_whole);
+    let mut show = Show::new(output, Readers::new(reader, disk), job, accounts, session.attached_ns());
     let followed = follow(&mut signals, &mut session, &mut target, &mut show).await;
     let finished = match followed {
         // What was seen before the signal is shown; what comes after it is not even observed.

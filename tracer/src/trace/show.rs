@@ -1,14 +1,26 @@
 //! From the session to the output: each RST gets its verdict on the way.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 
 use super::{BATCH, CANNOT_WRITE, Job, accounts::Accounts, readers::Readers, signals::Signals, target::Sockets};
 use crate::{
-    diagnose::Diagnoser, enrich::clock::mono_now, kind::Kind, output::Output, report::Lost, session::Session,
-    sink::Item, tally::Tally,
+    diagnose::{Diagnoser, Watch},
+    enrich::clock::mono_now,
+    kind::Kind,
+    output::Output,
+    report::Lost,
+    session::Session,
+    sink::Item,
+    tally::Tally,
 };
+
+/// How long the last events may take to be explained, at most.
+const EXPLAINING: Duration = Duration::from_millis(300);
 
 /// Shows events in order.
 pub(super) struct Show {
@@ -21,7 +33,7 @@ pub(super) struct Show {
     left: u64,
     /// Events that were pushed and not popped yet, or never will be.
     inside: u64,
-    /// Events that were popped, but are not of a kind that is shown.
+    /// Events that were popped, but are not of a kind, or of a time, that is shown.
     evidence: u64,
     pub(super) readers: Readers,
     /// `CLOCK_MONOTONIC` up to which all has been read, 0 while there may be more.
@@ -29,12 +41,13 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn new(output: Output, readers: Readers, job: &Job<'_>, accounts: Accounts) -> Self {
+    /// `attached_ns`: when all was observed, on `CLOCK_MONOTONIC` in nanoseconds.
+    pub(super) fn new(output: Output, readers: Readers, job: &Job<'_>, accounts: Accounts, attached_ns: u64) -> Self {
         Self {
             output,
             readers,
             shown: job.shown.clone(),
-            diagnoser: Diagnoser::default(),
+            diagnoser: Diagnoser::new(Watch::since(attached_ns)),
             tally: job.rsts_only.then(Tally::default),
             accounts,
             left: job.count.unwrap_or(u64::MAX),
@@ -82,7 +95,7 @@ impl Show {
         {
             taken += 1;
             sockets.saw(&event);
-            if self.shown.contains(&event.kind()) {
+            if self.shown.contains(&event.kind()) && self.diagnoser.reports(&event) {
                 self.accounts.saw(&event);
             }
             self.diagnoser.push(event);
@@ -116,12 +129,10 @@ impl Show {
     ) -> anyhow::Result<Lost> {
         // Before the last events, so that what both count differs only by what nobody reported.
         self.accounts.stop();
+        self.explain_last(session, sockets, signals).await?;
         session.detach();
         while self.batch(session, sockets, BATCH)? {
-            match self.readers.wait(signals, self.readers.room()).await? {
-                Some(room) => room?,
-                None => self.readers.give_up(),
-            }
+            self.make_room(signals).await?;
         }
         if let Some(loss) = session.last_loss(self.reached_ns)? {
             self.output.write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
@@ -132,7 +143,8 @@ impl Show {
         let waiting = self.diagnoser.waiting() as u64;
         let mut accounted = session.account();
         accounted.cut_off += waiting;
-        (accounted.retracted, accounted.evidence) = (self.inside - waiting, self.evidence);
+        accounted.retracted = self.inside - waiting;
+        accounted.evidence += self.evidence;
         summary.accounted = Some(accounted);
         summary.unaccounted = self.accounts.close();
         summary.causes = self.tally.take().map(Tally::rows);
@@ -151,6 +163,43 @@ impl Show {
         readers.settle(signals).await
     }
 
+    /// Reports nothing any more of what happens from now on, but lets it explain what has just happened: a RST that
+    /// came may be one that this host has sent, which is reported after it.
+    async fn explain_last(
+        &mut self,
+        session: &mut Session,
+        sockets: &mut Sockets,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
+        let stopped = mono_now();
+        session.stop(stopped)?;
+        self.diagnoser.stop(stopped);
+        let deadline = Instant::now() + EXPLAINING;
+        while Instant::now() < deadline {
+            let more = self.batch(session, sockets, BATCH)?;
+            if self.diagnoser.is_done() || self.is_done() {
+                break;
+            }
+            if more {
+                self.make_room(signals).await?;
+            } else {
+                session.ready().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for readers that are behind, or gives them up.
+    async fn make_room(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        match self.readers.wait(signals, self.readers.room()).await? {
+            Some(room) => room,
+            None => {
+                self.readers.give_up();
+                Ok(())
+            }
+        }
+    }
+
     fn drain(&mut self) -> anyhow::Result<()> {
         while self.left > 0
             && let Some(event) = self.diagnoser.pop()
@@ -166,6 +215,9 @@ impl Show {
             self.output.write(Item::Event(&event)).context(CANNOT_WRITE)?;
             self.left -= 1;
         }
+        let unreported = self.diagnoser.take_unreported();
+        self.inside -= unreported;
+        self.evidence += unreported;
         Ok(())
     }
 }

@@ -25,6 +25,7 @@ mod pid_namespace;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
 mod room;
+mod starts;
 mod trace;
 mod unsent;
 mod wait;

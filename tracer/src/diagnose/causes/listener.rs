@@ -1,7 +1,10 @@
 //! Segments that come to a listener.
 
-use super::super::{Cause, Finding};
-use crate::event::TcpState;
+use super::{
+    super::{Cause, Finding, case},
+    no_socket::HANDSHAKE_NS,
+};
+use crate::event::{Past, TcpState};
 
 pub(super) const ACCEPT_OVERFLOW: Cause = Cause {
     id: "accept_overflow",
@@ -20,6 +23,23 @@ pub(super) const ACCEPT_OVERFLOW: Cause = Cause {
         let finding = if is_full { Finding::certain(summary) } else { Finding::likely(summary) };
         let finding = finding.observed(queue);
         Some(finding.inferred("tcp_abort_on_overflow is on: else the ACK would have been ignored"))
+    },
+};
+
+pub(super) const NEVER_ACCEPTED: Cause = Cause {
+    id: "never_accepted",
+    title: "the connection had found no place in the accept queue",
+    remedy: "the server accepts too slowly: give it more threads or time, a longer backlog in listen() and \
+             net.core.somaxconn; with net.ipv4.tcp_abort_on_overflow=1 such clients are told at once",
+    rule: |case| {
+        let refused = |past: &&Past| past.closed_from == TcpState::NEW_SYN_RECV && case.is_without_connection();
+        let past = case.past().filter(refused)?;
+        let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
+        let remote = case.event.remote;
+        let finding = Finding::certain(format!(
+            "the accept queue of {who} was full {ago} ago: {remote} takes for a connection what was never accepted here"
+        ));
+        Some(finding.observed("its last ACK was dropped then, and the SYN+ACK sent again"))
     },
 };
 
@@ -43,14 +63,29 @@ pub(super) const STALE_ACK: Cause = Cause {
     rule: |case| {
         let is_one = case.answers_in(&[TcpState::LISTEN]) && !case.answers_syn();
         is_one.then(|| {
-            let summary =
-                format!("{} acknowledged something, but {} has only a listener", case.event.remote, case.event.local);
+            let (local, remote) = (case.event.local, case.event.remote);
+            let summary = match &case.rst.former {
+                Some(former) if former.closed_ns_ago < HANDSHAKE_NS => format!(
+                    "{remote} acknowledged something, but {local} has only a new listener: {} closed the one before {} ago",
+                    case::name(former.owner.as_deref()),
+                    case::duration(former.closed_ns_ago)
+                ),
+                _ => format!("{remote} acknowledged something, but {local} has only a listener"),
+            };
             // A full accept queue looks the same where neither the kernel nor its functions tell.
             let is_told = case.reason() == "TCP_FLAGS";
             let finding = if is_told { Finding::certain(summary) } else { Finding::likely(summary) };
             let finding = finding.inferred(
                 "a connection from before the server was started anew, or a handshake's last ACK that came too late",
             );
+            let finding = match &case.rst.former {
+                Some(former) => finding.observed(format!(
+                    "{} closed a listener of that address and port {} before",
+                    case::name(former.owner.as_deref()),
+                    case::duration(former.closed_ns_ago)
+                )),
+                None => finding,
+            };
             match case.past() {
                 Some(_) => finding.observed("a connection of these two ends was closed while the trace ran"),
                 None => finding,

@@ -17,16 +17,19 @@ mod timer;
 mod unexplained;
 
 /// All of them.
-pub static ALL: [&Cause; 47] = [
+pub static ALL: [&Cause; 50] = [
     &firewall::REJECT,
     // A segment that no connection was found for.
     &no_socket::SCAN_PROBE,
     &no_socket::FORGED_HANDSHAKE,
     &elsewhere::LISTENER_ELSEWHERE,
     &no_socket::CLOSED_PORT,
+    &listener::NEVER_ACCEPTED,
+    &no_socket::LATE_ANSWER,
     &no_socket::TIMED_OUT,
     &no_socket::LATE_SEGMENT,
     &no_socket::NAT_STATE_LOST,
+    &no_socket::CLOSED_IN_HANDSHAKE,
     &no_socket::HALF_OPEN,
     // A segment that does not fit its socket.
     &listener::ACCEPT_OVERFLOW,

@@ -1,6 +1,6 @@
 //! Segments that no connection was found for.
 
-use super::super::{Cause, Finding, case};
+use super::super::{Cause, Finding, actor, case};
 use crate::event::{Flags, Near, TcpState};
 
 pub(super) const SCAN_PROBE: Cause = Cause {
@@ -58,7 +58,7 @@ pub(super) const FORGED_HANDSHAKE: Cause = Cause {
         let summary = "a SYN+ACK came for a SYN that no socket is known to have sent: a raw socket's, or one with a \
                        forged address";
         let unseen = "no socket of these two ends was closed while the trace ran, and raw sends were not seen";
-        Some(Finding::likely(summary).inferred(unseen))
+        Some(case.by_absence(Finding::likely(summary).inferred(unseen)))
     },
 };
 
@@ -75,6 +75,64 @@ pub(super) const CLOSED_PORT: Cause = Cause {
             });
             Finding::certain(format!("nothing listens on {}{by}", case.event.local))
                 .observed("the lookups for its SYN missed the connections and the listeners")
+        })
+    },
+};
+
+/// How long a handshake may be half done: the SYN+ACK is sent again for so long (tcp_synack_retries).
+pub(super) const HANDSHAKE_NS: u64 = 63_000_000_000;
+
+pub(super) const CLOSED_IN_HANDSHAKE: Cause = Cause {
+    id: "closed_in_handshake",
+    title: "the listener was closed in the middle of a handshake",
+    remedy: "the server was stopped, or restarted, while a client connected: take it out of the load balancer first, or \
+             hand the listening socket over to the new process (socket activation, SO_REUSEPORT with \
+             net.ipv4.tcp_migrate_req)",
+    rule: |case| {
+        let former = case.rst.former.as_ref().filter(|_| case.is_without_socket() && !case.answers_syn())?;
+        let is_ack = case.trigger_has(Flags::ACK) && !case.trigger_has(Flags::SYN);
+        if !is_ack || former.closed_ns_ago > HANDSHAKE_NS {
+            return None;
+        }
+        let (who, ago) = (case::name(former.owner.as_deref()), case::duration(former.closed_ns_ago));
+        let how = match actor::killed(former.owner.as_deref(), former.signal) {
+            Some(killed) => format!("{who} {killed} {ago} before and so closed its listener"),
+            None => format!("{who} closed its listener {ago} before"),
+        };
+        let finding = Finding::likely(format!("{how}, in the middle of the handshake of {}", case.event.remote))
+            .observed(format!("the listener that was responsible for {} was closed {ago} before", case.event.local))
+            .inferred("the handshake was not complete: no socket of these two ends was closed while the trace ran");
+        Some(case.by_absence(finding))
+    },
+};
+
+pub(super) const LATE_ANSWER: Cause = Cause {
+    id: "late_answer",
+    title: "the answer to a SYN came when its socket was closed",
+    remedy: "the other end answers, but later than this one waits: look for loss and delay on the way, or an overloaded \
+             server; give the process's own connect timeout more time",
+    rule: |case| {
+        let past = case.past().filter(|past| past.closed_from == TcpState::SYN_SENT && case.is_without_connection())?;
+        let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
+        let waited = past.lifetime_ns.map_or_else(String::new, |waited| format!(" after {}", case::duration(waited)));
+        let remote = case.event.remote;
+        let did = match (past.error.as_deref(), past.reset_received) {
+            (_, true) => format!("the connect of {who} was refused{waited}"),
+            (Some(error), _) => format!("the connect of {who} failed with {error}{waited}"),
+            (None, _) => {
+                let did = actor::killed(past.owner.as_deref(), past.signal)
+                    .unwrap_or_else(|| "gave up its connect".to_owned());
+                format!("{who} {did}{waited}")
+            }
+        };
+        let summary = format!("{did}, and {remote} answered {ago} later");
+        let answer = case.rst.trigger.filter(|trigger| trigger.flags.contains(Flags::SYN));
+        let is_its = answer.is_some_and(|answer| answer.ack == past.numbers.snd_next);
+        let finding = if is_its { Finding::certain(summary) } else { Finding::likely(summary) };
+        let finding = finding.observed("the socket of these two ends went from SYN_SENT to CLOSE");
+        Some(match is_its {
+            true => finding.observed(format!("the answer acknowledges its SYN: ack {}", past.numbers.snd_next)),
+            false => finding.inferred("the segment does not acknowledge that SYN: it may answer an earlier one"),
         })
     },
 };
@@ -111,8 +169,12 @@ pub(super) const LATE_SEGMENT: Cause = Cause {
              shut down sending and read until the end before close()",
     rule: |case| {
         let past = case.past().filter(|_| case.is_without_connection())?;
+        if past.closed_from == TcpState::NEW_SYN_RECV {
+            return None;
+        }
         let (who, ago) = (case::name(past.owner.as_deref()), case::duration(past.closed_ns_ago));
         let ended = match (past.reset_sent, past.reset_received) {
+            _ if past.repair => format!("{who} took it away in repair mode, without a segment,"),
             (true, _) => format!("{who} closed it by a RST"),
             (_, true) => format!("a RST from the other end reset it, which {who} had,"),
             (false, false) => format!("{who} closed it"),
@@ -156,12 +218,13 @@ pub(super) const HALF_OPEN: Cause = Cause {
     rule: |case| {
         let is_one = case.is_without_socket() && !case.answers_syn();
         is_one.then(|| {
-            Finding::likely(format!(
+            let finding = Finding::likely(format!(
                 "{} has a connection in mind that {} does not have",
                 case.event.remote, case.event.local
             ))
             .inferred("no such socket was closed while the trace ran")
-            .inferred("so it ended before, or in another life of this host: a restart, an address reused")
+            .inferred("so it ended before, or in another life of this host: a restart, an address reused");
+            case.by_absence(finding)
         })
     },
 };

@@ -131,7 +131,8 @@ pub(super) const OF_REQUEST: Cause = Cause {
         let is_one = is_from_tcp_itself(case) && for_listener && is_told && case.past().is_none();
         is_one.then(|| {
             let summary = format!("{} reset a handshake that was not complete", case.event.remote);
-            Finding::likely(summary).inferred("a listener's request was dropped: there was no connection yet")
+            let finding = Finding::likely(summary);
+            case.by_absence(finding.inferred("a listener's request was dropped: there was no connection yet"))
         })
     },
 };

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::{
-    diagnose::tests::{event, segment},
+    diagnose::{
+        Confidence,
+        tests::{event, segment},
+    },
     event::{Circumstances, Flags, RawKind, RawSend, Rst, TcpState},
     tally::Tally,
 };
@@ -154,4 +157,37 @@ fn memory_is_bounded() {
     let rows = tally.rows();
     assert!(rows.len() <= crate::tally::GROUPS + 2 * crate::diagnose::causes::ALL.len(), "{}", rows.len());
     assert!(rows.iter().map(|row| row.count).sum::<u64>() > 60_000);
+}
+
+#[test]
+fn what_happens_after_the_stop_explains_and_is_not_reported() {
+    let mut diagnoser = Diagnoser::new(Watch::since(5));
+    diagnoser.push(sent(4));
+    diagnoser.push(received(10));
+    diagnoser.stop(11);
+    diagnoser.reach(11);
+    assert!(diagnoser.is_done(), "it was explained by what happened before the start");
+    let mut diagnoser = Diagnoser::new(Watch::since(5));
+    diagnoser.push(received(10));
+    diagnoser.stop(11);
+    diagnoser.reach(11);
+    assert!(!diagnoser.is_done() && verdicts(&mut diagnoser).is_empty());
+    diagnoser.push(sent(12));
+    assert_eq!(verdicts(&mut diagnoser), [(Direction::Received, "destroyed", true)]);
+    assert!(diagnoser.is_done());
+}
+
+#[test]
+fn a_trace_that_has_hardly_begun_is_not_sure_of_what_it_has_not_seen() {
+    let unknown =
+        Rst { trigger: Some(segment(Flags::ACK)), reason: Some("NO_SOCKET".to_owned()), ..Rst::bare(RstKind::Passive) };
+    let told = |mono_ns| {
+        let mut diagnoser = Diagnoser::new(Watch::since(1_000_000_000));
+        diagnoser.push(event(mono_ns, HERE, THERE, Body::Rst(Box::new(unknown.clone()))));
+        let event = diagnoser.pop().unwrap();
+        let verdict = event.verdict().unwrap();
+        (verdict.cause, verdict.confidence)
+    };
+    assert_eq!(told(1_200_000_000), ("half_open", Confidence::Possible));
+    assert_eq!(told(2_000_000_000), ("half_open", Confidence::Likely));
 }

@@ -20,6 +20,7 @@ fn about<T>(made: &Handmade, ask: impl FnOnce(&Case<'_>) -> T) -> T {
         injector: injector.as_ref(),
         sees_sent: true,
         earlier: made.earlier,
+        watched_ns: 60_000_000_000,
     })
 }
 
@@ -83,6 +84,7 @@ fn only_the_more_general_are_certain_of_what_is_not_theirs() {
         ("firewall_reject", "refused"),
         ("listener_elsewhere", "closed_port"),
         ("timed_out", "late_segment"),
+        ("late_answer", "late_segment"),
         ("accept_overflow", "bad_syn"),
         ("accept_overflow", "stale_ack"),
         ("linger2", "data_after_close"),
@@ -158,4 +160,13 @@ fn linger_zero_shows_in_the_socket_too() {
     assert_ne!(closed(S::ESTABLISHED, "TCP_STATE", |state| state.lingers = true).0, "linger_zero");
     assert_ne!(closed(S::ESTABLISHED, "TCP_STATE", |state| state.shut_down = true).0, "linger_zero");
     assert_eq!(closed(S::ESTABLISHED, "TCP_ABORT_ON_CLOSE", lingers).0, "close_unread");
+}
+
+/// Where the numbers are not known it may be an earlier attempt's.
+#[test]
+fn an_answer_to_another_syn_is_only_likely_the_late_one() {
+    let mut made = all().into_iter().find(|made| made.cause == "late_answer").unwrap();
+    assert_eq!(verdict(&made), ("late_answer", Confidence::Certain));
+    made.rst.past.as_mut().unwrap().numbers = Numbers::default();
+    assert_eq!(verdict(&made), ("late_answer", Confidence::Likely));
 }

@@ -1,7 +1,7 @@
 //! One RST of every cause, or several where it shows in several ways, as the newest kernels tell it.
 
 use super::*;
-use crate::event::{Baseline, Listener, Near};
+use crate::event::{Baseline, Former, Listener, Near};
 
 /// A RST, and the cause that it is to have.
 pub(super) struct Handmade {
@@ -105,6 +105,9 @@ fn near() -> Near {
     Near { local, remote, netns: 1, is_open: true, owner: None }
 }
 
+/// Of a SYN that is acknowledged by [`segment`].
+const SYN_SENT: Numbers = Numbers { snd_first: 1998, snd_next: 2000, rcv_first: u32::MAX, rcv_next: 0 };
+
 /// All of them.
 pub(super) fn all() -> Vec<Handmade> {
     use TcpState as S;
@@ -146,6 +149,15 @@ pub(super) fn all() -> Vec<Handmade> {
                 vec![Listener { netns: 2, address: [0; 4].into(), pid: Pid::of_record(9), comm: "nginx".to_owned() }];
         }),
         unknown("closed_port", Flags::SYN, |_| {}),
+        unknown("never_accepted", ACK, |rst| {
+            rst.past = Some(Past { closed_from: S::NEW_SYN_RECV, ..past(None) });
+        }),
+        unknown("late_answer", SYN_ACK, |rst| {
+            rst.past = Some(Past { closed_from: S::SYN_SENT, numbers: SYN_SENT, ..past(None) });
+        }),
+        unknown("late_answer", SYN_ACK, |rst| {
+            rst.past = Some(Past { closed_from: S::SYN_SENT, numbers: SYN_SENT, signal: Some(9), ..past(None) });
+        }),
         unknown("timed_out", ACK, |rst| rst.past = Some(past(Some("ETIMEDOUT")))),
         unknown("timed_out", ACK, |rst| {
             rst.past = Some(Past { closed_from: S::ESTABLISHED, error_taken: true, ..past(None) });
@@ -153,6 +165,12 @@ pub(super) fn all() -> Vec<Handmade> {
         unknown("late_segment", ACK, |rst| rst.past = Some(past(None))),
         unknown("nat_state_lost", ACK, |rst| {
             rst.near = Some(near());
+        }),
+        unknown("closed_in_handshake", ACK, |rst| {
+            rst.former = Some(Former { owner: None, closed_ns_ago: 700_000_000, signal: None });
+        }),
+        unknown("half_open", ACK, |rst| {
+            rst.former = Some(Former { owner: None, closed_ns_ago: 600_000_000_000, signal: None });
         }),
         unknown("half_open", ACK, |_| {}),
         overflow,

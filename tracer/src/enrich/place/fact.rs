@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::Cgroup;
-use crate::event::Listener;
+use crate::event::{Listener, Reader};
 
 /// What a host calls a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,18 @@ pub enum Fact {
         /// `CLOCK_MONOTONIC` when that was noticed, in nanoseconds.
         mono_ns: u64,
     },
+    /// Who had the other end of a connection that died with a closed window.
+    Reader {
+        /// `CLOCK_MONOTONIC` of the end, in nanoseconds.
+        mono_ns: u64,
+        /// Who.
+        reader: Reader,
+    },
+    /// The trace was told to stop: what happens from then on only explains what happened before.
+    Stopped {
+        /// `CLOCK_MONOTONIC` in nanoseconds.
+        mono_ns: u64,
+    },
     /// How a process was started.
     CommandLine {
         /// The process.
@@ -80,6 +92,7 @@ pub(super) struct Recorded {
     namespaces: HashMap<u32, Arc<str>>,
     command_lines: HashMap<u32, String>,
     listeners: Option<(u64, Vec<Listener>)>,
+    reader: Option<(u64, Reader)>,
 }
 
 impl Recorded {
@@ -95,8 +108,9 @@ impl Recorded {
                 self.namespaces.insert(inode, name.into());
             }
             Fact::Listeners { mono_ns, listeners } => self.listeners = Some((mono_ns, listeners)),
-            // It says nothing of a number.
-            Fact::Lost { .. } => {}
+            Fact::Reader { mono_ns, reader } => self.reader = Some((mono_ns, reader)),
+            // They say nothing of a number.
+            Fact::Lost { .. } | Fact::Stopped { .. } => {}
             Fact::CommandLine { pid, line } => {
                 self.command_lines.insert(pid, line);
             }
@@ -118,6 +132,11 @@ impl Recorded {
     /// Those that were told for the event of this time.
     pub(super) fn listeners(&mut self, mono_ns: u64) -> Vec<Listener> {
         self.listeners.take_if(|(time, _)| *time == mono_ns).map(|(_, listeners)| listeners).unwrap_or_default()
+    }
+
+    /// The same of who did not read.
+    pub(super) fn reader(&mut self, mono_ns: u64) -> Option<Reader> {
+        self.reader.take_if(|(time, _)| *time == mono_ns).map(|(_, reader)| reader)
     }
 
     pub(super) fn command_line(&self, pid: u32) -> Option<String> {

@@ -8,7 +8,10 @@ use std::{collections::HashSet, sync::Arc};
 
 use nix::unistd::{Uid, User};
 
-use crate::{event::Listener, pid_namespace};
+use crate::{
+    event::{Listener, Reader},
+    pid_namespace,
+};
 
 mod cache;
 mod cgroup;
@@ -117,6 +120,14 @@ impl Places {
         match &mut self.source {
             Source::Recorded(known) => known.listeners(mono_ns),
             Source::Host(_) => Vec::new(),
+        }
+    }
+
+    /// Who did not read, if a recording tells; live it is the session that asks.
+    pub fn reader(&mut self, mono_ns: u64) -> Option<Reader> {
+        match &mut self.source {
+            Source::Recorded(known) => known.reader(mono_ns),
+            Source::Host(_) => None,
         }
     }
 

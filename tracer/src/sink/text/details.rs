@@ -8,7 +8,8 @@ use super::{
 };
 use crate::diagnose::{Evidence, Verdict};
 use crate::event::{
-    Close, Context, End, Event, Lookup, Observed, Open, Opened, Owner, Rst, RstKind, Segment, Side, State, Took,
+    Close, Context, End, Event, Lookup, Observed, Open, Opened, Overflow, Owner, Rst, RstKind, Segment, Side, State,
+    Took,
 };
 use crate::sink::{foreign::printable, page::Page};
 
@@ -85,6 +86,7 @@ pub(super) fn open(page: &mut Page<'_>, open: &Open, opened: Option<Opened>) -> 
             )?;
         }
         Some(Opened::Simultaneous) => page.paragraph(INDENT, "both ends sent a SYN, so nobody had to listen")?,
+        Some(Opened::Restored) => page.paragraph(INDENT, "in repair mode: it continues one that another socket had")?,
         Some(Opened::Active | Opened::Passive) | None => {}
     }
     if open.syn_retransmits > 0 {
@@ -118,6 +120,12 @@ pub(super) fn close(page: &mut Page<'_>, close: &Close, event: &Event) -> io::Re
         details.push(format!("{} is inferred from the states", close.ended_by));
     }
     page.paragraph(INDENT, &details.join(", "))
+}
+
+pub(super) fn overflow(page: &mut Page<'_>, overflow: &Overflow) -> io::Result<()> {
+    let Overflow { backlog, max_backlog, overflows, drops, .. } = overflow;
+    let text = format!("{backlog} waited, limit {max_backlog}; ListenOverflows +{overflows}, ListenDrops +{drops}");
+    page.paragraph(INDENT, &text)
 }
 
 /// What a verdict rests on, and what to do.

@@ -113,6 +113,10 @@ pub(super) fn what(out: &mut String, event: &Event) -> Style {
             }
             colour(AnsiColor::Red).bold()
         }
+        Body::Overflow(_) => {
+            push!(out, "accept queue full");
+            colour(AnsiColor::Red)
+        }
         Body::StrayRst(rst) => {
             match rst.socket_state {
                 Some(state) => push!(out, "RST came, {state}"),

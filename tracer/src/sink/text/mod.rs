@@ -123,6 +123,7 @@ impl Text {
             Body::RawSend(raw) => page.paragraph(INDENT, &details::numbers(&raw.segment)),
             Body::Open(open) => details::open(page, open, event.opened),
             Body::Close(close) => details::close(page, close, event),
+            Body::Overflow(overflow) => details::overflow(page, overflow),
         }?;
         let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
         if let Some(verdict) = event.verdict() {

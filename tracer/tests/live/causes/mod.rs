@@ -61,6 +61,11 @@ impl Scenario {
         Self { event: "close", ..Self::new(cause, perform) }
     }
 
+    /// One that drops segments, and tells nobody.
+    pub(super) const fn overflow(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
+        Self { event: "overflow", ..Self::new(cause, perform) }
+    }
+
     /// Causes that are right, too: of a RST that goes before, or where a kernel does not tell two apart.
     pub(super) const fn also(self, also: &'static [&'static str]) -> Self {
         Self { also, ..self }
@@ -145,8 +150,9 @@ fn play() -> Outcomes {
     let mut closes = Trace::of("trace", &["-e", "close"]);
     OBSERVATION.get_or_init(|| trace.start.clone());
     let attached = start.elapsed();
+    // Deaths take a while: a trace that has hardly begun is not sure of what it has not seen.
     let scenarios =
-        [answers::ALL, aborts::ALL, timers::ALL, peers::ALL, strays::ALL, deaths::ALL].into_iter().flatten();
+        [deaths::ALL, timers::ALL, answers::ALL, aborts::ALL, peers::ALL, strays::ALL].into_iter().flatten();
     let played: Vec<_> = scenarios.map(|scenario| (scenario, now(), (scenario.perform)())).collect();
     let happened: Vec<_> = field::all().map(|situation| (situation, now(), (situation.perform)())).collect();
     let performed = start.elapsed();

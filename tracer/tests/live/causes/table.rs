@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use tracer::diagnose::{Confidence, causes, deaths};
+use tracer::diagnose::{Confidence, causes, deaths, queue};
 
 use super::Outcome;
 
@@ -51,7 +51,11 @@ pub(super) fn differences(outcomes: &[Outcome]) -> Vec<String> {
     let rows: BTreeMap<&str, Vec<&str>> = rows().collect();
     let kernel = kernel();
     let column = rows["cause"].iter().position(|cell| *cell == kernel);
-    let ids = causes::ALL.iter().map(|cause| cause.id).chain(deaths::ALL.iter().map(|death| death.id));
+    let ids = causes::ALL
+        .iter()
+        .map(|cause| cause.id)
+        .chain(deaths::ALL.iter().map(|death| death.id))
+        .chain([queue::FULL.id]);
     let found: Vec<_> = ids.map(|id| (id, cell(outcomes, id))).collect();
     // To fill the column in from.
     let line: Vec<_> = found.iter().map(|(cause, cell)| format!("{cause}={cell}")).collect();

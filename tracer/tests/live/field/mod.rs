@@ -16,6 +16,7 @@ mod kills;
 mod memory;
 mod mptcp;
 mod router;
+mod silence;
 mod worker;
 
 pub(crate) use self::{
@@ -25,7 +26,7 @@ pub(crate) use self::{
 
 /// All of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Situation> {
-    [kills::ALL, mptcp::ALL, given_away::ALL, joins::ALL].into_iter().flatten()
+    [kills::ALL, mptcp::ALL, given_away::ALL, joins::ALL, silence::ALL].into_iter().flatten()
 }
 
 /// Something that happens to connections.

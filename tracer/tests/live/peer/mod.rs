@@ -74,6 +74,11 @@ impl Peer {
         writeln!(orders, "{order}").expect("the peer listens");
     }
 
+    /// Ends it at once (SIGKILL).
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+    }
+
     /// The result of the oldest order that has none yet.
     pub(crate) fn answer(&mut self) -> String {
         let line = self.answers.next().expect("the peer answers").expect("its answer is readable");

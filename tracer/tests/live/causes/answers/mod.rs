@@ -20,12 +20,18 @@ pub(super) const ALL: &[Scenario] = &[
     Scenario::new("late_segment", unknown::after_both_fins),
     // The abort's own RST goes before.
     Scenario::new("late_segment", unknown::after_abort).also(&["linger_zero"]),
+    Scenario::new("never_accepted", listening::no_place),
+    Scenario::overflow("accept_queue_full", listening::no_place),
+    Scenario::overflow("accept_queue_full", listening::no_place_for_a_syn),
+    Scenario::new("late_answer", unknown::after_giving_up),
     Scenario::new("timed_out", unknown::after_timeout),
     Scenario::new("nat_state_lost", unknown::other_peer),
     Scenario::new("half_open", unknown::never_was),
     Scenario::new("half_open", unknown::host_made_anew),
     Scenario::new("accept_overflow", listening::overflow),
     Scenario::new("bad_syn", listening::second_syn),
+    Scenario::new("closed_in_handshake", listening::closed_meanwhile),
+    Scenario::new("stale_ack", listening::restarted_meanwhile),
     Scenario::new("stale_ack", listening::ack_of_nothing),
     // The listener answers for its half-open connections, and does not say that there was one.
     Scenario::new("stale_ack", listening::ack_of_something_else),

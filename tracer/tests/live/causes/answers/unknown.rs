@@ -64,6 +64,20 @@ pub(super) fn after_abort() -> anyhow::Result<Played> {
     Ok(net.played(2, vec![listener]))
 }
 
+/// The socket was closed before the answer to its SYN came.
+pub(super) fn after_giving_up() -> anyhow::Result<Played> {
+    let mut net = Puppet::new("latesynack")?;
+    let peer = Peer::new(PEER, 80, 47106);
+    let (socket, syn) = net.connect(peer)?;
+    net.host.run(move || {
+        drop(socket);
+        Ok(())
+    })?;
+    net.send(peer.heard(&syn), SYN_ACK, &[])?;
+    net.receive_rst()?;
+    Ok(net.played(1, vec![]))
+}
+
 /// The peer was silent, so this end gave up.
 pub(super) fn after_timeout() -> anyhow::Result<Played> {
     let mut net = Puppet::new("timedout")?;

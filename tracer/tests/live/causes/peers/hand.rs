@@ -56,6 +56,13 @@ pub(in super::super) struct Far {
     ack: u32,
 }
 
+impl Far {
+    /// The same when so many more bytes have come.
+    pub(in super::super) fn heard(self, bytes: u32) -> Self {
+        Self { ack: self.ack.wrapping_add(bytes), ..self }
+    }
+}
+
 impl Hand {
     /// A host with this name, and its peer.
     pub(in super::super) fn with(name: &'static str) -> anyhow::Result<(Host, Self)> {
