@@ -82,7 +82,7 @@ pub(super) fn process(out: &mut String, event: &Event) {
     out.push(']');
     out.push_str(mark);
     let pid = out.len() - name;
-    let room = COLUMN - 1 - pid;
+    let room = (COLUMN - 1).saturating_sub(pid);
     let characters = out[start..name].chars().count();
     if characters + pid > COLUMN {
         let kept = out[start..name].char_indices().nth(room).map_or(name, |(at, _)| start + at);
