@@ -104,7 +104,6 @@ macro_rules! fields {
             TP_RCV_TSTAMP = "tcp_sock.rcv_tstamp", "for how long a connection was idle";
             TP_LSNDTIME = "tcp_sock.lsndtime", "for how long a connection was idle";
             ICSK_LRCVTIME = "inet_connection_sock.icsk_ack.lrcvtime", "for how long a connection was idle";
-            TP_SND_WND = "tcp_sock.snd_wnd", "whether the other end takes data when a connection dies";
             TP_WRITE_SEQ = "tcp_sock.write_seq", "bytes that were unsent when a connection died";
             TP_LINGER2 = "tcp_sock.linger2", "some evidence of why a RST was sent";
             ICSK_USER_TIMEOUT = "inet_connection_sock.icsk_user_timeout", "some evidence of why a RST was sent";

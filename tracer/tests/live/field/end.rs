@@ -23,7 +23,6 @@ pub(crate) struct End {
     count: Option<usize>,
 }
 
-#[expect(dead_code, reason = "situations to come need it")]
 impl End {
     fn new(event: &'static str, cause: &'static str) -> Self {
         Self {
