@@ -25,6 +25,7 @@ fn it_names_a_mechanism_for_each_event() {
             "rst_firewall",
             "rst_received",
             "rst_stray",
+            "accept_queue",
             "lookup_ehash",
             "lookup_listener",
             "raw_send",
