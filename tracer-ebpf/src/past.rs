@@ -256,6 +256,12 @@ impl Found {
     /// Nothing.
     pub(crate) const NOTHING: Self = Self { gone: 0, other: 0 };
 
+    /// The same, see [`crate::verifier::forget`].
+    #[inline(always)]
+    pub(crate) fn forgotten(self) -> Self {
+        Self { gone: crate::verifier::forget(self.gone), other: crate::verifier::forget(self.other) }
+    }
+
     /// 1 if there is something.
     #[inline(always)]
     pub(crate) fn is_any(self) -> u32 {

@@ -2,7 +2,8 @@
 
 use aya_ebpf::{
     EbpfContext, Global,
-    macros::{btf_tracepoint, fentry, kprobe},
+    macros::{btf_tracepoint, fentry, kprobe, map},
+    maps::PerCpuArray,
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
@@ -10,8 +11,8 @@ use tracer_ebpf::{
     listener::Listener,
     record::{
         CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
-        NO_REASON, OWNER_PAST, OWNER_UNKNOWN, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
-        RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+        NO_REASON, OWNER_PAST, OWNER_UNKNOWN, Owner, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED,
+        RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
     },
 };
 
@@ -20,7 +21,9 @@ use crate::{
     change::ECONNABORTED,
     context,
     emit::{self, About, Depth},
-    filter, memory, offset,
+    filter,
+    memory::{self, Known},
+    offset,
     past::{self, Found, Wanted},
     process, queue,
     segment::{self, Packet},
@@ -315,7 +318,11 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         };
         closed_from = entry.closed_from;
     }
+    let Some(owner) = OWNERS.get_ptr_mut(context::slot(context)) else { return };
     let known = memory::known(entry.map(|entry| &*entry), gap);
+    let told = Told::of(owner, &known, false).forgotten();
+    // Of an entry or of none, the verifier has not to know any more.
+    let has_entry = verifier::forget(has_entry.into()) != 0;
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
@@ -335,17 +342,24 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         true => None,
         false => past::known(*past).or_else(|| memory::known_by_listener(netns, ends)),
     };
-    let is_past = of_past.as_ref().is_some_and(|known| known.owner.known != OWNER_UNKNOWN);
-    let known = of_past.unwrap_or(known);
-    if !known.wanted {
-        if known.is_undecided() {
+    let told = match of_past {
+        Some(known) => Told::of(owner, &known, known.owner.known != OWNER_UNKNOWN),
+        None => told,
+    }
+    .forgotten();
+    if !told.wanted {
+        if told.is_undecided {
             shortage::undecided(kind, context);
         }
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
-    let listener = if direction == RST_RECEIVED && socket.state == TCP_SYN_SENT { refused(netns, ends) } else { None };
-    let about = &About { now: emit::now(), netns, context, ends, owner: known.owner, opened: known.opened };
+    let is_refused = direction == RST_RECEIVED && socket.state == TCP_SYN_SENT && refused(netns, ends).is_some();
+    let is_refused = verifier::forget(is_refused.into()) != 0;
+    let past = &past.forgotten();
+    // SAFETY: the slot is this CPU's and this kind of context's own.
+    let owner = unsafe { &*owner };
+    let about = &About { now: emit::now(), netns, context, ends, owner, opened: told.opened };
     let is_told = match direction {
         // MPTCP aborts a subflow before it closes it, for the same reasons.
         RST_SENT_ACTIVE if socket.state != TCP_CLOSE => false,
@@ -361,7 +375,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     };
     let frames = depth(direction, context, is_told).map_or(0, Depth::frames::<RST_FRAMES>);
     let part = match frames {
-        0 if socket.is_of_connection && listener.is_none() && past.is_any() == 0 => PART_BARE,
+        0 if socket.is_of_connection && !is_refused && past.is_any() == 0 => PART_BARE,
         0 => PART_WITH_PAST,
         _ => PART_WHOLE,
     };
@@ -376,7 +390,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
         unsafe {
             emit::write_about(&raw mut (*record).header, kind, size, about, sk);
-            if is_past {
+            if told.is_past {
                 (&raw mut (*record).header.owner.known).write(OWNER_PAST);
             }
             words::copy_halves(&raw mut (*record).segment, &seen.segment);
@@ -410,7 +424,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
                 if sk.is_null() || socket.state == TCP_LISTEN {
                     past::write_closed_listener(&raw mut (*record).past, seen.netns, seen.ends);
                 }
-                if let Some(listener) = listener {
+                // Most often it is there still.
+                if is_refused && let Some(listener) = refused(seen.netns, seen.ends) {
                     past::write_listener(&raw mut (*record).past, listener, seen.netns, seen.ends);
                 }
             }
@@ -421,6 +436,42 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             (&raw mut (*record).frames).write(got);
         }
     });
+}
+
+/// The owners of the RSTs that are told on this CPU: of what runs in a process, and of what interrupts. All of them at
+/// one place, or the verifier would walk through what follows once for each place where an owner can be.
+#[map]
+static OWNERS: PerCpuArray<Owner> = PerCpuArray::with_max_entries(2, 0);
+
+/// What is known of whose a RST is, besides the owner.
+#[derive(Clone, Copy)]
+struct Told {
+    /// One of the `OPEN_` constants.
+    opened: u8,
+    /// The filters let it pass.
+    wanted: bool,
+    /// See [`Known::is_undecided`].
+    is_undecided: bool,
+    /// It is of who had the socket last.
+    is_past: bool,
+}
+
+impl Told {
+    /// Copies the owner to its place.
+    #[inline(always)]
+    fn of(owner: *mut Owner, known: &Known, is_past: bool) -> Self {
+        // SAFETY: the slot is this CPU's and this kind of context's own.
+        unsafe { words::copy(owner, known.owner) };
+        Self { opened: known.opened, wanted: known.wanted, is_undecided: known.is_undecided(), is_past }
+    }
+
+    /// The same, see [`verifier::forget`].
+    #[inline(always)]
+    fn forgotten(self) -> Self {
+        let bytes = [self.opened, self.wanted.into(), self.is_undecided.into(), self.is_past.into()];
+        let [opened, wanted, is_undecided, is_past] = verifier::forget(u32::from_ne_bytes(bytes)).to_ne_bytes();
+        Self { opened, wanted: wanted != 0, is_undecided: is_undecided != 0, is_past: is_past != 0 }
+    }
 }
 
 /// Whether the past of the two ends matters, or which connection the segment fits: where there is none, and of a RST
