@@ -275,18 +275,14 @@ impl Found {
 pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) -> Found {
     let Some(search) = SEARCH.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
-    let key = unsafe {
-        let ends = of_ends(netns, ends);
-        words::copy(&raw mut (*search).ends, &ends);
+    unsafe {
+        words::copy(&raw mut (*search).ends, &of_ends(netns, ends));
         (&raw mut (*search).segment).write_volatile(segment);
         (&raw mut (*search).last).write_volatile(0);
         (&raw mut (*search).fitting).write_volatile(0);
         (&raw mut (*search).other).write_volatile(0);
-        ends.key()
-    };
-    recent::walk(&BY_PORT, key, |position, kept: &Kept| {
-        consider(search, position, kept);
-    });
+    }
+    search_past(context::slot(context));
     // SAFETY: as above.
     unsafe {
         let (last, fitting) =
@@ -295,9 +291,28 @@ pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) ->
     }
 }
 
-/// Looks whether a connection is what is searched for. For the number that it returns see [`write`].
+/// Searches for what the slot has (see [`context::slot`]). For the number that it returns see [`write`].
+///
+/// A function that others may call, too, and that gets numbers only: the verifier verifies it by itself, once (global
+/// functions, 5.6 and later), and not on each way on which it is called.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn consider(search: *mut Search, position: u32, kept: &Kept) -> u32 {
+extern "C" fn search_past(slot: u32) -> u32 {
+    let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
+    // SAFETY: a slot of this CPU's own, see `find`.
+    let key = unsafe { (*search).ends.key() };
+    recent::walk(&BY_PORT, key, |position, _: &Kept| {
+        consider_past(slot, position);
+    });
+    0
+}
+
+/// Looks whether a connection is what is searched for; as [`search_past`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn consider_past(slot: u32, position: u32) -> u32 {
+    let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
+    let Some(kept) = recent::at::<Kept>(position) else { return 0 };
     // SAFETY: a slot of this CPU's own, see `find`. Volatile: to stay there.
     unsafe {
         let wanted = (&raw const (*search).segment).read_volatile();
