@@ -10,6 +10,7 @@ mod death;
 mod emit;
 mod filter;
 mod hooks;
+mod inquiry;
 mod memory;
 mod offset;
 mod overflow;

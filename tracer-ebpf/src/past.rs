@@ -212,9 +212,9 @@ pub(crate) fn refuse(context: u8, netns: u32, ends: &Identity, listener: Option<
 #[repr(C)]
 pub(crate) struct Found {
     /// The last socket of theirs, which is closed; 0 for none.
-    gone: u32,
+    pub(crate) gone: u32,
     /// Another connection that the segment fits; 0 for none.
-    other: u32,
+    pub(crate) other: u32,
 }
 
 /// What is looked for, and what was found so far: of what runs in a process, and of what interrupts. Not on the stack,

@@ -170,6 +170,8 @@ pub(crate) fn is_v4_mapped(address: Address) -> bool {
 }
 
 /// What `struct sock_common` says of a socket. Valid for minisockets too.
+#[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Identity {
     pub(crate) family: u16,
     pub(crate) local: Address,

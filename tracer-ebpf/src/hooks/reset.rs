@@ -2,18 +2,14 @@
 
 use aya_ebpf::{
     EbpfContext, Global,
-    macros::{btf_tracepoint, fentry, kprobe, map},
-    maps::PerCpuArray,
+    macros::{btf_tracepoint, fentry, kprobe},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
-use tracer_ebpf::{
-    listener::Listener,
-    record::{
-        CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
-        NO_REASON, OWNER_PAST, OWNER_UNKNOWN, Owner, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED,
-        RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
-    },
+use tracer_ebpf::record::{
+    CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
+    NO_REASON, OPEN_UNKNOWN, OWNER_PAST, Owner, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
+    RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
 use super::{baseline, stray};
@@ -21,7 +17,7 @@ use crate::{
     change::ECONNABORTED,
     context,
     emit::{self, About, Depth},
-    filter,
+    filter, inquiry,
     memory::{self, Known},
     offset,
     past::{self, Found, Wanted},
@@ -318,7 +314,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         };
         closed_from = entry.closed_from;
     }
-    let Some(owner) = OWNERS.get_ptr_mut(context::slot(context)) else { return };
+    let slot = context::slot(context);
+    let Some(owner) = inquiry::about(slot, ends, netns) else { return };
     let known = memory::known(entry.map(|entry| &*entry), gap);
     let told = Told::of(owner, &known, false).forgotten();
     // Of an entry or of none, the verifier has not to know any more.
@@ -338,13 +335,21 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     };
     // Where no socket is left to have an owner, or a minisocket only, or one that was destroyed while it still sends
     // its answer, who had it last has; or who listened there.
-    let of_past = match has_entry || socket.is_full && socket.state != TCP_CLOSE {
-        true => None,
-        false => past::known(*past).or_else(|| memory::known_by_listener(netns, ends)),
-    };
-    let told = match of_past {
-        Some(known) => Told::of(owner, &known, known.owner.known != OWNER_UNKNOWN),
-        None => told,
+    let has_owner = has_entry || socket.is_full && socket.state != TCP_CLOSE;
+    let told = if has_owner {
+        told
+    } else if let Some(known) = past::known(*past) {
+        Told::of(owner, &known, true)
+    } else {
+        match inquiry::owner_by_listener(slot) {
+            0 => told,
+            found => Told {
+                opened: OPEN_UNKNOWN,
+                wanted: found & inquiry::IS_WANTED != 0,
+                is_undecided: false,
+                is_past: true,
+            },
+        }
     }
     .forgotten();
     if !told.wanted {
@@ -354,7 +359,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         return;
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
-    let is_refused = direction == RST_RECEIVED && socket.state == TCP_SYN_SENT && refused(netns, ends).is_some();
+    let is_refused = direction == RST_RECEIVED && socket.state == TCP_SYN_SENT && inquiry::is_listener_there(slot) != 0;
     let is_refused = verifier::forget(is_refused.into()) != 0;
     let past = &past.forgotten();
     // SAFETY: the slot is this CPU's and this kind of context's own.
@@ -385,6 +390,12 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         PART_WITH_PAST => (Rst::WITH_PAST, 0),
         _ => (Rst::BARE, 0),
     };
+    if size >= Rst::WITH_PAST {
+        let closed = if sk.is_null() || socket.state == TCP_LISTEN { inquiry::CLOSED_LISTENER } else { 0 };
+        let refused = if is_refused { inquiry::REFUSED } else { 0 };
+        inquiry::fill_past(slot, past.gone, past.other, closed | refused);
+    }
+    let Some(known_before) = inquiry::past_of(slot) else { return };
     emit::submit_bytes(kind, context, size, |record| {
         let record: *mut Rst = record.cast();
         // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
@@ -420,14 +431,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             (&raw mut (*record).has_circumstances).write(has_circumstances);
             baseline::write(&raw mut (*record).heard, sk, seen.ends);
             if size >= Rst::WITH_PAST {
-                past::write(&raw mut (*record).past, *past);
-                if sk.is_null() || socket.state == TCP_LISTEN {
-                    past::write_closed_listener(&raw mut (*record).past, seen.netns, seen.ends);
-                }
-                // Most often it is there still.
-                if is_refused && let Some(listener) = refused(seen.netns, seen.ends) {
-                    past::write_listener(&raw mut (*record).past, listener, seen.netns, seen.ends);
-                }
+                words::copy(&raw mut (*record).past, known_before);
             }
             let mut got = 0;
             if size >= Rst::WHOLE {
@@ -437,11 +441,6 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         }
     });
 }
-
-/// The owners of the RSTs that are told on this CPU: of what runs in a process, and of what interrupts. All of them at
-/// one place, or the verifier would walk through what follows once for each place where an owner can be.
-#[map]
-static OWNERS: PerCpuArray<Owner> = PerCpuArray::with_max_entries(2, 0);
 
 /// What is known of whose a RST is, besides the owner.
 #[derive(Clone, Copy)]
@@ -480,19 +479,6 @@ impl Told {
 fn is_searched(seen: &Seen<'_>, socket: &Socket) -> bool {
     let has_peer = socket.is_full && socket.state != TCP_SYN_SENT;
     !socket.is_of_connection || seen.direction == RST_RECEIVED && has_peer
-}
-
-/// The listener of this namespace that a SYN which was refused would have come to, were it sent to here.
-#[inline(never)]
-fn refused(netns: u32, ends: &Identity) -> Option<&'static Listener> {
-    let there = Identity {
-        family: ends.family,
-        local: ends.remote,
-        remote: ends.local,
-        local_port: ends.remote_port,
-        remote_port: ends.local_port,
-    };
-    memory::heard(netns, &there)
 }
 
 /// What to look for, see [`is_searched`].
