@@ -325,7 +325,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     // Data that comes after close() resets the socket as if a RST had come: that one was sent, its close must tell.
     let is_of_close = || direction == RST_RECEIVED && seen.segment.ip_version == 0 && is_closing(socket.state);
-    if !filter::reports(kind) && !(filter::reports(KIND_CLOSE) && is_of_close()) {
+    if !(filter::reports(kind) || filter::reports(KIND_CLOSE) && is_of_close()) {
         return;
     }
     let past = &if verifier::forget(is_searched(seen, socket).into()) != 0 {
