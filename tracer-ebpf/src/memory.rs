@@ -275,11 +275,7 @@ fn last_heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
 
 /// What `find` knows of this address, or else of all of this host.
 #[inline(always)]
-fn at_or_above(
-    netns: u32,
-    ends: &Identity,
-    find: impl Fn(&Place) -> Option<&'static Listener>,
-) -> Option<&'static Listener> {
+fn at_or_above<T>(netns: u32, ends: &Identity, find: impl Fn(&Place) -> Option<&'static T>) -> Option<&'static T> {
     let mut place = place(netns, ends);
     let is_v4 = ends.family == AF_INET || crate::sock::is_v4_mapped(ends.local);
     let listener = find(&place).or_else(|| {
@@ -322,18 +318,8 @@ pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
 /// The listener that was responsible for this end of a connection, if it was closed.
 #[inline(never)]
 pub(crate) fn listened(netns: u32, ends: &Identity) -> Option<&'static Closed> {
-    let mut place = place(netns, ends);
     // SAFETY: as in `find`.
-    let find = |place: &Place| unsafe { CLOSED.get(place) };
-    let is_v4 = ends.family == AF_INET || crate::sock::is_v4_mapped(ends.local);
-    let closed = find(&place).or_else(|| {
-        place.address = if is_v4 { v4_mapped([0; 2]) } else { [0; 2] };
-        find(&place)
-    });
-    closed.or_else(|| {
-        place.address = [0; 2];
-        find(&place)
-    })
+    at_or_above(netns, ends, |place| unsafe { CLOSED.get(place) })
 }
 
 /// A socket does not listen any more.
