@@ -89,7 +89,11 @@ fn by_what_a_command_has_left() {
         println!("not tested here: there is no {}", command[0]);
         return;
     }
-    let seen = objects(&run(&[&["trace", "-j", "-e", "rst", "--"], command.as_slice()].concat()).stdout);
+    // Apart from what the command prints.
+    let report = tempfile::NamedTempFile::new().unwrap();
+    let path = report.path().to_str().unwrap();
+    run(&[&["trace", "-j", "-e", "rst", "-o", path, "--"], command.as_slice()].concat());
+    let seen = objects(&std::fs::read(path).unwrap());
     if is_observed(&seen[0], "rst_sent_passive") {
         for local in [SERVER, DESERTED].map(|end| end.replace(":76", ":77")) {
             let sent: Vec<_> = seen.iter().filter(|event| is_sent(event, &local)).collect();
