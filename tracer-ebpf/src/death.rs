@@ -115,13 +115,12 @@ pub(crate) fn announce(process: u32) {
     // SAFETY: it is copied at once; one that is replaced meanwhile is a sender, too.
     let sender = unsafe { SENDERS.get(key(process, code & SIGNAL)) };
     let sender = sender.filter(|sender| code & SIGNAL != 0 && sender.at >= started(task));
-    let owner = process::caller();
     let delivered = emit::submit(KIND_END, CONTEXT_PROCESS, |record: *mut ProcessEnd| {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
             let size = size_of::<ProcessEnd>();
             emit::write_header(&raw mut (*record).header, KIND_END, size, emit::now(), 0, CONTEXT_PROCESS);
-            (&raw mut (*record).header.owner).write(owner);
+            process::write_caller(&raw mut (*record).header.owner);
             (&raw mut (*record).exit_code).write(code);
             (&raw mut (*record).oom).write(u8::from(oom != 0));
             (&raw mut (*record).is_sent).write(u8::from(sender.is_some()));

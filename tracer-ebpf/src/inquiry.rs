@@ -3,7 +3,7 @@
 //! this CPU's, of what runs in a process or of what interrupts (see [`crate::context::slot`]).
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use tracer_ebpf::record::{Owner, Past};
+use tracer_ebpf::record::{Owner, Past, Segment};
 
 use crate::{
     memory,
@@ -12,11 +12,13 @@ use crate::{
     words,
 };
 
-/// What a RST is about.
+/// What a RST is about. Not on the stack, which is not large enough for that and all that follows.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Subject {
     pub(crate) ends: Identity,
+    /// The segment that it answers, or itself.
+    pub(crate) segment: Segment,
     pub(crate) netns: u32,
 }
 
@@ -43,13 +45,14 @@ pub(crate) const IS_THERE: u32 = 1;
 /// A filter by owner lets it pass.
 pub(crate) const IS_WANTED: u32 = 2;
 
-/// Says what is asked about, and returns the place for its owner.
+/// Says what is asked about, and returns the place of that and the place for its owner.
 #[inline(always)]
-pub(crate) fn about(slot: u32, ends: &Identity, netns: u32) -> Option<*mut Owner> {
-    let subject = SUBJECTS.get_ptr_mut(slot)?;
+pub(crate) fn about(slot: u32, subject: &Subject) -> Option<(&'static Subject, *mut Owner)> {
+    let place = SUBJECTS.get_ptr_mut(slot)?;
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to be there for the functions below.
-    unsafe { subject.write_volatile(Subject { ends: *ends, netns }) };
-    OWNERS.get_ptr_mut(slot)
+    unsafe { words::copy(place, subject) };
+    // SAFETY: as above.
+    Some((unsafe { &*place }, OWNERS.get_ptr_mut(slot)?))
 }
 
 /// What [`fill_past`] has found.

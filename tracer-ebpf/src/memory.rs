@@ -219,16 +219,11 @@ pub(crate) fn at_work(context: u8) -> Option<&'static mut Remembered> {
     if context != CONTEXT_PROCESS {
         return None;
     }
-    let owner = process::caller();
-    let wanted = filter::wants_owner(&owner, process::current());
     let entry = at(stand_in(context))?;
     // SAFETY: the map's memory.
-    unsafe {
-        words::copy(entry, &FRESH);
-        words::copy(&raw mut entry.owner, &owner);
-    }
+    unsafe { words::copy(entry, &FRESH) };
+    adopt_by_current(entry);
     entry.owner.known = OWNER_AT_WORK;
-    entry.wanted = u8::from(wanted);
     entry.gap = UNREMEMBERED;
     Some(entry)
 }
@@ -240,15 +235,31 @@ pub(crate) fn forget(sk: u64) {
     let _ = SOCKETS.remove(sk);
 }
 
+/// The current task now owns the socket; whether that is of interest.
+#[inline(always)]
+pub(crate) fn adopt_by_current(entry: &mut Remembered) -> bool {
+    // SAFETY: the map's memory.
+    unsafe { process::write_caller(&raw mut entry.owner) };
+    let wanted = filter::wants_owner(&entry.owner, process::current());
+    entry.wanted = u8::from(wanted);
+    fill_gap(entry);
+    wanted
+}
+
+/// All is known again of a socket whose listener had found no room.
+#[inline(always)]
+fn fill_gap(entry: &mut Remembered) {
+    if entry.began_ns != 0 {
+        entry.gap = 0;
+    }
+}
+
 /// `task` now owns the socket; whether that is of interest.
 #[inline(always)]
 pub(crate) fn adopt(entry: &mut Remembered, task: Object<Probed>, owner: &Owner) -> bool {
     let wanted = filter::wants_owner(owner, task);
     entry.wanted = u8::from(wanted);
-    // All is known again of one whose listener had found no room.
-    if entry.began_ns != 0 {
-        entry.gap = 0;
-    }
+    fill_gap(entry);
     // SAFETY: the map's memory.
     unsafe { words::copy(&raw mut entry.owner, owner) };
     wanted
@@ -283,7 +294,8 @@ fn at_or_above<T>(netns: u32, ends: &Identity, find: impl Fn(&Place) -> Option<&
         find(&place)
     });
     listener.or_else(|| {
-        place.address = [0; 2];
+        // SAFETY: a variable of our own.
+        unsafe { words::clear(&raw mut place.address) };
         find(&place)
     })
 }

@@ -230,6 +230,8 @@ struct Search {
     fitting: u32,
     other: u32,
     reserved: u32,
+    /// Those of the connection that is looked at.
+    numbers: Numbers,
 }
 
 #[map]
@@ -302,8 +304,28 @@ extern "C" fn search_past(slot: u32) -> u32 {
     // SAFETY: a slot of this CPU's own, see `find`.
     let key = unsafe { (*search).ends.key() };
     recent::walk(&BY_PORT, key, |position, _: &Kept| {
+        number_past(slot, position);
         consider_past(slot, position);
     });
+    0
+}
+
+/// Puts the numbers of a connection into the slot; as [`search_past`]. Not in [`consider_past`], since the stack has not
+/// room for what both need.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn number_past(slot: u32, position: u32) -> u32 {
+    let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
+    let Some(kept) = recent::at::<Kept>(position) else { return 0 };
+    // SAFETY: a slot of this CPU's own, see `find`. Volatile: to stay there.
+    unsafe {
+        let numbers = &raw mut (*search).numbers;
+        if kept.closed_ns == 0 {
+            numbers.write_volatile(live(kept));
+        } else {
+            words::copy_halves(numbers, &kept.numbers);
+        }
+    }
     0
 }
 
@@ -324,7 +346,7 @@ extern "C" fn consider_past(slot: u32, position: u32) -> u32 {
         if wanted.is_known == 0 || is_same && !is_closed {
             return 0;
         }
-        let numbers = if is_closed { kept.numbers } else { live(kept) };
+        let numbers = &(*search).numbers;
         let behind = wanted.ack.wrapping_sub(numbers.snd_first) <= numbers.snd_next.wrapping_sub(numbers.snd_first);
         let room = numbers.rcv_next.wrapping_sub(numbers.rcv_first).wrapping_add(wanted.ahead);
         let within = wanted.seq.wrapping_sub(numbers.rcv_first) <= room;
@@ -378,7 +400,8 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
         past.first_fin = kept.first_fin;
         past.resets = kept.resets;
         past.idle = kept.idle;
-        past.numbers = kept.numbers;
+        // SAFETY: a member.
+        unsafe { words::copy_halves(&raw mut past.numbers, &kept.numbers) };
         past.signal = kept.signal;
         past.known = PAST_CLOSED;
     }
@@ -403,7 +426,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
 ///
 /// # Safety
 /// `past` must be initialized.
-#[inline(never)]
+#[inline(always)]
 pub(crate) unsafe fn write_closed_listener(past: *mut Past, netns: u32, ends: &Identity) -> u32 {
     // SAFETY: the caller's; for the places see `write`.
     let past = unsafe { &mut *past };
@@ -423,7 +446,7 @@ pub(crate) unsafe fn write_closed_listener(past: *mut Past, netns: u32, ends: &I
 ///
 /// # Safety
 /// `past` must be initialized.
-#[inline(never)]
+#[inline(always)]
 pub(crate) unsafe fn write_listener(past: *mut Past, listener: &Listener, netns: u32, ends: &Identity) -> u32 {
     let ends = of_ends(netns, ends);
     // SAFETY: the caller's; for the places see `write`.

@@ -1,5 +1,7 @@
 //! Processes: who a task is, and what it runs, taken at the time because it may soon be gone.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     bindings::task_struct,
     helpers::{
@@ -14,6 +16,7 @@ use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, O
 use crate::{
     context, death, emit, filter, offset, pid,
     sock::{Access, Address, Object, Probed, Typed, bytes},
+    words,
 };
 
 /// Processes that were reported: what they ran at that time, by process id; and [`ENDED`], if it was reported that
@@ -136,12 +139,28 @@ pub(crate) fn ended(process: u32) {
 }
 
 /// Who makes this system call.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn caller() -> Owner {
-    match current_typed() {
+    let mut owner = MaybeUninit::uninit();
+    // SAFETY: a variable of our own, all of which is written.
+    unsafe {
+        write_caller(owner.as_mut_ptr());
+        owner.assume_init()
+    }
+}
+
+/// The same, to where it is wanted: the stack has not room for many.
+///
+/// # Safety
+/// `to` must be writable.
+#[inline(never)]
+pub(crate) unsafe fn write_caller(to: *mut Owner) {
+    let owner = match current_typed() {
         Some(task) => owner(task, OWNER_ACTED),
         None => owner(current(), OWNER_ACTED),
-    }
+    };
+    // SAFETY: the caller's.
+    unsafe { words::copy(to, &owner) };
 }
 
 /// What the current task runs: start and number of its exec together name one program in one process.
@@ -153,21 +172,29 @@ fn program<A: Access>(task: Object<A>) -> Option<u64> {
     Some(start.wrapping_add(u64::from(leader.get::<u32>(&offset::TASK_EXEC_ID).unwrap_or(0))))
 }
 
-/// Reports the process of the current task, if it was not yet.
-#[inline(never)]
+/// Reports the process of the current task, if it was not yet; and how it ends, if its first work on a socket is when
+/// it does.
+///
+/// One after the other, from here: a function that is called by the other one would need the stack of both.
+#[inline(always)]
 pub(crate) fn announce(owner: &Owner) {
-    if !filter::reports(KIND_PROCESS) {
-        return;
+    if filter::reports(KIND_PROCESS) && is_news(owner) && current_flags() & PF_EXITING != 0 {
+        death::announce_known(owner.pid);
     }
+}
+
+/// Reports the process of the current task, if it was not yet. Returns whether it was not.
+#[inline(never)]
+fn is_news(owner: &Owner) -> bool {
     let program = match current_typed() {
         Some(task) => program(task),
         None => program(current()),
     };
-    let Some(program) = program else { return };
+    let Some(program) = program else { return false };
     let task = current();
     // SAFETY: a plain number; another CPU may replace it by the same.
     if unsafe { PROCESSES.get(owner.pid) }.is_some_and(|known| known & !ENDED == program) {
-        return;
+        return false;
     }
     let delivered = emit::submit(KIND_PROCESS, CONTEXT_PROCESS, |record: *mut Process| {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
@@ -184,10 +211,7 @@ pub(crate) fn announce(owner: &Owner) {
     if delivered {
         let _ = PROCESSES.insert(owner.pid, program, 0);
     }
-    // One that does its first work on a socket when it ends.
-    if current_flags() & PF_EXITING != 0 {
-        death::announce_known(owner.pid);
-    }
+    true
 }
 
 #[inline(always)]

@@ -104,13 +104,13 @@ pub(crate) fn link(index: &'static Array<Set>, key: u64, position: u32) {
 pub(crate) fn walk<E: Entry>(index: &'static Array<Set>, key: u64, mut show: impl FnMut(u32, &E)) {
     let hash = hash(key);
     let Some(set) = index.get_ptr_mut(set_of(hash)) else { return };
-    // SAFETY: the map's memory.
-    let set: Set = unsafe { *set };
     let mut way = WAYS;
     while way > 0 {
         way -= 1;
-        if set[way] >> TAG_SHIFT == tag_of(hash)
-            && let Some(entry) = place::<E>(set[way])
+        // SAFETY: the map's memory. Volatile: not all of it at first, to the stack.
+        let there = unsafe { (&raw const (*set)[way]).read_volatile() };
+        if there >> TAG_SHIFT == tag_of(hash)
+            && let Some(entry) = place::<E>(there)
         {
             // SAFETY: the map's memory; an entry that changes meanwhile can only cost details.
             let entry = unsafe { &*entry };

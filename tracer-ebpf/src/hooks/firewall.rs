@@ -27,7 +27,7 @@ macro_rules! firewall_kprobe {
                 let nobody = Object::<Probed>::new(core::ptr::null());
                 let (context, direction) = (context::of(ctx.as_ptr()), RST_SENT_FIREWALL);
                 let (ends, segment) = (packet.ends(), packet.segment);
-                report(&ctx, nobody, &Seen { context, direction, netns, ends: &ends, segment, reason: NO_REASON });
+                report(&ctx, nobody, Seen { context, direction, netns, ends, segment, reason: NO_REASON });
             }
             0
         }

@@ -77,11 +77,11 @@ pub(crate) fn first_read(ctx: RawTracePointContext) -> i32 {
 #[inline(always)]
 fn accepted(sk: u64) {
     let sk = Object::<Probed>::new(sk as *const u8);
-    if let Some(entry) = memory::of(sk) {
-        let owner = process::caller();
-        if memory::adopt(entry, process::current(), &owner) && filter::wants_ends(&sock::identity(sk)) {
-            process::announce(&owner);
-        }
+    if let Some(entry) = memory::of(sk)
+        && memory::adopt_by_current(entry)
+        && filter::wants_ends(&sock::identity(sk))
+    {
+        process::announce(&entry.owner);
     }
 }
 

@@ -17,8 +17,9 @@ use crate::{
     change::ECONNABORTED,
     context,
     emit::{self, About, Depth},
-    filter, inquiry,
-    memory::{self, Known},
+    filter,
+    inquiry::{self, Subject},
+    memory::{self, Known, Remembered},
     offset,
     past::{self, Found, Wanted},
     process, queue,
@@ -223,7 +224,7 @@ fn passive<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, skb: O
     }
     let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
     let direction = RST_SENT_PASSIVE;
-    report(ctx, sk, &Seen { context, direction, netns, ends: &packet.ends(), segment: packet.segment, reason });
+    report(ctx, sk, Seen { context, direction, netns, ends: packet.ends(), segment: packet.segment, reason });
 }
 
 #[inline(always)]
@@ -236,22 +237,23 @@ fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason:
             && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
             && filter::wants_netns(netns)
             && filter::wants_ends(&ends)
+            && let Some(owner) = take_over(sk.address())
         {
-            take_over(sk.address());
+            process::announce(owner);
         }
         let direction = RST_SENT_ACTIVE;
-        report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: segment::NONE, reason });
+        report(ctx, sk, Seen { context, direction, netns, ends, segment: segment::NONE, reason });
     }
 }
 
-/// The current task aborts a connection that is still open, as MPTCP does with a subflow: so it owns the socket.
+/// The current task aborts a connection that is still open, as MPTCP does with a subflow: so it owns the socket. Returns
+/// the owner, if it is of interest.
 #[inline(never)]
-fn take_over(sk: u64) {
-    let Some(entry) = memory::at(sk) else { return };
-    let owner = process::caller();
-    if memory::adopt(entry, process::current(), &owner) {
-        process::announce(&owner);
-    }
+fn take_over(sk: u64) -> Option<&'static Owner> {
+    let entry = memory::at(sk)?;
+    let wanted = memory::adopt_by_current(entry);
+    let entry: &'static Remembered = entry;
+    wanted.then_some(&entry.owner)
 }
 
 #[inline(always)]
@@ -264,7 +266,7 @@ fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, packe
     let segment = packet.map_or_else(|| baseline::incoming(sk), |packet| packet.segment);
     let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
     let direction = RST_RECEIVED;
-    report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment, reason: NO_REASON });
+    report(ctx, sk, Seen { context, direction, netns, ends, segment, reason: NO_REASON });
 }
 
 /// How much of a [`Rst`] its record has.
@@ -273,13 +275,13 @@ const PART_WITH_PAST: u32 = 1;
 const PART_WHOLE: u32 = 2;
 
 /// A RST, as a probe sees it.
-pub(super) struct Seen<'a> {
+pub(super) struct Seen {
     /// One of the `CONTEXT_` constants.
     pub(super) context: u8,
     /// One of the `RST_` constants.
     pub(super) direction: u8,
     pub(super) netns: u32,
-    pub(super) ends: &'a Identity,
+    pub(super) ends: Identity,
     /// The segment that it answers, or itself.
     pub(super) segment: Segment,
     pub(super) reason: u32,
@@ -287,12 +289,15 @@ pub(super) struct Seen<'a> {
 
 /// Puts a RST into the ring buffer.
 #[inline(always)]
-pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Seen<'_>) {
-    let &Seen { context, direction, netns, ends, .. } = seen;
+pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: Seen) {
+    let Seen { context, direction, netns, ends, segment, reason } = seen;
     // Else the verifier would walk through all that follows once for each way through the filters.
-    if verifier::forget((filter::wants_netns(netns) && filter::wants_ends(ends)).into()) == 0 {
+    if verifier::forget((filter::wants_netns(netns) && filter::wants_ends(&ends)).into()) == 0 {
         return;
     }
+    let slot = context::slot(context);
+    let Some((subject, owner)) = inquiry::about(slot, &Subject { ends, segment, netns }) else { return };
+    let Subject { ends, segment, .. } = subject;
     let mut entry = memory::of(sk);
     let mut gap = 0;
     if entry.is_none() {
@@ -314,8 +319,6 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         };
         closed_from = entry.closed_from;
     }
-    let slot = context::slot(context);
-    let Some(owner) = inquiry::about(slot, ends, netns) else { return };
     let known = memory::known(entry.map(|entry| &*entry), gap);
     let told = Told::of(owner, &known, false).forgotten();
     // Of an entry or of none, the verifier has not to know any more.
@@ -324,12 +327,12 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
     // Data that comes after close() resets the socket as if a RST had come: that one was sent, its close must tell.
-    let is_of_close = || direction == RST_RECEIVED && seen.segment.ip_version == 0 && is_closing(socket.state);
+    let is_of_close = || direction == RST_RECEIVED && segment.ip_version == 0 && is_closing(socket.state);
     if !(filter::reports(kind) || filter::reports(KIND_CLOSE) && is_of_close()) {
         return;
     }
-    let past = &if verifier::forget(is_searched(seen, socket).into()) != 0 {
-        past::find(context, netns, ends, numbers(sk, seen, socket))
+    let past = &if verifier::forget(is_searched(direction, socket).into()) != 0 {
+        past::find(context, netns, ends, numbers(sk, direction, segment, socket))
     } else {
         Found::NOTHING
     };
@@ -358,7 +361,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         }
         return;
     }
-    debug!(ctx, "rst direction {} reason {} flags {:x}", direction, seen.reason, seen.segment.flags);
+    debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
     let is_refused = direction == RST_RECEIVED && socket.state == TCP_SYN_SENT && inquiry::is_listener_there(slot) != 0;
     let is_refused = verifier::forget(is_refused.into()) != 0;
     let past = &past.forgotten();
@@ -370,13 +373,13 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
         RST_SENT_ACTIVE if socket.state != TCP_CLOSE => false,
         RST_SENT_ACTIVE => {
             let by_linger = || socket.is_full && tcp::is_closed_by_linger_zero(sk, socket.state, socket.closed_from);
-            names_cause(seen.reason) && (seen.reason != TCP_STATE.load() || by_linger())
+            names_cause(reason) && (reason != TCP_STATE.load() || by_linger())
         }
-        RST_SENT_PASSIVE => names_cause(seen.reason),
+        RST_SENT_PASSIVE => names_cause(reason),
         // Only the stack tells that TCP dropped it.
         RST_STRAY => false,
         // Data that comes after close() is not taken for it.
-        _ => seen.segment.ip_version != 0 || !is_closing(socket.state),
+        _ => segment.ip_version != 0 || !is_closing(socket.state),
     };
     let frames = depth(direction, context, is_told).map_or(0, Depth::frames::<RST_FRAMES>);
     let part = match frames {
@@ -404,17 +407,17 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
             if told.is_past {
                 (&raw mut (*record).header.owner.known).write(OWNER_PAST);
             }
-            words::copy_halves(&raw mut (*record).segment, &seen.segment);
-            (&raw mut (*record).reason).write(seen.reason);
-            (&raw mut (*record).direction).write(seen.direction);
+            words::copy_halves(&raw mut (*record).segment, segment);
+            (&raw mut (*record).reason).write(reason);
+            (&raw mut (*record).direction).write(direction);
             (&raw mut (*record).socket_state).write(socket.state);
             (&raw mut (*record).closed_from).write(socket.closed_from);
             let mut has_circumstances = u8::from(socket.is_full);
             // The verifier wants to see here that there is one.
             if socket.is_full && !sk.is_null() {
                 tcp::write_circumstances(&raw mut (*record).circumstances, sk);
-                if seen.direction == RST_SENT_ACTIVE {
-                    (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(seen.netns, seen.ends));
+                if direction == RST_SENT_ACTIVE {
+                    (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(netns, ends));
                 }
             } else {
                 let circumstances = words::clear(&raw mut (*record).circumstances);
@@ -429,7 +432,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: &Se
                 }
             }
             (&raw mut (*record).has_circumstances).write(has_circumstances);
-            baseline::write(&raw mut (*record).heard, sk, seen.ends);
+            baseline::write(&raw mut (*record).heard, sk, ends);
             if size >= Rst::WITH_PAST {
                 words::copy(&raw mut (*record).past, known_before);
             }
@@ -476,20 +479,20 @@ impl Told {
 /// Whether the past of the two ends matters, or which connection the segment fits: where there is none, and of a RST
 /// that came, whether the other end is here.
 #[inline(always)]
-fn is_searched(seen: &Seen<'_>, socket: &Socket) -> bool {
+fn is_searched(direction: u8, socket: &Socket) -> bool {
     let has_peer = socket.is_full && socket.state != TCP_SYN_SENT;
-    !socket.is_of_connection || seen.direction == RST_RECEIVED && has_peer
+    !socket.is_of_connection || direction == RST_RECEIVED && has_peer
 }
 
 /// What to look for, see [`is_searched`].
 #[inline(always)]
-fn numbers<A: Access>(sk: Object<A>, seen: &Seen<'_>, socket: &Socket) -> Wanted {
+fn numbers<A: Access>(sk: Object<A>, direction: u8, segment: &Segment, socket: &Socket) -> Wanted {
     const ACK: u16 = 16;
-    if seen.direction == RST_RECEIVED && socket.is_full && !sk.is_null() {
+    if direction == RST_RECEIVED && socket.is_full && !sk.is_null() {
         let (seq, ack) = tcp::next(sk);
         return Wanted { seq, ack, ahead: 0, is_known: 1 };
     }
-    let Segment { seq, ack, flags, .. } = seen.segment;
+    let &Segment { seq, ack, flags, .. } = segment;
     Wanted { seq, ack, ahead: past::WINDOW, is_known: u32::from(flags & ACK != 0) }
 }
 

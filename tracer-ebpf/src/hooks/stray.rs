@@ -103,6 +103,6 @@ fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
     };
     if !is_expected(skb.address()) {
         let (context, direction) = (context::of(ctx.as_ptr()), RST_STRAY);
-        report(ctx, sk, &Seen { context, direction, netns, ends: &ends, segment: packet.segment, reason });
+        report(ctx, sk, Seen { context, direction, netns, ends, segment: packet.segment, reason });
     }
 }

@@ -136,7 +136,7 @@ fn in_words(error: &ProgramError) -> String {
         ProgramError::KProbeError(KProbeError::FileError { filename, .. }) => format!(" ({})", filename.display()),
         ProgramError::LoadError { verifier_log, .. } => {
             let log = verifier_log.to_string();
-            let last = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            let last = log.lines().rev().find(|line| !line.is_empty() && !is_statistic(line));
             last.map(|line| format!(" (verifier: {line})")).unwrap_or_default()
         }
         _ => String::new(),
@@ -149,6 +149,11 @@ fn in_words(error: &ProgramError) -> String {
         cause = current.source();
     }
     format!("{error}{verdict}")
+}
+
+/// What the verifier says of its own work at the end of its log (`print_verification_stats` in kernel/bpf/verifier.c).
+fn is_statistic(line: &str) -> bool {
+    ["verification time ", "stack depth ", "processed "].iter().any(|start| line.starts_with(start))
 }
 
 fn errno_in_words(errno: i32) -> String {
