@@ -35,6 +35,8 @@ mod attacher;
 mod filters;
 mod listeners;
 mod maps;
+#[cfg(test)]
+mod stack;
 
 pub use self::listeners::Listeners;
 

@@ -32,6 +32,8 @@ fn isolated(mut command: Command) -> Command {
                     Ok(())
                 }
                 ForkResult::Parent { child } => {
+                    // Who spawned this waits until no such descriptor is left, or another program runs.
+                    libc::close_range(3, libc::c_uint::MAX, 0);
                     let code = match waitpid(child, None) {
                         Ok(WaitStatus::Exited(_, code)) => code,
                         _ => 255,
@@ -50,12 +52,15 @@ fn isolated(mut command: Command) -> Command {
 fn a_command_is_traced_by_the_ids_of_the_namespace() {
     const SELF: &str = "127.0.6.1:7701";
     let part = child::player(&format!("self {SELF}"));
+    // Apart from what the command prints.
+    let report = tempfile::NamedTempFile::new().unwrap();
     let mut command = tracer();
-    command.args(["trace", "-j", "-e", "state,close", "--"]).arg(part.get_program()).args(part.get_args());
+    command.args(["trace", "-j", "-e", "state,close", "-o"]).arg(report.path());
+    command.arg("--").arg(part.get_program()).args(part.get_args());
     command.envs(part.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = isolated(command).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let seen = objects(&output.stdout);
+    let seen = objects(&std::fs::read(report.path()).unwrap());
     let degraded = seen[0]["degraded"].to_string();
     assert!(degraded.contains("pid namespace of its own"), "{degraded}");
     let close = seen.iter().find(|event| event["event"] == "close").expect("the command's socket");
