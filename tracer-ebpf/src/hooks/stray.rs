@@ -2,10 +2,10 @@
 //! (answered by a challenge ACK, RFC 5961), too late, or for nobody. Some end what is no socket: a request of a
 //! listener's, a connection in TIME_WAIT (RFC 1337).
 //!
-//! A RST that did reset a socket is dropped afterwards, too. It was reported by then.
+//! Older kernels drop a RST that did reset a socket afterwards, too. It was reported by then.
 
 use aya_ebpf::{
-    EbpfContext,
+    EbpfContext, Global,
     macros::{map, raw_tracepoint},
     maps::PerCpuArray,
     programs::RawTracePointContext,
@@ -36,11 +36,16 @@ struct Last {
 #[map]
 static LAST: PerCpuArray<Last> = PerCpuArray::with_max_entries(1, 0);
 
-/// A RST has reset a socket: some kernels drop it then, others consume it (tcp_validate_incoming in
-/// net/ipv4/tcp_input.c, since 5.18). It is not stray. Where it is not seen, the kernel is one of those.
+/// 1: a RST that reset a socket is consumed (`tcp_validate_incoming` in net/ipv4/tcp_input.c, since 5.18), and so the next
+/// one may be at its address; 0: it is dropped.
+#[unsafe(no_mangle)]
+static RESET_IS_CONSUMED: Global<u8> = Global::new(0);
+
+/// A RST has reset a socket: where the kernel drops it then, it is not stray.
 #[inline(always)]
 pub(super) fn expect(skb: u64) {
-    if filter::reports(KIND_STRAY)
+    if RESET_IS_CONSUMED.load() == 0
+        && filter::reports(KIND_STRAY)
         && let Some(last) = LAST.get_ptr_mut(0)
     {
         // SAFETY: the slot is this CPU's own; packets are not processed within another's processing.

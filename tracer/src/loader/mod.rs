@@ -106,6 +106,16 @@ impl Probes {
         {
             return Err(Unmet::PidNamespace(field.path).into());
         }
+        let names = |of: &str, prefix: &str| {
+            let all = kernel.enumerators(of).into_iter();
+            all.map(|(number, name)| (number, name.trim_start_matches(prefix).to_owned())).collect()
+        };
+        let reasons = Reasons {
+            reset: names("sk_rst_reason", "SK_RST_REASON_"),
+            drop: names("skb_drop_reason", "SKB_DROP_REASON_"),
+        };
+        // Of the reasons to drop a RST, and from the same version on a RST that resets a socket is consumed.
+        let is_reset_consumed = reasons.drop.values().any(|name| name == "TCP_RESET");
         let flags = [
             ("NETNS_ONLY", u8::from(settings.criteria.netns.is_some())),
             ("FILTER_ENDS", settings.criteria.ends),
@@ -115,20 +125,13 @@ impl Probes {
             ("FOLLOW_CHILDREN", u8::from(settings.criteria.follow)),
             ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
             ("ERROR_STAYS", u8::from(kernel.function("tcp_done_with_error").is_some())),
+            ("RESET_IS_CONSUMED", u8::from(is_reset_consumed)),
             ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
             ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
             ("BASELINE", u8::from(settings.probes.contains(&Probe::Baseline))),
             ("STACKS", u8::from(settings.stacks)),
             (aya_log::LEVEL, settings.log as u8),
         ];
-        let names = |of: &str, prefix: &str| {
-            let all = kernel.enumerators(of).into_iter();
-            all.map(|(number, name)| (number, name.trim_start_matches(prefix).to_owned())).collect()
-        };
-        let reasons = Reasons {
-            reset: names("sk_rst_reason", "SK_RST_REASON_"),
-            drop: names("skb_drop_reason", "SKB_DROP_REASON_"),
-        };
         let of_state = reasons.reset.iter().find(|(_, name)| *name == "TCP_STATE");
         let tcp_state = of_state.map_or(NO_REASON, |(number, _)| *number);
         let (lowest_port, highest_port) = settings.criteria.local_ports();

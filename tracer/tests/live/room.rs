@@ -22,8 +22,9 @@ const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALH
 const CROWD: usize = 40;
 /// Connections that come and go beside them.
 const FURTHER: usize = 20;
-/// Events of each of them, of both ends. The first of the client comes before it has a port.
-const LIFE: [(&str, usize); 4] = [("state", 5), ("open", 2), ("close", 2), ("rst", 2)];
+/// Events of each of them that have both its ends, at least and at most. The client's first comes before it has a port,
+/// and so does the first of the server's on older kernels (`inet_csk_clone_lock` in net/ipv4/inet_connection_sock.c).
+const LIFE: [(&str, usize, usize); 4] = [("state", 4, 5), ("open", 2, 2), ("close", 2, 2), ("rst", 2, 2)];
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Pair = (TcpStream, TcpStream);
@@ -107,9 +108,9 @@ fn events_of_sockets_that_find_no_room_are_reported_and_marked() {
     let objects = stop(trace, &played);
 
     for &end in &played.beside {
-        for (kind, count) in LIFE {
+        for (kind, least, most) in LIFE {
             let events: Vec<_> = of_kind(&objects, kind).into_iter().filter(|event| is_of(event, end)).collect();
-            assert_eq!(events.len(), count, "{kind} of {end}: {events:#?}");
+            assert!((least..=most).contains(&events.len()), "{kind} of {end}: {events:#?}");
             for event in events {
                 assert_eq!(event["unremembered"], true, "{event:#}");
                 let owner = &event["owner"];

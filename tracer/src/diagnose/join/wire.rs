@@ -71,8 +71,12 @@ impl Numbers {
             }
             let has_ack = segment.flags.contains(Flags::ACK);
             let is_it = self.seqs.contains(&segment.seq) && self.ack.is_none_or(|ack| !has_ack || ack == segment.ack);
-            // Where it has an acknowledgment, that is of both ways.
-            return is_it.then(|| if has_ack && segment.seq != 0 { Agreement::Both } else { both() });
+            return is_it.then(|| match (has_ack, segment.seq) {
+                // What answers a SYN: the number that it acknowledges is all that it has.
+                (true, 0) => Agreement::Exact,
+                (true, _) => Agreement::Both,
+                (false, _) => both(),
+            });
         }
         let Some(state) = came.circumstances.as_ref().filter(|state| state.snd_nxt != 0) else {
             return Some(Agreement::Possible);
