@@ -150,7 +150,7 @@ fn what_a_filter_cannot_decide_is_counted() {
     let played = host.run(play).unwrap();
     let (filtered, whole) = (stop(filtered, &played), stop(whole, &played));
     let undecided = summed(&filtered, "undecided");
-    for (kind, _) in LIFE {
+    for (kind, ..) in LIFE {
         let [shown, all] = [&filtered, &whole].map(|objects| of_kind(objects, kind).len() as u64);
         let lost = undecided.get(kind).copied().unwrap_or(0);
         assert_eq!(shown + lost, all, "{kind}: {undecided:?}");
