@@ -149,7 +149,7 @@ impl Change {
             memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
         } else if self.old == TCP_LISTEN {
             if self.new == TCP_CLOSE {
-                memory::unlisten(self.netns, ends, &entry.owner, self.now, self.signal());
+                memory::unlisten(self.netns, ends, entry, self.now, self.signal());
                 queue::closes(sk, self.netns, ends);
             }
         } else if wanted && filter::reports(KIND_RST) {

@@ -70,20 +70,21 @@ static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Closed {
+    /// Who closed it.
     pub(crate) owner: Owner,
     pub(crate) closed_ns: u64,
     /// The signal that ended the task that closed it, or 0.
     pub(crate) signal: u8,
-    reserved: [u8; 7],
+    /// 1: a filter by owner lets it pass.
+    wanted: u8,
+    /// 1: several processes listened there.
+    shared: u8,
+    reserved: [u8; 5],
 }
 
-/// When and by whom the last listener of each place was closed.
+/// The last listener of each place that was closed: what comes for one still concerns the process that it was of.
 #[map]
 static CLOSED: LruHashMap<Place, Closed> = LruHashMap::with_max_entries(1024, 0);
-
-/// Listeners that were closed last: what comes for one still concerns the process that it was of.
-#[map]
-static CLOSED_LISTENERS: LruHashMap<Place, Listener> = LruHashMap::with_max_entries(1024, 0);
 
 /// What an event is about, as far as the socket's past tells.
 pub(crate) struct Known {
@@ -112,12 +113,19 @@ pub(crate) fn known(entry: Option<&'static Remembered>, gap: u8) -> Known {
     }
 }
 
-/// What the listener tells that was at these ends, of what has no socket of its own: see [`last_heard`].
+/// What the listener tells, open or closed, that what comes without a socket of its own would have come to. Where several
+/// processes listened it is of none in particular.
 #[inline(always)]
 pub(crate) fn known_by_listener(netns: u32, ends: &Identity) -> Option<Known> {
-    let listener = last_heard(netns, ends)?;
-    let wanted = listener.wanted != 0 && filter::wants_opened(OPEN_UNKNOWN);
-    Some(Known { owner: &listener.owner, opened: OPEN_UNKNOWN, wanted })
+    let (owner, wanted) = match at_or_above(netns, ends, find) {
+        Some(open) => (&open.owner, open.wanted),
+        None => {
+            let closed = listened(netns, ends)?;
+            (if closed.shared == 0 { &closed.owner } else { &NOBODY }, closed.wanted)
+        }
+    };
+    let wanted = wanted != 0 && filter::wants_opened(OPEN_UNKNOWN);
+    Some(Known { owner, opened: OPEN_UNKNOWN, wanted })
 }
 
 impl Known {
@@ -276,14 +284,6 @@ pub(crate) fn heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
     at_or_above(netns, ends, find).filter(|listener| listener.owner.known != OWNER_UNKNOWN)
 }
 
-/// The listener, open or closed, that what comes without a socket of its own would have come to. Where several processes
-/// listened it is of none in particular.
-#[inline(never)]
-fn last_heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
-    // SAFETY: as in `find`.
-    at_or_above(netns, ends, find).or_else(|| at_or_above(netns, ends, |place| unsafe { CLOSED_LISTENERS.get(place) }))
-}
-
 /// What `find` knows of this address, or else of all of this host.
 #[inline(always)]
 fn at_or_above<T>(netns: u32, ends: &Identity, find: impl Fn(&Place) -> Option<&'static T>) -> Option<&'static T> {
@@ -334,22 +334,26 @@ pub(crate) fn listened(netns: u32, ends: &Identity) -> Option<&'static Closed> {
     at_or_above(netns, ends, |place| unsafe { CLOSED.get(place) })
 }
 
-/// A socket does not listen any more.
+/// A socket, of which that is known, does not listen any more.
 #[inline(never)]
-pub(crate) fn unlisten(netns: u32, ends: &Identity, owner: &Owner, now: u64, signal: u8) {
+pub(crate) fn unlisten(netns: u32, ends: &Identity, socket: &Remembered, now: u64, signal: u8) {
     let place = place(netns, ends);
-    let closed = Closed { owner: *owner, closed_ns: now, signal, reserved: [0; 7] };
-    let _ = CLOSED.insert(place, closed, 0);
-    let Some(there) = LISTENERS.get_ptr_mut(place) else { return };
+    let mut closed =
+        Closed { owner: socket.owner, closed_ns: now, signal, wanted: socket.wanted, shared: 0, reserved: [0; 5] };
+    // None if it had found no room.
+    let there = LISTENERS.get_ptr_mut(place);
+    if let Some(there) = there {
+        // SAFETY: as in `listen`.
+        unsafe {
+            (*there).count -= 1;
+            closed.wanted |= (*there).wanted;
+            closed.shared = u8::from((*there).owner.pid != socket.owner.pid);
+        }
+    }
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack twice")]
+    let _ = CLOSED.insert(place, &closed, 0);
     // SAFETY: as in `listen`.
-    let left = unsafe {
-        (*there).count -= 1;
-        (*there).count
-    };
-    if left == 0 {
-        #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack")]
-        // SAFETY: as above.
-        let _ = CLOSED_LISTENERS.insert(place, unsafe { &*there }, 0);
+    if there.is_some_and(|there| unsafe { (*there).count == 0 }) {
         let _ = LISTENERS.remove(place);
     }
 }

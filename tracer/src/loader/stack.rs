@@ -91,7 +91,7 @@ fn functions(file: &object::File<'_>) -> BTreeMap<Place, Function> {
             function.stack = function.stack.max(depth.unwrap_or(0));
             if instruction.is_call() {
                 let at = (start + 8 * index) as u64;
-                let target = relocations.get(&at).map(|relocation| relocation.target());
+                let target = relocations.get(&at).map(object::Relocation::target);
                 function.calls.push(called(file, (section.index().0, at), &instruction, target));
             }
             before = instruction;
