@@ -82,7 +82,9 @@ const ZERO_WINDOW: Death = Death {
     remedy: "its process does not read what has come: find out what it waits for (`ss -tnp` there shows its Recv-Q). \
              TCP_USER_TIMEOUT limits how long that is borne, tcp_orphan_retries how long after close()",
     rule: |event, close| {
-        let of_window = close.window_closed && close.unacked == 0 && close.unsent > 0;
+        // What is in flight when the receiver's buffer fills up is dropped there, and answered by a window of 0: it is sent
+        // again as window probes are (tcp_retransmit_timer in net/ipv4/tcp_timer.c).
+        let of_window = close.window_closed && close.unsent > 0;
         let limit = close.user_timeout_ms;
         // Later than the first probe, if there is an answer to one.
         let in_time = if limit == 0 { LONGEST_PROBE_MS } else { limit.into() };
@@ -93,17 +95,23 @@ const ZERO_WINDOW: Death = Death {
         let (who, remote) = (case::name(event.last_owner()), event.remote);
         // A FIN that waits behind them counts like a byte.
         let unsent = close.unsent - u32::from(close.old.has_closed());
+        let never = match close.unacked {
+            0 => format!("{unsent} bytes of {who} were never sent"),
+            dropped => format!("{} bytes of {who} never got into its buffer", u64::from(unsent) + u64::from(dropped)),
+        };
         let bears = if limit == 0 { String::new() } else { format!(" for the {limit} ms that {who} allows") };
         let summary = match &close.reader {
             Some(Reader { pid, comm, unread }) => format!(
-                "{comm}[{pid}] did not read: with {unread} bytes unread {remote} took no more{bears}, so {unsent} bytes of \
-                 {who} were never sent"
+                "{comm}[{pid}] did not read: with {unread} bytes unread {remote} took no more{bears}, so {never}"
             ),
-            None => format!("{remote} answered with a window of 0{bears}, so {unsent} bytes of {who} were never sent"),
+            None => format!("{remote} answered with a window of 0{bears}, so {never}"),
         };
+        let is_seen = close.unacked == 0 || close.reader.as_ref().is_some_and(|reader| reader.unread > 0);
         // Each probe that is answered sets the count to 0 (tcp_ack in net/ipv4/tcp_input.c).
         let finding = match close.probes {
-            0 if close.idle_ms.is_none() => Finding::likely(summary).observed("no window probe was left unanswered"),
+            0 if close.idle_ms.is_none() || !is_seen => {
+                Finding::likely(summary).observed("no window probe was left unanswered")
+            }
             0 => Finding::certain(summary).observed("no window probe was left unanswered"),
             count => {
                 Finding::likely(summary).observed(format!("{count} window probes in a row were not answered")).inferred(

@@ -74,7 +74,7 @@ fn a_command_is_traced_by_the_ids_of_the_namespace() {
 #[ignore = "needs root"]
 fn a_process_of_another_namespace_is_not_taken_for_one_here() {
     let mut command = tracer();
-    command.args(["trace", "-j", "-e", "rst", "-c", "2"]).stdout(Stdio::piped());
+    command.args(["trace", "-j", "-e", "rst", "-c", "20"]).stdout(Stdio::piped());
     let mut trace = isolated(command).spawn().unwrap();
     let mut aborted = Vec::new();
     // It says nowhere but in its output, which is read below, that it is attached.
@@ -84,9 +84,10 @@ fn a_process_of_another_namespace_is_not_taken_for_one_here() {
     let seen = objects(io::read_to_string(trace.stdout.take().unwrap()).unwrap().as_bytes());
     if is_observed(&seen[0], "rst_sent_active") {
         let is_one = |event: &&serde_json::Value| aborted.iter().any(|local| event["local"] == *local);
-        let sent = seen.iter().find(is_one).expect("one of the RSTs of this test");
-        assert_eq!(sent["owner"]["pid"], format!("host:{}", std::process::id()), "{sent:#}");
-        assert!(sent["owner"]["tid"].as_str().is_some_and(|tid| tid.starts_with("host:")), "{sent:#}");
+        let ids: Vec<_> = seen.iter().filter(is_one).map(|event| event["owner"]["pid"].to_string()).collect();
+        let own = format!("\"host:{}\"", std::process::id());
+        // Not all: where another test has just forked, it is the child that has the last descriptor, which exec closes.
+        assert!(ids.contains(&own) && ids.iter().all(|id| id.starts_with("\"host:")), "{ids:?}");
     }
 }
 

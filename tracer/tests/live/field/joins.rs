@@ -235,6 +235,11 @@ fn shows_what_sockets_drop() -> bool {
     !causes::observation()["degraded"].to_string().contains("only those for none")
 }
 
+/// Before 6.12 the socket that drops a RST is not seen.
+fn shows_who_drops() -> bool {
+    !causes::observation()["degraded"].to_string().contains("the socket that a stray RST was for is not seen")
+}
+
 /// Two segments find the other end closed. Their RSTs wait until write() is done with the socket, which the first one
 /// resets then.
 fn two_at_work() -> anyhow::Result<Happened> {
@@ -252,7 +257,8 @@ fn two_at_work() -> anyhow::Result<Happened> {
     })?;
     let told = |end: fn(&'static str) -> End| end("data_after_close").or("late_segment");
     let mut ends = vec![told(End::sent).remote(near), told(End::received).local(near).times(1)];
-    if shows_what_sockets_drop() {
+    // One that has waited has neither a device nor a route any more: without its socket nobody knows whose it is.
+    if shows_what_sockets_drop() && shows_who_drops() {
         ends.push(told(End::stray).local(near));
     }
     Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new((client, host))], ends })
