@@ -5,7 +5,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_stack, bpf_ktime_get_ns, generated::bpf_get_current_comm},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{PerCpuArray, RingBuf, ring_buf::RingBufBytes},
 };
 use tracer_ebpf::record::{Delivery, Header, KINDS, Owner};
 
@@ -35,23 +35,45 @@ const WAKE_WITHIN: u64 = 4096;
 /// the `CONTEXT_` constants.
 #[inline(always)]
 pub(crate) fn submit<T: 'static>(kind: u16, context: u8, fill: impl FnOnce(*mut T)) -> bool {
-    submit_bytes(kind, context, size_of::<T>(), |record| fill(record.cast()))
+    let Some(mut reserved) = reserve(kind, context, size_of::<T>()) else { return false };
+    fill(reserved.place().cast());
+    reserved.submit();
+    true
 }
 
-/// The same of a record of so many bytes, a constant for the verifier on each way to here.
+/// Room for a record in the ring buffer.
+pub(crate) struct Reserved {
+    bytes: RingBufBytes<'static>,
+    kind: u16,
+    context: u8,
+}
+
+/// Reserves so many bytes for a record, a constant for the verifier on each way to here, or counts the record as lost.
 #[inline(always)]
-pub(crate) fn submit_bytes(kind: u16, context: u8, size: usize, fill: impl FnOnce(*mut u8)) -> bool {
-    let Some(mut entry) = EVENTS.reserve_bytes(size, 0) else {
+pub(crate) fn reserve(kind: u16, context: u8, size: usize) -> Option<Reserved> {
+    let bytes = EVENTS.reserve_bytes(size, 0);
+    if bytes.is_none() {
         count(kind, context, false);
-        return false;
-    };
-    fill(entry.as_mut_ptr());
-    let above = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(u64::from(WAKE_AT.load()));
-    // While it fills up, and not for each record from then on: a reader that is behind is awake.
-    let wake = above < WAKE_WITHIN;
-    entry.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
-    count(kind, context, true);
-    true
+    }
+    Some(Reserved { bytes: bytes?, kind, context })
+}
+
+impl Reserved {
+    /// Where the record goes.
+    #[inline(always)]
+    pub(crate) fn place(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
+    }
+
+    /// The record is written.
+    #[inline(always)]
+    pub(crate) fn submit(self) {
+        let above = EVENTS.query(u64::from(BPF_RB_AVAIL_DATA)).wrapping_sub(u64::from(WAKE_AT.load()));
+        // While it fills up, and not for each record from then on: a reader that is behind is awake.
+        let wake = above < WAKE_WITHIN;
+        self.bytes.submit(u64::from(if wake { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }));
+        count(self.kind, self.context, true);
+    }
 }
 
 /// Counts a record, or what else one holds, as delivered or lost.

@@ -399,50 +399,52 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         inquiry::fill_past(slot, past.gone, past.other, closed | refused);
     }
     let Some(known_before) = inquiry::past_of(slot) else { return };
-    emit::submit_bytes(kind, context, size, |record| {
-        let record: *mut Rst = record.cast();
-        // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
-        unsafe {
-            emit::write_about(&raw mut (*record).header, kind, size, about, sk);
-            if told.is_past {
-                (&raw mut (*record).header.owner.known).write(OWNER_PAST);
-            }
-            words::copy_halves(&raw mut (*record).segment, segment);
-            (&raw mut (*record).reason).write(reason);
-            (&raw mut (*record).direction).write(direction);
-            (&raw mut (*record).socket_state).write(socket.state);
-            (&raw mut (*record).closed_from).write(socket.closed_from);
-            let mut has_circumstances = u8::from(socket.is_full);
-            // The verifier wants to see here that there is one.
-            if socket.is_full && !sk.is_null() {
-                tcp::write_circumstances(&raw mut (*record).circumstances, sk);
-                if direction == RST_SENT_ACTIVE {
-                    (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(netns, ends));
-                }
-            } else {
-                let circumstances = words::clear(&raw mut (*record).circumstances);
-                circumstances.jiffies = tcp::now();
-                if socket.state == TCP_TIME_WAIT {
-                    circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
-                    circumstances.snd_nxt = sk.untyped().get(&offset::TW_SND_NXT).unwrap_or(0);
-                    has_circumstances = 2;
-                    // It may wait for the other end's FIN.
-                    let substate = sk.untyped().get(&offset::TW_SUBSTATE).unwrap_or(TCP_TIME_WAIT);
-                    (&raw mut (*record).socket_state).write(substate);
-                }
-            }
-            (&raw mut (*record).has_circumstances).write(has_circumstances);
-            baseline::write(&raw mut (*record).heard, sk, ends);
-            if size >= Rst::WITH_PAST {
-                words::copy(&raw mut (*record).past, known_before);
-            }
-            let mut got = 0;
-            if size >= Rst::WHOLE {
-                got = emit::stack::<RST_FRAMES>(ctx, frames, &raw mut (*record).stack);
-            }
-            (&raw mut (*record).frames).write(got);
+    // Not by a closure: the compiler may make a function of it, which reads the size from where it was put on the stack.
+    // Verifiers before 6.2 forget that this matters, and remove what is done for one of the sizes only.
+    let Some(mut reserved) = emit::reserve(kind, context, size) else { return };
+    let record: *mut Rst = reserved.place().cast();
+    // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
+    unsafe {
+        emit::write_about(&raw mut (*record).header, kind, size, about, sk);
+        if told.is_past {
+            (&raw mut (*record).header.owner.known).write(OWNER_PAST);
         }
-    });
+        words::copy_halves(&raw mut (*record).segment, segment);
+        (&raw mut (*record).reason).write(reason);
+        (&raw mut (*record).direction).write(direction);
+        (&raw mut (*record).socket_state).write(socket.state);
+        (&raw mut (*record).closed_from).write(socket.closed_from);
+        let mut has_circumstances = u8::from(socket.is_full);
+        // The verifier wants to see here that there is one.
+        if socket.is_full && !sk.is_null() {
+            tcp::write_circumstances(&raw mut (*record).circumstances, sk);
+            if direction == RST_SENT_ACTIVE {
+                (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(netns, ends));
+            }
+        } else {
+            let circumstances = words::clear(&raw mut (*record).circumstances);
+            circumstances.jiffies = tcp::now();
+            if socket.state == TCP_TIME_WAIT {
+                circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
+                circumstances.snd_nxt = sk.untyped().get(&offset::TW_SND_NXT).unwrap_or(0);
+                has_circumstances = 2;
+                // It may wait for the other end's FIN.
+                let substate = sk.untyped().get(&offset::TW_SUBSTATE).unwrap_or(TCP_TIME_WAIT);
+                (&raw mut (*record).socket_state).write(substate);
+            }
+        }
+        (&raw mut (*record).has_circumstances).write(has_circumstances);
+        baseline::write(&raw mut (*record).heard, sk, ends);
+        if size >= Rst::WITH_PAST {
+            words::copy(&raw mut (*record).past, known_before);
+        }
+        let mut got = 0;
+        if size >= Rst::WHOLE {
+            got = emit::stack::<RST_FRAMES>(ctx, frames, &raw mut (*record).stack);
+        }
+        (&raw mut (*record).frames).write(got);
+    }
+    reserved.submit();
 }
 
 /// What is known of whose a RST is, besides the owner.
