@@ -104,7 +104,7 @@ pub(crate) fn owner<A: Access>(task: Object<A>, known: u32) -> Owner {
         tid: pid::of_thread(task),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
         known,
-        comm: bytes(actor(task).get_pair(&offset::TASK_COMM)),
+        comm: bytes(name(actor(task))),
     }
 }
 
@@ -119,7 +119,32 @@ fn actor<A: Access>(task: Object<A>) -> Object<A> {
 /// The name of the task's first thread, which is the process's.
 #[inline(always)]
 pub(crate) fn leaders_comm(task: Object<Probed>) -> Address {
-    task.follow(&offset::TASK_LEADER).unwrap_or(task).get_pair(&offset::TASK_COMM)
+    name(task.follow(&offset::TASK_LEADER).unwrap_or(task))
+}
+
+/// The task's name, with zeros behind its end: before 5.17 a shorter name leaves there what was longer of the one
+/// before (`__set_task_comm` in fs/exec.c).
+#[inline(always)]
+fn name<A: Access>(task: Object<A>) -> Address {
+    let [first, second] = task.get_pair(&offset::TASK_COMM);
+    // Without branches, of which the verifier would walk each.
+    let (end_first, end_second) = (end_of_name(first), end_of_name(second));
+    let goes_on = ((end_first | end_first.wrapping_neg()) >> 63).wrapping_sub(1);
+    [first & up_to(end_first), second & up_to(end_second) & goes_on]
+}
+
+/// The highest bit of the first byte that is zero (in memory: the lowest one), and maybe of later ones; 0 if none is.
+#[inline(always)]
+const fn end_of_name(word: u64) -> u64 {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = 0x8080_8080_8080_8080;
+    word.wrapping_sub(LOWEST) & !word & HIGHEST
+}
+
+/// All bits up to the lowest one of these; all if there is none.
+#[inline(always)]
+const fn up_to(bits: u64) -> u64 {
+    bits ^ bits.wrapping_sub(1)
 }
 
 /// The process was reported, and not yet that it ends.
