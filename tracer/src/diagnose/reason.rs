@@ -17,13 +17,11 @@ pub fn derive(rst: &Rst) -> Option<&'static str> {
     }
 }
 
-/// How long ago a socket was closed by the segment that is being answered, at most: 10 ms.
-const JUST_NOW_NS: u64 = 10_000_000;
-
 /// The socket's state; of one that was closed on the way to the RST, the state before. One that no process
-/// has open is forgotten when it is closed, and remembered as the last of these two ends.
+/// has open is forgotten when it is closed, and remembered as the last of these two ends: however long ago that was
+/// (the processor may have been taken away meanwhile), since no segment finds a socket that is in CLOSE already.
 pub(crate) fn state(rst: &Rst) -> Option<TcpState> {
-    let gone = rst.past.as_ref().filter(|past| past.closed_ns_ago < JUST_NOW_NS).map(|past| past.closed_from);
+    let gone = rst.past.as_ref().map(|past| past.closed_from);
     rst.closed_from.or(gone.filter(|_| rst.socket_state == Some(TcpState::CLOSE))).or(rst.socket_state)
 }
 

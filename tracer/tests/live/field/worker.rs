@@ -129,8 +129,12 @@ impl Inside {
 
     /// Lets the next program have no descriptor but standard input, output and error.
     pub(super) fn close_on_exec(&self) {
-        // SAFETY: a system call with numbers.
-        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+        /// More than a test's process has. (`close_range` can do this since 5.11 only.)
+        const LAST: RawFd = 1024;
+        for descriptor in 3..LAST {
+            // SAFETY: a system call with numbers.
+            unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
     }
 
     /// Becomes another program, which gets an option that it does not have, and so ends at once.
