@@ -202,31 +202,35 @@ fn program<A: Access>(task: Object<A>) -> Option<u64> {
 ///
 /// One after the other, from here: a function that is called by the other one would need the stack of both.
 #[inline(always)]
-pub(crate) fn announce(owner: &Owner) {
-    if filter::reports(KIND_PROCESS) && is_news(owner) && current_flags() & PF_EXITING != 0 {
-        death::announce_known(owner.pid);
+pub(crate) fn announce() {
+    if filter::reports(KIND_PROCESS) && announce_process() != 0 && current_flags() & PF_EXITING != 0 {
+        death::announce_known(pid::of_process(current()));
     }
 }
 
-/// Reports the process of the current task, if it was not yet. Returns whether it was not.
+/// Reports the process of the current task, if it was not yet: 1 then, else 0.
+///
+/// A function that the verifier verifies by itself, once: see [`crate::inquiry`].
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn is_news(owner: &Owner) -> bool {
+extern "C" fn announce_process() -> u32 {
     let program = match current_typed() {
         Some(task) => program(task),
         None => program(current()),
     };
-    let Some(program) = program else { return false };
+    let Some(program) = program else { return 0 };
     let task = current();
+    let process = pid::of_process(task);
     // SAFETY: a plain number; another CPU may replace it by the same.
-    if unsafe { PROCESSES.get(owner.pid) }.is_some_and(|known| known & !ENDED == program) {
-        return false;
+    if unsafe { PROCESSES.get(process) }.is_some_and(|known| known & !ENDED == program) {
+        return 0;
     }
     let delivered = emit::submit(KIND_PROCESS, CONTEXT_PROCESS, |record: *mut Process| {
         // SAFETY: `record` is reserved memory of that type; all of it is written here.
         unsafe {
             let size = size_of::<Process>();
             emit::write_header(&raw mut (*record).header, KIND_PROCESS, size, emit::now(), 0, CONTEXT_PROCESS);
-            (&raw mut (*record).header.owner).write(*owner);
+            write_caller(&raw mut (*record).header.owner);
             (&raw mut (*record).ancestors).write(ancestors(task));
             let length = arguments(task, &raw mut (*record).arguments);
             (&raw mut (*record).length).write(length);
@@ -234,9 +238,9 @@ fn is_news(owner: &Owner) -> bool {
         }
     });
     if delivered {
-        let _ = PROCESSES.insert(owner.pid, program, 0);
+        let _ = PROCESSES.insert(process, program, 0);
     }
-    true
+    1
 }
 
 #[inline(always)]

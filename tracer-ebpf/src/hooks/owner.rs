@@ -81,7 +81,7 @@ fn accepted(sk: u64) {
         && memory::adopt_by_current(entry)
         && filter::wants_ends(&sock::identity(sk))
     {
-        process::announce(&entry.owner);
+        process::announce();
     }
 }
 

@@ -71,7 +71,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
     if !filter::wants_owner(&owner, process::current()) || !filter::wants_opened(OPEN_UNKNOWN) {
         return;
     }
-    process::announce(&owner);
+    process::announce();
     debug!(ctx, "raw send via {} flags {:x}", via, packet.segment.flags);
     let context = context::of(ctx.as_ptr());
     let about = About { now: emit::now(), netns, context, ends: &ends, owner: &owner, opened: OPEN_UNKNOWN };

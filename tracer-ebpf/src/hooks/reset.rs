@@ -19,7 +19,7 @@ use crate::{
     emit::{self, About, Depth},
     filter,
     inquiry::{self, Subject},
-    memory::{self, Known, Remembered},
+    memory::{self, Known},
     offset,
     past::{self, Found, Wanted},
     process, queue,
@@ -237,9 +237,9 @@ fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason:
             && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
             && filter::wants_netns(netns)
             && filter::wants_ends(&ends)
-            && let Some(owner) = take_over(sk.address())
+            && take_over(sk.address())
         {
-            process::announce(owner);
+            process::announce();
         }
         let direction = RST_SENT_ACTIVE;
         report(ctx, sk, Seen { context, direction, netns, ends, segment: segment::NONE, reason });
@@ -247,13 +247,10 @@ fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason:
 }
 
 /// The current task aborts a connection that is still open, as MPTCP does with a subflow: so it owns the socket. Returns
-/// the owner, if it is of interest.
+/// whether the owner is of interest.
 #[inline(never)]
-fn take_over(sk: u64) -> Option<&'static Owner> {
-    let entry = memory::at(sk)?;
-    let wanted = memory::adopt_by_current(entry);
-    let entry: &'static Remembered = entry;
-    wanted.then_some(&entry.owner)
+fn take_over(sk: u64) -> bool {
+    memory::at(sk).is_some_and(memory::adopt_by_current)
 }
 
 #[inline(always)]

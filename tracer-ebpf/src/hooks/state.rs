@@ -156,8 +156,8 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
         }
         return;
     }
-    if let Some(owner) = &caller {
-        process::announce(owner);
+    if caller.is_some() {
+        process::announce();
     }
     let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
     debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);
