@@ -5,7 +5,7 @@ use std::{collections::VecDeque, num::NonZeroUsize};
 use lru::LruCache;
 
 use super::{
-    Case, Verdict, Watch, deaths, diagnose,
+    Case, Confidence, Evidence, Verdict, Watch, deaths, diagnose,
     join::{Join, Joins, RawSends, Series},
     queue,
     sight::Sight,
@@ -17,7 +17,7 @@ use crate::event::{Body, Direction, End, Event, RstKind, TcpState};
 const AFTER_NS: u64 = 10_000_000;
 /// The same where it was sent on this host for certain, and how long what may be no RST waits for the answer that
 /// shows it. Both happen at once, but an interrupt, or a hypervisor, may come between them.
-const SURELY_NS: u64 = 50_000_000;
+const SURELY_NS: u64 = 200_000_000;
 /// How much earlier than its sending the coming of a RST is reported, and how many events may lie between.
 const BEFORE_NS: u64 = 1_000_000;
 const BEFORE: usize = 64;
@@ -206,8 +206,22 @@ impl Diagnoser {
                 let own = if is_stray { self.verdict(event) } else { None };
                 Some(join.verdict(event, own))
             }
-            None => self.verdict(event),
+            None => self.verdict(event).map(|verdict| self.of_beginning(event, verdict)),
         }
+    }
+
+    /// Right after the last probe was attached, a RST that this host sent may have been too early for its own.
+    fn of_beginning(&self, event: &Event, verdict: Verdict) -> Verdict {
+        if self.watch.would_have_seen(event) {
+            return verdict;
+        }
+        let early = Evidence {
+            text: "the trace had just begun: a process of this host may have sent the RST before it was observed"
+                .to_owned(),
+            inferred: true,
+        };
+        let evidence = verdict.evidence.iter().cloned().chain([early]).collect();
+        Verdict { confidence: Confidence::Possible, evidence, ..verdict }
     }
 
     fn verdict(&self, event: &Event) -> Option<Verdict> {

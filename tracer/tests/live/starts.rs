@@ -68,7 +68,10 @@ impl Drop for Resets {
 
 /// What is said of the events of a namespace: causes, and how each connection ended.
 fn said(events: &[Value], netns: u32) -> HashSet<(String, String)> {
-    let of_it = events.iter().filter(|event| event["netns"] == netns);
+    // At the very beginning its sending may have been too early for a probe, and that is said.
+    let is_guess =
+        |event: &Value| event["verdict"]["cause"] == "reset_by_peer" && event["verdict"]["confidence"] == "possible";
+    let of_it = events.iter().filter(|event| event["netns"] == netns && !is_guess(event));
     of_it.map(|event| (event["event"].to_string(), event["verdict"]["cause"].to_string())).collect()
 }
 
