@@ -1,6 +1,6 @@
 //! What the tracer reports: one [`Event`] per kernel event, ready for a sink.
 //!
-//! Field names of the serialized form are the tracer's JSON interface; see the README.
+//! Field names of the serialized form are the tracer's JSON interface; see docs/events.md.
 //! Ports and sequence numbers are in host byte order, times in nanoseconds.
 
 use std::{net::SocketAddr, sync::Arc};

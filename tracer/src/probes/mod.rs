@@ -292,7 +292,7 @@ pub enum Blind {
 }
 
 impl Blind {
-    /// All of them, in the README's order.
+    /// All of them, in the order of docs/limits.md.
     pub const ALL: [Self; 12] = [
         Self::Cookie,
         Self::Reason,
