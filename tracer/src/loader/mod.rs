@@ -16,6 +16,7 @@ use aya::{
 use nix::errno::Errno;
 use tracer_ebpf::{
     layout::{BITS, FIELDS, MISSING},
+    programs,
     record::{Delivery, KINDS, NO_REASON},
     room,
 };
@@ -32,6 +33,8 @@ use crate::{
 };
 
 mod attacher;
+#[cfg(test)]
+mod contract;
 mod filters;
 mod listeners;
 mod maps;
@@ -305,14 +308,14 @@ impl Probes {
 
 /// Programs that report nothing.
 const HOUSEKEEPING: [&str; 8] = [
-    "socket_destroyed",
-    "socket_destroyed_again",
-    "process_forked",
-    "process_exited",
-    "existing_sockets",
-    "process_ends",
-    "signal_sent",
-    "first_read",
+    programs::SOCKET_DESTROYED,
+    programs::SOCKET_DESTROYED_AGAIN,
+    programs::PROCESS_FORKED,
+    programs::PROCESS_EXITED,
+    programs::EXISTING_SOCKETS,
+    programs::PROCESS_ENDS,
+    programs::SIGNAL_SENT,
+    programs::FIRST_READ,
 ];
 
 /// `recursion_misses` of a program (bpf_prog_show_fdinfo in kernel/bpf/syscall.c, 5.12 and later; before, the
@@ -393,7 +396,7 @@ struct PodDelivery(Delivery);
 unsafe impl aya::Pod for PodDelivery {}
 
 /// What finds out how deep the tracer's pid namespace is.
-const OWN_NAMESPACE: Attachment = Attachment { program: "own_pid_namespace", hook: Hook::Iter("task") };
+const OWN_NAMESPACE: Attachment = Attachment { program: programs::OWN_PID_NAMESPACE, hook: Hook::Iter("task") };
 
 /// What the programs need to know of this kernel's structs.
 struct Offsets {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 mod owner;
 
+use tracer_ebpf::programs;
+
 use super::{Attachment, Blind, Candidate, Hook, Mechanism, Probe};
 use crate::btf::{KernelBtf, Parameter};
 
@@ -68,7 +70,7 @@ fn reset_tracepoint_is_complete(btf: &KernelBtf) -> bool {
 }
 
 /// Programs for the reset tracepoint that names a reason; the second is for what interrupts the first.
-const SENT_WITH_REASON: [&str; 2] = ["sent_tp_btf_reason", "sent_tp_btf_reason_nested"];
+const SENT_WITH_REASON: [&str; 2] = [programs::SENT_TP_BTF_REASON, programs::SENT_TP_BTF_REASON_NESTED];
 const SET_STATE: &str = "inet_sock_set_state";
 const STATE_STORE: &str = "inet_sk_state_store";
 const STATE_SET: &str = "inet_sk_set_state";
@@ -81,12 +83,12 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoints(btf, &["state_tp_btf", "state_tp_btf_nested"], SET_STATE),
+            attachments: tracepoints(btf, &[programs::STATE_TP_BTF, programs::STATE_TP_BTF_NESTED], SET_STATE),
             blind: vec![],
         },
         Candidate {
             mechanism: Mechanism::RawTp,
-            attachments: Ok(["state_raw_tp", "state_raw_tp_nested"]
+            attachments: Ok([programs::STATE_RAW_TP, programs::STATE_RAW_TP_NESTED]
                 .map(|program| Attachment { program, hook: Hook::RawTp(SET_STATE) })
                 .to_vec()),
             blind: vec![Blind::Cookie],
@@ -94,7 +96,7 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
         Candidate {
             mechanism: Mechanism::Tracepoint,
             attachments: Ok(vec![Attachment {
-                program: "state_tracepoint",
+                program: programs::STATE_TRACEPOINT,
                 hook: Hook::Tracepoint("sock", SET_STATE),
             }]),
             blind: vec![Blind::Cookie, Blind::CheapContext],
@@ -104,10 +106,10 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
             attachments: functions(
                 btf,
                 &[
-                    ("state_store_fentry", STATE_STORE),
-                    ("state_set_fentry", STATE_SET),
-                    ("state_store_fentry_nested", STATE_STORE),
-                    ("state_set_fentry_nested", STATE_SET),
+                    (programs::STATE_STORE_FENTRY, STATE_STORE),
+                    (programs::STATE_SET_FENTRY, STATE_SET),
+                    (programs::STATE_STORE_FENTRY_NESTED, STATE_STORE),
+                    (programs::STATE_SET_FENTRY_NESTED, STATE_SET),
                 ],
                 Hook::Fentry,
             ),
@@ -115,7 +117,11 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
-            attachments: functions(btf, &[("state_kprobe", STATE_STORE), ("state_kprobe", STATE_SET)], Hook::Kprobe),
+            attachments: functions(
+                btf,
+                &[(programs::STATE_KPROBE, STATE_STORE), (programs::STATE_KPROBE, STATE_SET)],
+                Hook::Kprobe,
+            ),
             blind: vec![Blind::Cookie],
         },
     ]
@@ -133,8 +139,14 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
         let [v4, v6] = if reason() { with_reason } else { plain };
         [(v4, "tcp_v4_send_reset"), (v6, "tcp_v6_send_reset")]
     };
-    let fentry = programs(["passive4_fentry", "passive6_fentry"], ["passive4_fentry_reason", "passive6_fentry_reason"]);
-    let kprobe = programs(["passive4_kprobe", "passive6_kprobe"], ["passive4_kprobe_reason", "passive6_kprobe_reason"]);
+    let fentry = programs(
+        [programs::PASSIVE4_FENTRY, programs::PASSIVE6_FENTRY],
+        [programs::PASSIVE4_FENTRY_REASON, programs::PASSIVE6_FENTRY_REASON],
+    );
+    let kprobe = programs(
+        [programs::PASSIVE4_KPROBE, programs::PASSIVE6_KPROBE],
+        [programs::PASSIVE4_KPROBE_REASON, programs::PASSIVE6_KPROBE_REASON],
+    );
     vec![
         Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, blind: vec![] },
         both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![Blind::Unsent]].concat()),
@@ -150,12 +162,12 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
 
 fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
     let complete = reset_tracepoint_is_complete(btf);
-    let programs = if complete { SENT_WITH_REASON } else { ["sent_tp_btf", "sent_tp_btf_nested"] };
+    let programs = if complete { SENT_WITH_REASON } else { [programs::SENT_TP_BTF, programs::SENT_TP_BTF_NESTED] };
     let position = btf.function(ACTIVE_RESET).map(|parameters| reason_position(&parameters));
     let (fentry, kprobe) = match position.flatten() {
-        Some(1) => ("active_fentry_reason1", "active_kprobe_reason1"),
-        Some(2) => ("active_fentry_reason2", "active_kprobe_reason2"),
-        _ => ("active_fentry", "active_kprobe"),
+        Some(1) => (programs::ACTIVE_FENTRY_REASON1, programs::ACTIVE_KPROBE_REASON1),
+        Some(2) => (programs::ACTIVE_FENTRY_REASON2, programs::ACTIVE_KPROBE_REASON2),
+        _ => (programs::ACTIVE_FENTRY, programs::ACTIVE_KPROBE),
     };
     let lost_reason = |named: bool| if named { vec![] } else { vec![Blind::Reason] };
     let named = position.flatten().is_some();
@@ -180,8 +192,11 @@ fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
 
 fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
     let segment = btf.function("tcp_reset").is_some_and(|args| args.get(1).is_some_and(|p| p.type_name == "sk_buff"));
-    let (fentry, kprobe) =
-        if segment { ("received_fentry_skb", "received_kprobe_skb") } else { ("received_fentry", "received_kprobe") };
+    let (fentry, kprobe) = if segment {
+        (programs::RECEIVED_FENTRY_SKB, programs::RECEIVED_KPROBE_SKB)
+    } else {
+        (programs::RECEIVED_FENTRY, programs::RECEIVED_KPROBE)
+    };
     let lost_segment = || if segment { vec![] } else { vec![Blind::Segment] };
     vec![
         Candidate {
@@ -196,14 +211,18 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
         },
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoints(btf, &["received_tp_btf", "received_tp_btf_nested"], RECEIVE_RESET),
+            attachments: tracepoints(
+                btf,
+                &[programs::RECEIVED_TP_BTF, programs::RECEIVED_TP_BTF_NESTED],
+                RECEIVE_RESET,
+            ),
             blind: vec![Blind::Segment],
         },
     ]
 }
 
 fn baseline(btf: &KernelBtf) -> Vec<Candidate> {
-    let attachments = tracepoint(btf, "baseline_tp_btf", "tcp_probe");
+    let attachments = tracepoint(btf, programs::BASELINE_TP_BTF, "tcp_probe");
     vec![Candidate { mechanism: Mechanism::TpBtf, attachments, blind: vec![] }]
 }
 
@@ -213,8 +232,8 @@ fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
         let parameters = btf.function_of(function, module)?;
         let skb = parameters.iter().position(|parameter| parameter.type_name == "sk_buff");
         let program = match skb {
-            Some(1) => "firewall_kprobe_skb1",
-            Some(2) => "firewall_kprobe_skb2",
+            Some(1) => programs::FIREWALL_KPROBE_SKB1,
+            Some(2) => programs::FIREWALL_KPROBE_SKB2,
             _ => return None,
         };
         Some(Attachment { program, hook: Hook::Kprobe(function) })
@@ -243,14 +262,26 @@ struct LookupTable {
 
 const EHASH: LookupTable = LookupTable {
     functions: ["__inet_lookup_established", "__inet6_lookup_established"],
-    fexit: [["ehash4_fexit", "ehash4_fexit_hashinfo"], ["ehash6_fexit", "ehash6_fexit_hashinfo"]],
-    kprobe: [["ehash4_kprobe", "ehash4_kprobe_hashinfo"], ["ehash6_kprobe", "ehash6_kprobe_hashinfo"]],
+    fexit: [
+        [programs::EHASH4_FEXIT, programs::EHASH4_FEXIT_HASHINFO],
+        [programs::EHASH6_FEXIT, programs::EHASH6_FEXIT_HASHINFO],
+    ],
+    kprobe: [
+        [programs::EHASH4_KPROBE, programs::EHASH4_KPROBE_HASHINFO],
+        [programs::EHASH6_KPROBE, programs::EHASH6_KPROBE_HASHINFO],
+    ],
 };
 
 const LISTENER: LookupTable = LookupTable {
     functions: ["__inet_lookup_listener", "inet6_lookup_listener"],
-    fexit: [["listener4_fexit", "listener4_fexit_hashinfo"], ["listener6_fexit", "listener6_fexit_hashinfo"]],
-    kprobe: [["listener4_kprobe", "listener4_kprobe_hashinfo"], ["listener6_kprobe", "listener6_kprobe_hashinfo"]],
+    fexit: [
+        [programs::LISTENER4_FEXIT, programs::LISTENER4_FEXIT_HASHINFO],
+        [programs::LISTENER6_FEXIT, programs::LISTENER6_FEXIT_HASHINFO],
+    ],
+    kprobe: [
+        [programs::LISTENER4_KPROBE, programs::LISTENER4_KPROBE_HASHINFO],
+        [programs::LISTENER6_KPROBE, programs::LISTENER6_KPROBE_HASHINFO],
+    ],
 };
 
 fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
@@ -277,7 +308,7 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
             mechanism: Mechanism::KprobeKretprobe,
             attachments: attach(&table.kprobe, &|program, function| {
                 vec![
-                    Attachment { program: "lookup_kretprobe", hook: Hook::Kretprobe(function) },
+                    Attachment { program: programs::LOOKUP_KRETPROBE, hook: Hook::Kretprobe(function) },
                     Attachment { program, hook: Hook::Kprobe(function) },
                 ]
             }),
@@ -292,17 +323,17 @@ fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
-            attachments: tracepoint(btf, "raw_send_tp_btf", "net_dev_queue"),
+            attachments: tracepoint(btf, programs::RAW_SEND_TP_BTF, "net_dev_queue"),
             blind: vec![Blind::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Fentry,
-            attachments: function(btf, "raw_send_fentry", TRANSMIT, Hook::Fentry),
+            attachments: function(btf, programs::RAW_SEND_FENTRY, TRANSMIT, Hook::Fentry),
             blind: vec![Blind::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
-            attachments: function(btf, "raw_send_kprobe", TRANSMIT, Hook::Kprobe),
+            attachments: function(btf, programs::RAW_SEND_KPROBE, TRANSMIT, Hook::Kprobe),
             blind: vec![Blind::Bypass],
         },
     ]
@@ -314,9 +345,9 @@ fn rst_stray(btf: &KernelBtf) -> Vec<Candidate> {
         parameters.as_ref().and_then(|all| all.get(position)).map_or("", |parameter| parameter.type_name.as_str())
     };
     let (program, blind) = match (type_at(2), type_at(3)) {
-        ("skb_drop_reason", "sock") => ("stray_raw_tp_sk", vec![]),
-        ("skb_drop_reason", _) => ("stray_raw_tp_reason", vec![Blind::StraySocket]),
-        _ => ("stray_raw_tp", vec![Blind::StraySocket, Blind::Untraced]),
+        ("skb_drop_reason", "sock") => (programs::STRAY_RAW_TP_SK, vec![]),
+        ("skb_drop_reason", _) => (programs::STRAY_RAW_TP_REASON, vec![Blind::StraySocket]),
+        _ => (programs::STRAY_RAW_TP, vec![Blind::StraySocket, Blind::Untraced]),
     };
     let attachments = match parameters {
         Some(_) => Ok(vec![Attachment { program, hook: Hook::RawTp(DROP) }]),
@@ -328,7 +359,7 @@ fn rst_stray(btf: &KernelBtf) -> Vec<Candidate> {
 fn accept_queue(btf: &KernelBtf) -> Vec<Candidate> {
     const AGAIN: &str = "tcp_retransmit_synack";
     let attachments = match btf.tracepoint(AGAIN) {
-        Some(_) => Ok(vec![Attachment { program: "synack_again", hook: Hook::RawTp(AGAIN) }]),
+        Some(_) => Ok(vec![Attachment { program: programs::SYNACK_AGAIN, hook: Hook::RawTp(AGAIN) }]),
         None => Err(missing(&format!("tracepoint {AGAIN}"))),
     };
     vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind: vec![] }]

@@ -1,0 +1,43 @@
+//! The names that bind the loader to the programs' object: a wrong one would end in a silent fallback to the next way to
+//! attach.
+
+use std::collections::BTreeSet;
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
+use tracer_ebpf::programs;
+
+/// Where programs are picked.
+const USERS: [&str; 3] =
+    [include_str!("../probes/plan.rs"), include_str!("../probes/plan/owner.rs"), include_str!("mod.rs")];
+
+#[test]
+fn each_program_of_the_object_is_named_and_each_name_is_a_program() {
+    if super::PROGRAMS.is_empty() {
+        println!("not tested: built without the programs (see build.rs)");
+        return;
+    }
+    let file = object::File::parse(super::PROGRAMS).unwrap();
+    let text = file.section_by_name(".text").unwrap().index();
+    let is_program = |symbol: &object::Symbol<'_, '_>| {
+        symbol.kind() == SymbolKind::Text && symbol.section_index().is_some_and(|section| section != text)
+    };
+    let there: BTreeSet<_> =
+        file.symbols().filter(is_program).map(|symbol| symbol.name().unwrap().to_owned()).collect();
+    let named: BTreeSet<_> = programs::ALL.iter().map(|(_, name)| (*name).to_owned()).collect();
+    assert_eq!(there, named);
+}
+
+#[test]
+fn each_program_is_picked_somewhere() {
+    let is_used = |constant: &str| {
+        let path = format!("programs::{constant}");
+        USERS.iter().any(|source| source.match_indices(&path).any(|(at, _)| !goes_on(&source[at + path.len()..])))
+    };
+    let unused: Vec<_> = programs::ALL.iter().filter(|(constant, _)| !is_used(constant)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// A longer name begins with this one.
+fn goes_on(rest: &str) -> bool {
+    rest.starts_with(|next: char| next == '_' || next.is_ascii_alphanumeric())
+}
