@@ -53,7 +53,7 @@ pub enum FieldError {
     #[error("{0} has no member {1}")]
     NoMember(String, String),
     /// The path goes on behind a member that is not a struct.
-    #[error("{0} is not a struct that one can look into")]
+    #[error("{0} is not a struct")]
     NotAStruct(String),
     /// The member does not start at a byte.
     #[error("{0} is a bit field")]

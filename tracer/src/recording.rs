@@ -77,19 +77,21 @@ pub enum Frame {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a recording.
-    #[error("this is not a recording of tracer's")]
+    #[error("not a tracer recording")]
     NotOne,
     /// Of another version.
-    #[error("this recording has format {0}, this tracer reads format {ours}: use the version that wrote it", ours = MAGIC[7])]
+    #[error("the recording has format {0}, this tracer reads format {ours}: use the version that wrote it", ours = MAGIC[7])]
     OtherVersion(u8),
     /// From a machine of the other byte order.
-    #[error("this recording was made on a {0}-endian machine and can be read on such a machine only")]
+    #[error("the recording was made on a {0}-endian machine and can be read only on such a machine")]
     OtherEndian(String),
     /// The file ends too early.
-    #[error("the recording is cut off at byte {0} (the tracer was killed, or runs on): what came before is shown")]
+    #[error(
+        "the recording is cut off at byte {0} (the tracer was killed, or is still running): everything before is shown"
+    )]
     CutOff(u64),
     /// The bytes make no sense.
-    #[error("the recording is damaged at byte {0}: what came before is shown")]
+    #[error("the recording is damaged at byte {0}: everything before is shown")]
     Damaged(u64),
     /// The file cannot be read.
     #[error("cannot read the recording")]

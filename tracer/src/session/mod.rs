@@ -265,7 +265,7 @@ impl Session {
                     }
                 }
                 Err(error) => {
-                    log::warn!("a record was skipped: {error}");
+                    log::warn!("skipping malformed record: {error}");
                     self.undecodable += 1;
                 }
             }
