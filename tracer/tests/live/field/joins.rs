@@ -79,7 +79,7 @@ fn unread(router: Router) -> anyhow::Result<Happened> {
         Ok(())
     })?;
     until("the RST", || Ok(client.take_error()?.is_some()))?;
-    let place = format!("on this host as {BEHIND}, in network namespace {}", router.server.netns());
+    let place = format!("on this host as {BEHIND}, in netns {}", router.server.netns());
     let ends = vec![
         End::sent("close_unread").local(behind()).says("with 6 bytes unread").times(1),
         End::received("close_unread").local(near).says(place).says("with 6 bytes unread").times(1),
@@ -232,12 +232,12 @@ fn two_come() -> anyhow::Result<Happened> {
 
 /// Before 5.17 a RST that the kernel drops for a socket, a listener's among them, is not seen.
 fn shows_what_sockets_drop() -> bool {
-    !causes::observation()["degraded"].to_string().contains("only those for none")
+    !causes::observation()["degraded"].to_string().contains("stray RSTs without a connection only")
 }
 
 /// Before 6.12 the socket that drops a RST is not seen.
 fn shows_who_drops() -> bool {
-    !causes::observation()["degraded"].to_string().contains("the socket that a stray RST was for is not seen")
+    !causes::observation()["degraded"].to_string().contains("does not see which socket a stray RST was for")
 }
 
 /// Two segments find the other end closed. Their RSTs wait until write() is done with the socket, which the first one
