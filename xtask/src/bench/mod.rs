@@ -169,6 +169,6 @@ fn names() -> Vec<&'static str> {
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse().map(Duration::try_from_secs_f64) {
         Ok(Ok(time)) if time >= Duration::from_millis(10) => Ok(time),
-        _ => Err("it takes a number of seconds, 0.01 at least".into()),
+        _ => Err("expected a number of seconds, at least 0.01".into()),
     }
 }
