@@ -51,7 +51,7 @@ impl Scenario {
         Self { cause, also: &[], event: "rst", perform }
     }
 
-    /// One whose RSTs reset nothing.
+    /// One whose RSTs are ignored.
     pub(super) const fn stray(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
         Self { event: "stray_rst", ..Self::new(cause, perform) }
     }

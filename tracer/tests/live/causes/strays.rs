@@ -1,4 +1,4 @@
-//! RSTs that come and reset nothing.
+//! RSTs that are received but ignored.
 
 use std::net::Shutdown;
 

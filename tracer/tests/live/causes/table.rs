@@ -1,4 +1,4 @@
-//! How sure each cause is told: of this run, and as `docs/causes.md` has it.
+//! Confidence per cause: of this run, and as `docs/causes.md` has it.
 
 use std::{collections::BTreeMap, fmt::Write};
 

@@ -53,7 +53,7 @@ pub(super) fn no_place() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![listener]))
 }
 
-/// The queue is full before the next one begins: its SYN is sent again and again.
+/// The queue is full before the next one begins: its SYN is retransmitted again and again.
 pub(super) fn no_place_for_a_syn() -> anyhow::Result<Played> {
     let host = Host::new("noplaceforsyn")?;
     let sockets = host.run(|| {

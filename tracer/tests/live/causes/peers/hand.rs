@@ -1,4 +1,4 @@
-//! The other end of a host's only network card, played by hand: it says what no kernel would.
+//! The peer behind a host's only network card, played by hand: it says what no kernel would.
 
 use std::{
     fs::File,
