@@ -6,9 +6,9 @@ use caps::{CapSet, Capability};
 
 use crate::btf;
 
-/// `EX_UNAVAILABLE` of sysexits.h: the kernel lacks what is needed.
+/// `EX_UNAVAILABLE` of sysexits.h: kernel support is missing.
 const UNAVAILABLE: u8 = 69;
-/// `EX_NOPERM` of sysexits.h: privileges are missing.
+/// `EX_NOPERM` of sysexits.h: insufficient privileges.
 const NO_PERMISSION: u8 = 77;
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";

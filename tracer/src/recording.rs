@@ -108,7 +108,7 @@ impl<W: Write> Writer<W> {
     /// Starts a recording.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// If `out` cannot be written.
     pub fn new(mut out: W, preamble: &Preamble) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         let mut writer = Self { out, known: HashSet::new() };
@@ -119,7 +119,7 @@ impl<W: Write> Writer<W> {
     /// Adds the name of the function at an address, once.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn symbol(&mut self, address: u64, name: &str) -> io::Result<()> {
         if self.known.insert(address) {
             self.frame(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
@@ -130,7 +130,7 @@ impl<W: Write> Writer<W> {
     /// Adds what a number is called here.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn fact(&mut self, fact: &Fact) -> io::Result<()> {
         self.frame(FACT, &serde_json::to_vec(fact)?)
     }
@@ -138,7 +138,7 @@ impl<W: Write> Writer<W> {
     /// Adds a record.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn record(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.frame(RECORD, bytes)
     }
@@ -146,7 +146,7 @@ impl<W: Write> Writer<W> {
     /// Passes on what was added so far.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -154,7 +154,7 @@ impl<W: Write> Writer<W> {
     /// Adds what was lost.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn loss(&mut self, loss: &Loss) -> io::Result<()> {
         self.frame(LOSS, &serde_json::to_vec(loss)?)
     }
@@ -162,7 +162,7 @@ impl<W: Write> Writer<W> {
     /// Ends the recording.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn finish(mut self, summary: &Summary) -> io::Result<()> {
         self.frame(SUMMARY, &serde_json::to_vec(summary)?)?;
         self.out.flush()

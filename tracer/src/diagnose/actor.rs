@@ -1,4 +1,4 @@
-//! Who did it, in words: a process, how one ended, or the kernel on behalf of one.
+//! The actor in words: a process, how a process ended, or the kernel on behalf of a process.
 
 use super::case::Case;
 use crate::event::{Context, Ended, Known, Owner};
@@ -21,7 +21,7 @@ pub(super) fn how_it_ended(owner: &Owner, ended: &Ended) -> String {
     }
 }
 
-/// The same of one that closed a socket when this signal ended it, if one did.
+/// How a process ended that closed a socket because this signal killed it; `None` without a signal.
 pub(super) fn killed(owner: Option<&Owner>, signal: Option<u8>) -> Option<String> {
     let signal = signal?;
     let known = owner.and_then(|owner| Some(how_it_ended(owner, owner.ended.as_ref()?)));

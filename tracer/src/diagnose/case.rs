@@ -150,7 +150,7 @@ impl Case<'_> {
         name(self.event.owner.as_deref())
     }
 
-    /// The same of a socket that may be forgotten, see [`Event::last_owner`].
+    /// The owner, or the last one of a socket that may be forgotten, see [`Event::last_owner`].
     pub(super) fn last_owner(&self) -> String {
         name(self.event.last_owner())
     }
@@ -160,7 +160,7 @@ impl Case<'_> {
         self.rst.trigger.zip(self.rst.baseline).filter(|_| self.is_received() || self.is_stray())
     }
 
-    /// By how many hops the RST came from nearer or from farther than any of the segments before.
+    /// By how many hops the RST is off every segment before, nearer or farther.
     pub(super) fn hops_off(&self) -> u8 {
         self.compared().map_or(0, |(rst, baseline)| {
             baseline.ttl_low.saturating_sub(rst.ttl).max(rst.ttl.saturating_sub(baseline.ttl_high))

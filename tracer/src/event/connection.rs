@@ -101,7 +101,7 @@ pub enum End {
     Abandoned,
     /// A process removed the connection in repair mode (`TCP_REPAIR`): nothing was sent.
     Repair,
-    /// Another end, see `error`.
+    /// Something else, see `error`.
     Other,
 }
 

@@ -291,7 +291,7 @@ pub enum Blind {
     Bypass,
     /// That a process has accepted a connection, until it takes data from it.
     Unread,
-    /// The context, unless each event pays for a kernel stack.
+    /// The context, unless a kernel stack is captured per event.
     CheapContext,
 }
 

@@ -79,7 +79,7 @@ pub enum Manner {
 
 /// Processes that are not introduced again.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-/// Those of them that are told at once.
+/// Processes that are recognised without hashing.
 const RECENT: usize = 8;
 /// Whys that are kept as lines.
 const WHYS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
