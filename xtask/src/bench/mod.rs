@@ -94,7 +94,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same again through sudo, with the tracer that was built as the user.
+/// Repeats the benchmark through sudo, with the tracer that was built as the user.
 fn as_root(tracer: &Path, args: &Args) -> Result<ExitCode> {
     let program = env::current_exe().context("cannot tell where this binary is")?;
     let mut command = privilege::as_root(&program)?;
