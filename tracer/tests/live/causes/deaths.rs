@@ -73,7 +73,7 @@ fn never_read() -> anyhow::Result<Played> {
     Ok(Played { netns: vec![host.netns()], rsts: 1, alive: vec![Box::new(ends), Box::new(host)] })
 }
 
-/// The same of a connection that no process has open any more.
+/// The peer never reads from an orphaned connection (no process has it open any more).
 fn never_read_after_close() -> anyhow::Result<Played> {
     let host = Host::new("readnomore")?;
     let reader = host.run(|| fill().map(|(_, reader)| reader))?;

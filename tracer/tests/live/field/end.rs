@@ -104,7 +104,7 @@ impl End {
         Self { owner: Some((comm.to_owned(), pid)), ..self }
     }
 
-    /// The same of another cause, where it was that one.
+    /// Expects the other cause where this one was expected.
     pub(crate) fn instead_of(mut self, cause: &'static str, other: &'static str) -> Self {
         self.causes.iter_mut().filter(|it| **it == cause).for_each(|it| *it = other);
         self
