@@ -15,7 +15,7 @@ use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, 
 `trace -- COMMAND` exits with the status of COMMAND, 127 if it is not found, 126 if it cannot be run."
 )]
 pub struct Cli {
-    /// Log what the eBPF programs do to standard error
+    /// Log the activity of the eBPF programs to standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
@@ -51,7 +51,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show a recording made with `trace -w`, on any machine and without privileges
     Replay(ReplayArgs),
-    /// Show how each event is observed on this kernel, with limitations
+    /// Show how each event is observed on this kernel, and the limitations
     Doctor(DoctorArgs),
     /// Print the JSON Schema of each line of -j output
     Schema,

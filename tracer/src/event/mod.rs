@@ -56,7 +56,7 @@ pub struct Event {
     pub remote: SocketAddr,
     /// The socket's cookie (`SO_COOKIE`); null without a socket, or if the kernel has not allocated one.
     pub cookie: Option<u64>,
-    /// What the CPU was doing when the kernel made this event.
+    /// Execution context on the CPU at the time of the event.
     pub context: Context,
     /// The task that was running on the CPU: unrelated to the socket in `softirq` and `timer` context.
     pub task: Task,
