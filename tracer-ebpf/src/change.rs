@@ -169,7 +169,7 @@ impl Change {
             let wanted = filter::wants_owner(owner, process::current());
             return memory::begin(sk, owner, wanted, began, self.context);
         }
-        // Also one whose birth was missed, or is older than the trace and waits to be accepted.
+        // Also one whose birth was missed, or was opened before the trace and waits to be accepted.
         if self.old != TCP_CLOSE
             && let Some(listener) = memory::heard(self.netns, ends)
         {

@@ -8,7 +8,7 @@ pub const BY_IPV6: u8 = 2;
 pub const BY_PORT: u8 = 4;
 /// `FILTER_ENDS`: this host's port is in [`SET_LOCAL`].
 pub const BY_LOCAL_PORT: u8 = 8;
-/// `FILTER_ENDS`: the other end's port is in [`SET_REMOTE`].
+/// `FILTER_ENDS`: the remote port is in [`SET_REMOTE`].
 pub const BY_REMOTE_PORT: u8 = 16;
 /// `FILTER_ENDS`: either end's address is in `NETWORKS`.
 pub const BY_ADDRESS: u8 = 32;
@@ -33,7 +33,7 @@ pub type PortSet = [u64; 1024];
 pub const SET_EITHER: u32 = 0;
 /// Index in `PORTS`: ports of this host.
 pub const SET_LOCAL: u32 = 1;
-/// Index in `PORTS`: ports of the other end.
+/// Index in `PORTS`: remote ports.
 pub const SET_REMOTE: u32 = 2;
 /// Entries of `PORTS`.
 pub const PORT_SETS: u32 = 3;

@@ -175,13 +175,13 @@ const _: () = assert!(core::mem::offset_of!(Header, remote_addr) % 8 == 0);
 /// Frames of a stack that are wanted. Each costs as much as a lookup in a map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// As many as there is room for.
+    /// As many frames as there is room for.
     Whole,
-    /// Those of the probe, and of TCP up to the timer wheel: behind them is what was interrupted.
+    /// Frames of the probe, and of TCP up to the timer wheel: behind them is what was interrupted.
     Timer,
-    /// Those of the probe, and of TCP up to the system call.
+    /// Frames of the probe, and of TCP up to the system call.
     Call,
-    /// Those of the probe, and of TCP: behind them is how any packet comes in.
+    /// Frames of the probe, and of TCP: behind them is how any packet comes in.
     Packet,
 }
 

@@ -129,7 +129,7 @@ pub(crate) fn wants_ends(ends: &Identity) -> bool {
     are_wanted(ends, false)
 }
 
-/// They may come to be, when what is not known yet of a socket is: the other end, or a port of this host, which the
+/// They may come to be, when what is not known yet of a socket is: the peer, or a port of this host, which the
 /// kernel takes from `range` (none if that is not known).
 #[inline(always)]
 pub(crate) fn may_want_ends(ends: &Identity, range: impl FnOnce() -> [u16; 2]) -> bool {

@@ -28,7 +28,7 @@ use crate::{
 #[repr(C)]
 pub(crate) struct Remembered {
     pub(crate) owner: Owner,
-    /// The first state change, 0 if it is older than the trace.
+    /// The first state change, 0 if it was opened before the trace.
     pub(crate) began_ns: u64,
     /// ESTABLISHED, 0 if that was not seen.
     pub(crate) opened_ns: u64,
@@ -113,8 +113,8 @@ pub(crate) fn known(entry: Option<&'static Remembered>, gap: u8) -> Known {
     }
 }
 
-/// What the listener tells, open or closed, that what comes without a socket of its own would have come to. Where several
-/// processes listened it is of none in particular.
+/// What the listener tells, open or closed, that what comes without a socket of its own would have come to. Where
+/// several processes listened it is of none in particular.
 #[inline(always)]
 pub(crate) fn known_by_listener(netns: u32, ends: &Identity) -> Option<Known> {
     let (owner, wanted) = match at_or_above(netns, ends, find) {
@@ -327,7 +327,7 @@ pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
     }
 }
 
-/// The listener that was responsible for this end of a connection, if it was closed.
+/// The listener for the local address of a connection, if it was closed.
 #[inline(never)]
 pub(crate) fn listened(netns: u32, ends: &Identity) -> Option<&'static Closed> {
     // SAFETY: as in `find`.

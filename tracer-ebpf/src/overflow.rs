@@ -28,7 +28,7 @@ pub(crate) struct Length {
 }
 
 impl Length {
-    /// That of a listener; a new connection's socket still has what was the listener's, before it was added.
+    /// The queue length of a listener; a new connection's socket still has the listener's length before it was added.
     #[inline(always)]
     pub(crate) fn of<A: Access>(sk: Object<A>) -> Self {
         Self {
@@ -65,7 +65,7 @@ pub(crate) fn came<A: Access>(change: &Change, sk: Object<A>, ends: &Identity) {
     }
 }
 
-/// Reports that the queue of the listener of this end is full.
+/// Reports that the queue of the local listener is full.
 #[inline(never)]
 pub(crate) fn tell(full: &Full, ends: &Identity) {
     let Full { context, netns, length, dropped } = *full;

@@ -99,7 +99,7 @@ struct Kept {
 #[map]
 static KEPT: Array<Kept> = Array::with_max_entries(recent::ENTRIES, 0);
 
-/// The same by their clients' ports.
+/// Kept connections by their clients' ports.
 #[map]
 static BY_PORT: Array<Set> = Array::with_max_entries(recent::SETS, 0);
 
@@ -183,7 +183,7 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
     position
 }
 
-/// A connection found no place in the accept queue: the other end takes it for open. As if a socket had been closed that
+/// A connection found no place in the accept queue: the peer considers it open. As if a socket had been closed that
 /// was never one.
 #[inline(never)]
 pub(crate) fn refuse(context: u8, netns: u32, ends: &Identity, listener: Option<&'static Listener>) {
@@ -230,7 +230,7 @@ struct Search {
     fitting: u32,
     other: u32,
     reserved: u32,
-    /// Those of the connection that is looked at.
+    /// Sequence numbers of the connection that is looked at.
     numbers: Numbers,
 }
 
@@ -258,7 +258,7 @@ impl Found {
     /// Nothing.
     pub(crate) const NOTHING: Self = Self { gone: 0, other: 0 };
 
-    /// The same, see [`crate::verifier::forget`].
+    /// The indices, whose ranges the verifier forgets, see [`crate::verifier::forget`].
     #[inline(always)]
     pub(crate) fn forgotten(self) -> Self {
         Self { gone: crate::verifier::forget(self.gone), other: crate::verifier::forget(self.other) }
@@ -310,8 +310,8 @@ extern "C" fn search_past(slot: u32) -> u32 {
     0
 }
 
-/// Puts the numbers of a connection into the slot; as [`search_past`]. Not in [`consider_past`], since the stack has not
-/// room for what both need.
+/// Puts the numbers of a connection into the slot; as [`search_past`]. Not in [`consider_past`], since the stack has
+/// not room for what both need.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn number_past(slot: u32, position: u32) -> u32 {
@@ -377,8 +377,8 @@ fn live(kept: &Kept) -> Numbers {
 
 /// Fills in what is known. `found`: see [`find`].
 ///
-/// A function of its own, or what calls it grows so much that the compiler makes a function of that. It returns a number,
-/// since older verifiers look at what a function leaves in the register for that, and allow no address there.
+/// A function of its own, or what calls it grows so much that the compiler makes a function of that. It returns a
+/// number, since older verifiers look at what a function leaves in the register for that, and allow no address there.
 ///
 /// # Safety
 /// `past` must be writable.
@@ -422,7 +422,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
     past.known.into()
 }
 
-/// Fills in the listener that was closed at this end, where no socket of both ends was; as [`write`].
+/// Fills in the listener that was closed at the local address, where no socket of both ends was; as [`write`].
 ///
 /// # Safety
 /// `past` must be initialized.

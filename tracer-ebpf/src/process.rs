@@ -35,8 +35,8 @@ pub(crate) fn current() -> Object<Probed> {
     Object::new(task.cast())
 }
 
-/// The same as an object that the verifier knows, where a helper gives it (5.11 and later; asked for with another
-/// one of 5.15): each of its members is a load, and not a call.
+/// The current task as an object that the verifier knows, where a helper gives it (5.11 and later; asked for with
+/// another one of 5.15): each of its members is a load, and not a call.
 #[inline(always)]
 pub(crate) fn current_typed() -> Option<Object<Typed>> {
     if context::TASK_REGS_HELPER.load() == 0 {
@@ -174,7 +174,7 @@ pub(crate) fn caller() -> Owner {
     }
 }
 
-/// The same, to where it is wanted: the stack has not room for many.
+/// Writes the owner to where it is wanted: the stack has no room for many.
 ///
 /// # Safety
 /// `to` must be writable.

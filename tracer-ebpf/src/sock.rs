@@ -27,7 +27,7 @@ pub(crate) trait Access: Copy {
 #[derive(Clone, Copy)]
 pub(crate) struct Typed;
 
-/// The same of a socket that the verifier knows as a `struct tcp_sock`, see [`crate::tcp::known`].
+/// Direct loads from a socket that the verifier knows as a `struct tcp_sock`, see [`crate::tcp::known`].
 #[derive(Clone, Copy)]
 pub(crate) struct Whole;
 
@@ -112,7 +112,7 @@ impl<A: Access> Object<A> {
         self.address
     }
 
-    /// The same object, as one of a type that the verifier does not know.
+    /// This object, as one of a type that the verifier does not know.
     #[inline(always)]
     pub(crate) const fn untyped(self) -> Object<Probed> {
         Object::new(self.address)
@@ -235,7 +235,7 @@ pub(crate) fn skb_netns<A: Access>(skb: Object<A>) -> u32 {
     inode(skb.follow(&offset::SKB_DEV).and_then(|dev| dev.follow(&offset::DEV_NET)))
 }
 
-/// The same of a packet that TCP has taken from its device, by its route (net/ipv4/tcp_ipv4.c).
+/// Network namespace of a packet that TCP has taken from its device, by its route (net/ipv4/tcp_ipv4.c).
 #[inline(always)]
 pub(crate) fn skb_route_netns<A: Access>(skb: Object<A>) -> u32 {
     /// `SKB_DST_PTRMASK` (include/linux/skbuff.h).

@@ -44,9 +44,9 @@ fn whole<A: Access>(sk: Object<A>) -> Option<Object<A>> {
     if A::WHOLE { Some(sk) } else { cast(sk) }
 }
 
-/// The same, as one that the verifier knows to be whole from now on. Of an argument's members that are pointers it
-/// searches the kernel's BTF by name four times, whether they can be trusted (`btf_nested_type_is_trusted` in
-/// kernel/bpf/btf.c): 0.7 ms for each of them, on each way to it. Of this one's it does not.
+/// The socket as one that the verifier knows to be whole from now on. For each pointer member of an argument the
+/// verifier searches the kernel's BTF by name four times, whether it can be trusted (`btf_nested_type_is_trusted` in
+/// kernel/bpf/btf.c): 0.7 ms for each of them, on each path to it. For this socket's members it does not.
 #[inline(always)]
 pub(crate) fn known(sk: Object<Typed>) -> Option<Object<Whole>> {
     cast(sk)
@@ -133,7 +133,7 @@ pub(crate) fn numbers<A: Access>(sk: Object<A>) -> Numbers {
     }
 }
 
-/// What the other end's socket expects next if it got the last segment that was acknowledged, and has sent up to: the
+/// What the peer's socket expects next if it got the last segment that was acknowledged, and has sent up to: the
 /// numbers of a segment without data.
 #[inline(always)]
 pub(crate) fn next<A: Access>(sk: Object<A>) -> (u32, u32) {
@@ -220,7 +220,7 @@ const fn bit(flags: u64, bit: u32, flag: u8) -> u8 {
     (flags >> bit & 1) as u8 * flag
 }
 
-/// Writes how the other end was, or was not, heard.
+/// Writes when the peer was last heard, and what it left unanswered.
 ///
 /// # Safety
 /// `closing` must be initialized, and these of its members zero.
@@ -240,7 +240,7 @@ pub(crate) unsafe fn write_silence<A: Access>(closing: *mut Closing, sk: Object<
     closing.probes_out = tcp.get(&offset::ICSK_PROBES_OUT).unwrap_or(0);
 }
 
-/// Smoothed round-trip time in microseconds, and segments sent again.
+/// Smoothed round-trip time in microseconds, and retransmits.
 #[inline(always)]
 pub(crate) fn round_trips<A: Access>(sk: Object<A>) -> (u32, u32) {
     let Some(tcp) = whole(sk) else { return (0, 0) };

@@ -1,7 +1,7 @@
 //! What spares the verifier work.
 
-/// The same number, of which the verifier knows nothing any more: it walks through what follows once, and not once for
-/// each value and each way to it. Not for [`u32::MAX`].
+/// Launders a scalar so that the verifier forgets its known range, and explores what follows only once. Not for
+/// [`u32::MAX`].
 #[inline(always)]
 pub(crate) fn forget(number: u32) -> u32 {
     /// Of the stack it knows what was stored at a multiple of 8 bytes, and where there are zeros.

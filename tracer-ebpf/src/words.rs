@@ -11,7 +11,7 @@ pub(crate) unsafe fn copy<T: Copy>(to: *mut T, from: &T) {
     unsafe { copy_by::<u64, T>(to, from) };
 }
 
-/// The same of a value of whole half words.
+/// Copies a value of whole half words.
 ///
 /// # Safety
 /// `to` must be writable.

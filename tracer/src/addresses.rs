@@ -42,7 +42,7 @@ fn read(netns: u32, pid: u32) -> HashSet<IpAddr> {
     local_v4(&v4).map(IpAddr::from).chain(all_v6(&v6).map(IpAddr::from)).collect()
 }
 
-/// Those whose route is local: a line with the address, and below it one with the route's kind.
+/// Addresses whose route is local: a line with the address, and below it one with the route's kind.
 fn local_v4(fib_trie: &str) -> impl Iterator<Item = Ipv4Addr> {
     let mut last = None;
     fib_trie.lines().filter_map(move |line| {

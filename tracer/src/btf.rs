@@ -53,7 +53,7 @@ pub enum FieldError {
     #[error("{0} has no member {1}")]
     NoMember(String, String),
     /// The path goes on behind a member that is not a struct.
-    #[error("{0} is not a struct that one can look into")]
+    #[error("{0} is not a struct")]
     NotAStruct(String),
     /// The member does not start at a byte.
     #[error("{0} is a bit field")]
@@ -135,7 +135,7 @@ impl KernelBtf {
         if bits % 8 == 0 { Ok(bits / 8) } else { Err(FieldError::BitField(path.to_owned())) }
     }
 
-    /// The same in bits, for a bit field. Where the lowest bit of a byte is the first one: on little-endian machines.
+    /// Offset of a bit field in bits, counted from the lowest bit of a byte (little-endian machines only).
     ///
     /// # Errors
     /// As [`Self::offset`].
@@ -176,7 +176,7 @@ impl KernelBtf {
         self.parameters(self.btf.resolve_chained_type(&function).ok()?)
     }
 
-    /// The same for a function that may be in a module: `None` if that is not loaded.
+    /// Parameters of a function that may be in a module; `None` if the module is not loaded.
     pub fn function_of(&self, name: &str, module: &str) -> Option<Vec<Parameter>> {
         self.function(name).or_else(|| {
             let path = Path::new(VMLINUX).with_file_name(module);

@@ -6,32 +6,32 @@ use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::Column};
 
-/// Says why a TCP connection was reset, and how it opened.
+/// Explains why TCP connections were reset, and how they opened.
 #[derive(Debug, Parser)]
 #[command(
     version,
     after_help = "Exit status: 0 success; 1 a scenario or the run failed; 2 wrong usage; \
-69 this kernel lacks what is needed; 77 privileges are missing. \
-`trace -- COMMAND` ends with the command's status, 127 if it is not found, 126 if it cannot be run."
+69 kernel support missing; 77 insufficient privileges. \
+`trace -- COMMAND` exits with the status of COMMAND, 127 if it is not found, 126 if it cannot be run."
 )]
 pub struct Cli {
-    /// Log what the eBPF programs do, to standard error
+    /// Log the activity of the eBPF programs to standard error
     #[arg(short, long, global = true)]
     pub verbose: bool,
 
-    /// Size of the ring buffer in KiB, a power of two [default: a 1024th of the memory, within 1024 and 16384]
+    /// Ring buffer size in KiB, a power of two [default: RAM/1024, clamped to 1024-16384]
     #[arg(long, global = true, value_name = "KIB", value_parser = ring_size)]
     pub ring_size: Option<u32>,
 
-    /// Sockets whose past is remembered [default: one for 8 KiB of the memory, within 65536 and 2097152]
+    /// Sockets to keep state for at a time [default: one per 8 KiB of RAM, clamped to 65536-2097152]
     #[arg(long, global = true, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(16..=1 << 24))]
     pub sockets: Option<u32>,
 
-    /// Use only these ways to observe, for comparison
+    /// Restrict probes to one attachment family (for comparison)
     #[arg(long, global = true, value_enum, default_value_t = Column::Auto)]
     pub probes: Column,
 
-    /// Take field offsets and prototypes from another BTF file than the kernel's own
+    /// Use this BTF file instead of the running kernel's
     #[arg(long, global = true, value_name = "PATH", default_value = btf::VMLINUX)]
     pub btf: PathBuf,
 
@@ -43,48 +43,48 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Report how connections open, change state and are reset: of all processes, some, or a command
+    /// Trace TCP state changes, opens and resets, system-wide or for chosen processes or a command
     Trace(TraceArgs),
-    /// Say of each RST that this host sends or receives why; at the end, count them by cause
+    /// Explain every RST sent or received, then summarize by cause
     Rst(RstArgs),
-    /// Show, in private network namespaces, how TCP connects without a listener, and why a raw socket cannot
+    /// Show, in private netns, how TCP connects without a listener, and why a raw socket cannot
     Demo(DemoArgs),
     /// Show a recording made with `trace -w`, on any machine and without privileges
     Replay(ReplayArgs),
-    /// Show how each event is observed on this kernel, and what is not
+    /// Show how each event is observed on this kernel, and the limitations
     Doctor(DoctorArgs),
-    /// Print the JSON Schema of what -j prints, a line at a time
+    /// Print the JSON Schema of each line of -j output
     Schema,
 }
 
 /// `tracer trace`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// Stop after that many seconds
+    /// Stop after this many seconds
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 
-    /// Stop after that many events
+    /// Stop after this many events
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// Events to report; lookup and raw cost something for every packet
+    /// Events to report; lookup and raw add per-packet overhead
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst,open")]
     pub events: Vec<Kind>,
 
-    /// Also record to a file, for `tracer replay`
+    /// Also record to FILE, for `tracer replay`
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
-    /// Write to a file instead of standard output
+    /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// In text, say below each event which task the CPU was running (JSON always does)
+    /// Also print the task that was running on the CPU (always present in JSON)
     #[arg(long)]
     pub tasks: bool,
 
-    /// In text, show the evidence and the remedy below each RST (JSON always does)
+    /// Also print the evidence and the remedy for each RST (always present in JSON)
     #[arg(long)]
     pub evidence: bool,
 
@@ -92,15 +92,15 @@ pub struct TraceArgs {
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
     pub detail: Detail,
 
-    /// End with status 1 if an event was lost
+    /// Exit 1 if any event was lost
     #[arg(long)]
     pub fail_on_loss: bool,
 
-    /// One JSON object a line
+    /// Output JSON, one object per line
     #[arg(short, long)]
     pub json: bool,
 
-    /// Run this command, as the user who called sudo, and trace it and its children only; its exit status is ours
+    /// Run COMMAND (as the sudo caller) and trace only it and its children; exits with its status
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "count", "duration"])]
     pub command: Vec<OsString>,
 
@@ -113,27 +113,27 @@ pub struct TraceArgs {
 /// `tracer rst`.
 #[derive(Debug, Args)]
 pub struct RstArgs {
-    /// Stop after that many seconds
+    /// Stop after this many seconds
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
 
-    /// Stop after that many RSTs
+    /// Stop after this many RSTs
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
-    /// Show the evidence and the remedy below each RST (JSON always does)
+    /// Also print the evidence and the remedy for each RST (always present in JSON)
     #[arg(long)]
     pub evidence: bool,
 
-    /// List the causes that are known, and stop
+    /// List the known causes and exit
     #[arg(long)]
     pub causes: bool,
 
-    /// Also record to a file, for `tracer replay`
+    /// Also record to FILE, for `tracer replay`
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
-    /// Write to a file instead of standard output
+    /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
@@ -141,11 +141,11 @@ pub struct RstArgs {
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
     pub detail: Detail,
 
-    /// End with status 1 if an event was lost
+    /// Exit 1 if any event was lost
     #[arg(long)]
     pub fail_on_loss: bool,
 
-    /// One JSON object a line
+    /// Output JSON, one object per line
     #[arg(short, long)]
     pub json: bool,
 
@@ -158,11 +158,11 @@ pub struct RstArgs {
 /// What to find out about each RST, though it costs more.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Detail {
-    /// Compare each RST's TTL, IP-ID and window with those of its connection; costs something for every segment
+    /// Compare each RST's TTL, IP-ID and window with those of its connection; adds per-packet overhead
     #[arg(long)]
     pub baseline: bool,
 
-    /// Take the kernel stack of every RST, not only where the cause depends on it; costs 3 microseconds each
+    /// Capture the kernel stack of every RST, not only where the cause depends on it; costs 3 microseconds each
     #[arg(long)]
     pub stacks: bool,
 }
@@ -170,22 +170,22 @@ pub struct Detail {
 /// `tracer replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The recording
+    /// Recording made with `trace -w`
     pub file: PathBuf,
 
-    /// Events to show, of those that were recorded; all by default
+    /// Events to show; all recorded ones by default
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',')]
     pub events: Vec<Kind>,
 
-    /// In text, say below each event which task the CPU was running
+    /// Also print the task that was running on the CPU (always present in JSON)
     #[arg(long)]
     pub tasks: bool,
 
-    /// In text, show the evidence and the remedy below each RST
+    /// Also print the evidence and the remedy for each RST (always present in JSON)
     #[arg(long)]
     pub evidence: bool,
 
-    /// One JSON object a line
+    /// Output JSON, one object per line
     #[arg(short, long)]
     pub json: bool,
 
@@ -198,7 +198,7 @@ pub struct ReplayArgs {
 /// `tracer demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Scenarios to play, all by default
+    /// Scenarios to play; all by default
     #[arg(value_name = "SCENARIO", value_parser = PossibleValuesParser::new(scenario::names()))]
     pub scenarios: Vec<String>,
 
@@ -206,15 +206,15 @@ pub struct DemoArgs {
     #[arg(short = '4', long)]
     pub ipv4: bool,
 
-    /// Play over IPv6; with -4 over both
+    /// Play over IPv6; with -4, over both
     #[arg(short = '6', long)]
     pub ipv6: bool,
 
-    /// One JSON object a line
+    /// Output JSON, one object per line
     #[arg(short, long)]
     pub json: bool,
 
-    /// Also write what was on the wire, as captured by packet sockets, to a pcapng file
+    /// Also write the packets on the wire, captured by packet sockets, to a pcapng file
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
 }
@@ -222,7 +222,7 @@ pub struct DemoArgs {
 /// `tracer doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// One JSON object
+    /// Output one JSON object
     #[arg(short, long)]
     pub json: bool,
 }
@@ -260,15 +260,15 @@ fn default_ring(memory: u64) -> u32 {
 fn ring_size(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
         Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
-        _ => Err("it takes a power of two from 4 to 1048576".into()),
+        _ => Err("expected a power of two from 4 to 1048576".into()),
     }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().map_err(|_| "it takes a number of seconds".to_owned())?;
+    let seconds = text.parse::<f64>().map_err(|_| "expected a positive number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("it takes a positive number of seconds".into()),
+        _ => Err("expected a positive number of seconds".into()),
     }
 }
 

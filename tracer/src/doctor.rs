@@ -1,4 +1,4 @@
-//! `tracer doctor`: what this kernel lets us see, how, and why not otherwise.
+//! `tracer doctor`: how each event is observed on this kernel, and with which limitations.
 
 use std::{
     collections::BTreeSet,
@@ -37,15 +37,15 @@ pub struct Findings {
     pub lockdown: Option<String>,
     /// Capabilities that `trace` needs and this process lacks.
     pub missing_capabilities: Vec<String>,
-    /// Further ones that `demo` needs.
+    /// Further capabilities that `demo` needs and this process lacks.
     pub missing_for_demo: Vec<String>,
-    /// One for each logical event, empty if none could be tried.
+    /// One entry per logical event; empty if the probes could not be tried.
     pub probes: Vec<Finding>,
-    /// Features lost with a kernel field.
+    /// Features lost because the kernel lacks a field.
     pub missing_fields: Vec<String>,
-    /// What the pid namespace that the tracer is in changes.
+    /// Effects of the tracer's own pid namespace.
     pub pid_namespace: Vec<String>,
-    /// How much the programs may remember; null if they could not be tried.
+    /// Capacity of the programs' socket table; null if the programs could not be tried.
     pub room: Option<Room>,
 }
 
@@ -58,15 +58,15 @@ pub struct Finding {
     pub chosen: Option<Mechanism>,
     /// Where it is attached.
     pub hooks: Vec<String>,
-    /// What was tried before.
+    /// Mechanisms that the kernel rejected before.
     pub refused: Vec<Refusal>,
-    /// What cannot be seen this way.
+    /// Limitations of the chosen mechanism.
     pub degraded: Vec<String>,
-    /// The same as fields of the event that may be null, or differ, for it.
+    /// Fields of the event that may be null, or differ, because of these limitations.
     pub blind_fields: Vec<&'static str>,
 }
 
-/// A mechanism that does not work here.
+/// A mechanism that the kernel rejected.
 #[derive(Debug, Serialize)]
 pub struct Refusal {
     /// Which.
@@ -165,18 +165,18 @@ fn finding(outcome: &Outcome) -> Finding {
 
 fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
     let lacking = |names: &[String]| match names {
-        [] => "all there".to_owned(),
+        [] => "ok".to_owned(),
         names => format!("{} missing", names.join(", ")),
     };
     page.line(&format!("kernel        {} {}", findings.kernel, findings.arch))?;
     page.line(&format!("BTF           {}", findings.btf))?;
-    page.line(&format!("lockdown      {}", findings.lockdown.as_deref().unwrap_or("not in this kernel")))?;
+    page.line(&format!("lockdown      {}", findings.lockdown.as_deref().unwrap_or("not supported by this kernel")))?;
     page.line(&format!("capabilities  for trace: {}", lacking(&findings.missing_capabilities)))?;
     page.line(&format!("              for demo: {}", lacking(&findings.missing_for_demo)))?;
     if let Some(Room { sockets, listeners, on_demand, bytes, most_bytes }) = findings.room {
         let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
-        let memory = if on_demand { format!("{now} MiB, {most} at most") } else { format!("{most} MiB") };
-        page.line(&format!("room          for the past of {sockets} sockets and {listeners} listeners: {memory}"))?;
+        let memory = if on_demand { format!("{now} MiB, at most {most} MiB") } else { format!("{most} MiB") };
+        page.line(&format!("room          for {sockets} sockets and {listeners} listeners: {memory}"))?;
     }
     if !findings.probes.is_empty() {
         page.gap()?;
@@ -195,7 +195,7 @@ fn table(findings: &[Finding]) -> Table {
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_width(100)
-        .set_header(["EVENT", "OBSERVED BY", "TRIED BEFORE", "NOT SEEN THIS WAY"]);
+        .set_header(["EVENT", "OBSERVED BY", "REJECTED", "LIMITATIONS"]);
     // A cell's lines are ours, and what is in them is what the kernel said.
     let lines = |all: &[String]| {
         let all: Vec<_> = all.iter().map(|line| printable(line)).collect();
@@ -204,7 +204,7 @@ fn table(findings: &[Finding]) -> Table {
     for finding in findings {
         let chosen = match finding.chosen {
             Some(mechanism) => format!("{mechanism}\n{}", lines(&finding.hooks)),
-            None => "nothing".to_owned(),
+            None => "unavailable".to_owned(),
         };
         let refused = finding.refused.iter().map(|r| format!("{}: {}", r.mechanism, r.reason)).collect::<Vec<_>>();
         let title = Probe::ALL.into_iter().find(|probe| probe.name() == finding.event).map_or("", Probe::title);

@@ -13,21 +13,21 @@ use crate::probes::Probe;
 /// Kinds of events to ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Kind {
-    /// State changes of sockets
+    /// TCP state changes
     State,
     /// RSTs sent and received
     Rst,
-    /// RSTs that came and reset no socket
+    /// RSTs received but ignored (challenge ACK, out of window, TIME_WAIT, no socket)
     Stray,
-    /// Connections that are established: how, and how fast
+    /// Connections established: how they opened and handshake time
     Open,
-    /// Sockets that are closed: by whom, after how long and how many bytes
+    /// Sockets closed: what ended them, lifetime, bytes and round trip
     Close,
-    /// Lookups in the established hash and among the listeners
+    /// Socket lookups in the established hash and the listener hash
     Lookup,
     /// TCP segments sent through raw or packet sockets
     Raw,
-    /// Connections that find an accept queue full
+    /// Connections dropped by a full accept queue
     Overflow,
 }
 

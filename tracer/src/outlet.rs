@@ -127,7 +127,7 @@ impl Gauge {
     /// Waits for that. Cancel-safe, for one at a time.
     ///
     /// # Errors
-    /// That of the file, as for those below.
+    /// If the file cannot be opened or written.
     pub async fn room(&self) -> io::Result<()> {
         while !self.has_room() {
             self.0.taken.notified().await;
@@ -138,7 +138,7 @@ impl Gauge {
     /// Waits until the outlet was dropped and all is written, or given up. Cancel-safe, for one at a time.
     ///
     /// # Errors
-    /// That of the file.
+    /// If the file cannot be opened or written.
     pub async fn settled(&self) -> io::Result<()> {
         let is_settled = || {
             let state = self.0.lock();

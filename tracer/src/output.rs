@@ -69,7 +69,7 @@ impl Output {
     /// Writes one item; it may stay in the buffer.
     ///
     /// # Errors
-    /// Those of the output; a broken pipe among them.
+    /// If the output cannot be written, for example because of a broken pipe.
     pub fn write(&mut self, item: Item<'_>) -> io::Result<()> {
         if let Item::Event(event) = item {
             self.counts.add(event.kind());
@@ -95,7 +95,7 @@ impl Output {
     /// Puts out all that was written.
     ///
     /// # Errors
-    /// Those of the output.
+    /// If the output cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }

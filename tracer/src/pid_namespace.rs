@@ -24,16 +24,16 @@ pub(crate) fn notes() -> Vec<String> {
     let mut notes = Vec::new();
     if inode().is_some() {
         notes.push(
-            "the tracer runs in a pid namespace of its own: ids of processes are those that they have there; a process \
-             outside is shown as host:ID, by its id in the initial namespace, and nothing is known of its sockets that \
-             are older than the trace"
+            "the tracer runs in a pid namespace of its own: it shows the process ids of that namespace; a process \
+             outside is shown as host:ID, by its id in the initial namespace, and its sockets opened before the trace \
+             are unknown"
                 .to_owned(),
         );
     }
     if !has_proc() {
         notes.push(
-            "/proc is not that of the tracer's pid namespace: command lines are known only of processes that were seen \
-             at work, and the ids that ps shows are not those meant here"
+            "/proc belongs to another pid namespace than the tracer: command lines are known only for processes that were \
+             seen at work, and ps shows other ids than the tracer"
                 .to_owned(),
         );
     }

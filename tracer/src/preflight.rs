@@ -6,9 +6,9 @@ use caps::{CapSet, Capability};
 
 use crate::btf;
 
-/// `EX_UNAVAILABLE` of sysexits.h: the kernel lacks what is needed.
+/// `EX_UNAVAILABLE` of sysexits.h: kernel support is missing.
 const UNAVAILABLE: u8 = 69;
-/// `EX_NOPERM` of sysexits.h: privileges are missing.
+/// `EX_NOPERM` of sysexits.h: insufficient privileges.
 const NO_PERMISSION: u8 = 77;
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
@@ -17,25 +17,23 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmet {
     /// Loading tracing programs needs these.
-    #[error("loading eBPF programs needs {}, which this process lacks: run it as root, for example with sudo", .0.join(", "))]
+    #[error("loading eBPF programs needs {}: run tracer as root, for example with sudo", .0.join(", "))]
     Capabilities(Vec<String>),
     /// The kernel keeps its memory from everyone.
     #[error(
-        "this kernel is locked down for confidentiality, which forbids eBPF programs to read its memory: boot it with lockdown=integrity or without lockdown"
+        "kernel lockdown (confidentiality mode) forbids eBPF programs to read kernel memory: boot with lockdown=integrity or without lockdown"
     )]
     LockedDown,
     /// A field that everything rests on is missing.
-    #[error("this kernel's sockets are not as the tracer knows them ({0}), so it cannot read them: a newer tracer may")]
+    #[error("cannot locate a required socket field ({0}): this kernel may need a newer tracer")]
     UnknownSockets(btf::FieldError),
     /// Processes were to be chosen by ids that cannot be told.
     #[error(
-        "the tracer is in a pid namespace of its own, and this kernel does not show which process has which id there ({0}): run it in the host's pid namespace (docker run --pid=host), or without -p and COMMAND"
+        "the tracer runs in a pid namespace of its own, and this kernel does not expose the process ids of that namespace ({0}): run it in the host's pid namespace (docker run --pid=host), or without -p and COMMAND"
     )]
     PidNamespace(&'static str),
     /// No probe at all could be attached.
-    #[error(
-        "this kernel lets us observe nothing of what was asked for: {0}; try without --probes, and see `tracer doctor`"
-    )]
+    #[error("no requested event can be probed on this kernel: {0}; try without --probes, and see `tracer doctor`")]
     NothingObserved(String),
 }
 
@@ -106,6 +104,6 @@ fn raise_memlock() {
         && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
         && let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)
     {
-        log::warn!("cannot raise RLIMIT_MEMLOCK: {error}; before Linux 5.11 the maps may not fit");
+        log::warn!("cannot raise RLIMIT_MEMLOCK: {error}; before Linux 5.11 the eBPF maps may not fit");
     }
 }

@@ -77,19 +77,21 @@ pub enum Frame {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a recording.
-    #[error("this is not a recording of tracer's")]
+    #[error("not a tracer recording")]
     NotOne,
     /// Of another version.
-    #[error("this recording has format {0}, this tracer reads format {ours}: use the version that wrote it", ours = MAGIC[7])]
+    #[error("the recording has format {0}, this tracer reads format {ours}: use the version that wrote it", ours = MAGIC[7])]
     OtherVersion(u8),
     /// From a machine of the other byte order.
-    #[error("this recording was made on a {0}-endian machine and can be read on such a machine only")]
+    #[error("the recording was made on a {0}-endian machine and can be read only on such a machine")]
     OtherEndian(String),
     /// The file ends too early.
-    #[error("the recording is cut off at byte {0} (the tracer was killed, or runs on): what came before is shown")]
+    #[error(
+        "the recording is cut off at byte {0} (the tracer was killed, or is still running): everything before is shown"
+    )]
     CutOff(u64),
     /// The bytes make no sense.
-    #[error("the recording is damaged at byte {0}: what came before is shown")]
+    #[error("the recording is damaged at byte {0}: everything before is shown")]
     Damaged(u64),
     /// The file cannot be read.
     #[error("cannot read the recording")]
@@ -106,7 +108,7 @@ impl<W: Write> Writer<W> {
     /// Starts a recording.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// If `out` cannot be written.
     pub fn new(mut out: W, preamble: &Preamble) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         let mut writer = Self { out, known: HashSet::new() };
@@ -117,7 +119,7 @@ impl<W: Write> Writer<W> {
     /// Adds the name of the function at an address, once.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn symbol(&mut self, address: u64, name: &str) -> io::Result<()> {
         if self.known.insert(address) {
             self.frame(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
@@ -128,7 +130,7 @@ impl<W: Write> Writer<W> {
     /// Adds what a number is called here.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn fact(&mut self, fact: &Fact) -> io::Result<()> {
         self.frame(FACT, &serde_json::to_vec(fact)?)
     }
@@ -136,7 +138,7 @@ impl<W: Write> Writer<W> {
     /// Adds a record.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn record(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.frame(RECORD, bytes)
     }
@@ -144,7 +146,7 @@ impl<W: Write> Writer<W> {
     /// Passes on what was added so far.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
@@ -152,7 +154,7 @@ impl<W: Write> Writer<W> {
     /// Adds what was lost.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn loss(&mut self, loss: &Loss) -> io::Result<()> {
         self.frame(LOSS, &serde_json::to_vec(loss)?)
     }
@@ -160,7 +162,7 @@ impl<W: Write> Writer<W> {
     /// Ends the recording.
     ///
     /// # Errors
-    /// Those of the file.
+    /// If the file cannot be written.
     pub fn finish(mut self, summary: &Summary) -> io::Result<()> {
         self.frame(SUMMARY, &serde_json::to_vec(summary)?)?;
         self.out.flush()

@@ -112,7 +112,7 @@ impl Replay {
                         }
                     }
                 }
-                Err(error) => log::warn!("a record was skipped: {error}"),
+                Err(error) => log::warn!("skipping malformed record: {error}"),
             },
             Frame::Loss(loss) => {
                 self.diagnoser.reach(loss.mono_ns);

@@ -1,4 +1,4 @@
-//! What a run says beside its events: a scenario's verdict and the summary.
+//! What a run reports besides its events: a scenario's verdict and the summary.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -15,9 +15,9 @@ use crate::{diagnose::Confidence, event::Direction, kind::Kind, probes::Mechanis
 pub struct ScenarioReport {
     /// The scenario's name on the command line.
     pub scenario: &'static str,
-    /// The kernel did what the scenario is about.
+    /// True if the kernel behaved as the scenario expects.
     pub ok: bool,
-    /// The scenario in one sentence, from what was seen.
+    /// Outcome in one sentence, from what was observed.
     pub outcome: String,
     /// Named values behind the outcome: from the probes, and from witnesses such as `/proc/net/snmp`.
     pub facts: Map<String, Value>,
@@ -29,43 +29,43 @@ pub struct ScenarioReport {
     pub verdict: Vec<String>,
 }
 
-/// How the events were observed: the first thing that a run says.
+/// How events are observed: the first line of a run.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct RunInfo {
     /// This program's version.
     pub version: String,
     /// The kernel's release, as `uname -r` prints it.
     pub kernel: String,
-    /// The mechanism for each event that was wanted, null where none works here.
+    /// Mechanism for each requested event; null if no mechanism works on this kernel.
     pub probes: BTreeMap<String, Option<Mechanism>>,
-    /// What cannot be seen on this kernel, one sentence each.
+    /// Limitations on this kernel, one sentence each.
     pub degraded: Vec<String>,
-    /// How much the programs may remember.
+    /// Capacity of the programs' socket table.
     #[serde(default)]
     pub room: Room,
 }
 
-/// The last thing that a run says.
+/// The last line of a run.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Summary {
     /// Events shown, by kind.
     pub counts: BTreeMap<String, u64>,
-    /// Records that the kernel's programs put into the ring buffer, by kind: their own count, in which an opening or
-    /// a close within the record of its state change is one, too.
+    /// Records that the kernel's programs put into the ring buffer, by kind, counted by the programs. An open or close
+    /// within the record of its state change counts as a record of its own.
     pub submitted: BTreeMap<String, u64>,
-    /// Why that is not the sum of `counts`; null in a demo, which also shows what it asks for itself.
+    /// Records of `submitted` that are not in `counts`; absent in a demo, which also shows lookups of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accounted: Option<Accounted>,
-    /// Records that did not make it, by stage.
+    /// Records lost, by stage.
     pub lost: Lost,
-    /// The mechanism for each event that was wanted.
+    /// Mechanism for each requested event.
     pub probes: BTreeMap<String, Option<Mechanism>>,
     /// Wall-clock seconds from the last attachment to the first detachment.
     pub seconds: f64,
-    /// Of `tracer rst`: RSTs by cause, process and peer, the most frequent first.
+    /// RSTs by cause, process and peer, the most frequent first; only in `tracer rst`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causes: Option<Vec<CauseCount>>,
-    /// Namespaces that sent more RSTs than were reported, where all were to be.
+    /// Network namespaces whose kernel counted more than the tracer reported; filled only if no filter was given.
     #[serde(default)]
     pub unaccounted: Vec<Unaccounted>,
     /// The answer that the demo came to, one line each.
@@ -73,19 +73,19 @@ pub struct Summary {
     pub answer: Vec<String>,
 }
 
-/// What became of the records that the kernel submitted, besides being shown: all of `submitted` together are all of
-/// `counts`, all of these, and `lost.decode`.
+/// Submitted records that were not shown. The sum of `submitted` equals the sum of `counts`, of these fields, and
+/// `lost.decode`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Accounted {
-    /// Records that tell of a process, which events name.
+    /// Records that describe a process.
     pub processes: u64,
-    /// Segments that were dropped, but were none of this host's TCP.
+    /// Dropped segments that did not belong to this host's TCP.
     pub not_tcp: u64,
-    /// What looked as if a RST had come, and was none.
+    /// Reports of a received RST that turned out to be none.
     pub retracted: u64,
-    /// Events that were evidence for a verdict, of kinds that are not shown.
+    /// Events used only as evidence for verdicts, of kinds that are not shown.
     pub evidence: u64,
-    /// What was not looked at any more, because as many events as were asked for had been shown.
+    /// Records discarded after the requested number of events (`-c`) had been shown.
     pub cut_off: u64,
 }
 
@@ -94,31 +94,31 @@ pub struct Accounted {
 pub struct CauseCount {
     /// Identifier of the cause, see `tracer rst --causes`.
     pub cause: String,
-    /// What that is.
+    /// The cause in a few words.
     pub title: String,
     /// What to do.
     pub remedy: String,
-    /// Which way the RSTs went; null for connections that died without one.
+    /// Direction of the RSTs; null for failures without a RST.
     pub direction: Option<Direction>,
-    /// Name of the process that owns, or owned, the sockets, `-` without one; null where there were too many
-    /// groups to keep apart.
+    /// Name of the process that owns, or owned, the sockets, `-` if unknown; null if there were too many groups to keep
+    /// apart.
     pub process: Option<String>,
-    /// The other end's address; null where there were too many.
+    /// The peer's address; null if there were too many groups to keep apart.
     pub peer: Option<IpAddr>,
-    /// How many.
+    /// Number of RSTs or failures.
     pub count: u64,
-    /// How sure the least sure verdict is.
+    /// Lowest confidence of the verdicts.
     pub confidence: Confidence,
-    /// Time of the first.
+    /// Time of the first one.
     pub first: Timestamp,
-    /// Time of the last.
+    /// Time of the last one.
     pub last: Timestamp,
 }
 
-/// What a kernel counts of RSTs in each network namespace (RFC 4022).
+/// Kernel counters of RSTs in each network namespace (RFC 4022).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize, Deserialize)]
 pub enum Counter {
-    /// RSTs that it sent.
+    /// RSTs sent.
     OutRsts,
     /// Connections that went from ESTABLISHED or CLOSE-WAIT to CLOSE: aborted, reset or timed out.
     EstabResets,
@@ -137,36 +137,37 @@ impl Counter {
     }
 }
 
-/// A namespace that counted more than was reported: firewalls and raw sockets apart, there should be none.
+/// A network namespace whose kernel counted more than the tracer reported: firewalls and raw sockets aside, there
+/// should be none.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Unaccounted {
-    /// Its inode.
+    /// Inode of the network namespace.
     pub netns: u32,
-    /// What was counted.
+    /// The counter.
     pub counter: Counter,
-    /// How often its kernel counted that.
+    /// Increase of the kernel's counter.
     pub counted: u64,
-    /// How often it was reported.
+    /// Number of matching events that the tracer reported.
     pub reported: u64,
 }
 
 /// What was lost, by stage, and what was reported in part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Lost {
-    /// The ring buffer was full, by record kind.
+    /// Records lost because the ring buffer was full, by kind.
     pub ring_buffer: BTreeMap<String, u64>,
-    /// The bytes were no record of this version.
+    /// Records that could not be decoded.
     pub decode: u64,
-    /// Runs of the programs that the kernel skipped, because the CPU was running the same one: each may have
-    /// been an event.
+    /// Program runs that the kernel skipped, because the program was already running on that CPU: each may have been an
+    /// event.
     pub skipped: u64,
-    /// Events that the filters may want, by kind: what they ask for had found no room.
+    /// Events that the filters could not decide on, because the socket table was full, by kind.
     pub undecided: BTreeMap<String, u64>,
-    /// What found no room in the programs' memory: `sockets` (of which the past is not known then), `listeners` (of
-    /// which the process is not), `processes` (which are not followed, and whose events are lost).
+    /// Objects for which the programs' tables had no room: `sockets` (owner and start are unknown), `listeners` (owner
+    /// is unknown), `processes` (not followed, their events are lost).
     pub memory: BTreeMap<String, u64>,
-    /// No loss, but events of such sockets: they were reported, by kind, with owner, opening and times as far as their
-    /// moment tells them.
+    /// Events reported in part, not lost, by kind: the socket table had no room for their sockets, so owner, opening
+    /// and times are known only as far as the event tells them.
     pub unremembered: BTreeMap<String, u64>,
 }
 
@@ -202,16 +203,16 @@ impl Lost {
     }
 }
 
-/// What was lost lately: said while it happens, at most once a second.
+/// Recent losses: reported while they happen, at most once a second.
 #[derive(Debug, Clone, PartialEq, JsonSchema, Serialize, Deserialize)]
 pub struct Loss {
-    /// Up to when.
+    /// End of the period.
     pub time: Timestamp,
-    /// From when on: what came before was said before.
+    /// Start of the period: earlier losses were reported before.
     pub since: Timestamp,
-    /// `CLOCK_MONOTONIC` up to which all events had been read, in nanoseconds: those come before this line.
+    /// `CLOCK_MONOTONIC` in nanoseconds up to which all events precede this line; 0 if unknown.
     pub mono_ns: u64,
-    /// By stage; only what is not 0.
+    /// Losses by stage, without zeros.
     pub lost: Lost,
 }
 

@@ -1,21 +1,21 @@
-//! How much the programs may remember: by the machine's memory, or as one asks for.
+//! Capacity of the programs' tables: by the machine's memory, or as requested.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracer_ebpf::{listener, room::REMEMBERED};
 
-/// Room in the kernel's memory.
+/// Capacity of the programs' tables in kernel memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Room {
-    /// Sockets whose past is remembered at one time.
+    /// Sockets tracked at a time.
     pub sockets: u32,
-    /// Listeners that are.
+    /// Listeners tracked at a time.
     pub listeners: u32,
-    /// The kernel takes an entry's memory when it is needed (from 6.1 on), and not all of it at the start.
+    /// True if the kernel allocates entries on demand (since 6.1); false if it allocates all of them at the start.
     pub on_demand: bool,
-    /// Bytes that this takes at the start.
+    /// Bytes allocated at the start.
     pub bytes: u64,
-    /// Bytes that it takes at most.
+    /// Bytes allocated at most.
     pub most_bytes: u64,
 }
 

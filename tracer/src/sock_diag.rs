@@ -22,9 +22,9 @@ use crate::event::{Family, TcpState};
 pub struct TcpSocket {
     /// Its state; a connection that is not yet accepted by the handshake shows as `SYN_RECV`.
     pub state: TcpState,
-    /// This end.
+    /// Local address and port.
     pub local: SocketAddr,
-    /// The other end; unspecified while there is none.
+    /// Remote address and port; unspecified while there is no peer.
     pub remote: SocketAddr,
     /// `SO_COOKIE`.
     pub cookie: u64,

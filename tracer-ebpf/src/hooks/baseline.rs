@@ -1,4 +1,4 @@
-//! What the segments of a connection are like, to tell a RST that is not: whoever resets in the other end's name sits
+//! What the segments of a connection are like, to tell a RST that is not: whoever resets in the peer's name sits
 //! at another distance, and counts its packets apart (tracepoint tcp:tcp_probe, each segment in ESTABLISHED).
 
 use aya_ebpf::{
@@ -25,7 +25,7 @@ static BASELINE: Global<u8> = Global::new(0);
 #[repr(C)]
 struct Connection {
     heard: Heard,
-    /// Those of the next socket at its address differ.
+    /// Ports of the connection: they differ from those of the next socket at this address.
     local_port: u16,
     remote_port: u16,
     reserved: u32,

@@ -1,4 +1,4 @@
-//! Sockets that are older than the trace: an iterator over the descriptors of all tasks.
+//! Sockets that were opened before the trace: an iterator over the descriptors of all tasks.
 
 use core::ffi::c_void;
 

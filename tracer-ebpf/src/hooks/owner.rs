@@ -26,8 +26,8 @@ pub(crate) fn socket_destroyed(ctx: RawTracePointContext) -> i32 {
     0
 }
 
-/// The same again, for what the kernel did not start the other program for: a softirq that interrupts it destroys another
-/// socket, whose entry would stay. It runs after the other, which cannot be interrupted any more then.
+/// Repeats `socket_destroyed` for sockets that the kernel did not start that program for: a softirq that interrupts it
+/// destroys another socket, whose entry would stay. It runs after the other, which cannot be interrupted any more then.
 #[raw_tracepoint(tracepoint = "tcp_destroy_sock")]
 pub(crate) fn socket_destroyed_again(ctx: RawTracePointContext) -> i32 {
     let sk = ctx.arg::<u64>(0);

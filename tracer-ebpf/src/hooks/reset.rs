@@ -396,8 +396,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         inquiry::fill_past(slot, past.gone, past.other, closed | refused);
     }
     let Some(known_before) = inquiry::past_of(slot) else { return };
-    // Not by a closure: the compiler may make a function of it, which reads the size from where it was put on the stack.
-    // Verifiers before 6.2 forget that this matters, and remove what is done for one of the sizes only.
+    // Not by a closure: the compiler may make a function of it, which reads the size from where it was put on the
+    // stack. Verifiers before 6.2 forget that this matters, and remove what is done for one of the sizes only.
     let Some(mut reserved) = emit::reserve(kind, context, size) else { return };
     let record: *mut Rst = reserved.place().cast();
     // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
@@ -425,7 +425,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
                 circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
                 circumstances.snd_nxt = sk.untyped().get(&offset::TW_SND_NXT).unwrap_or(0);
                 has_circumstances = 2;
-                // It may wait for the other end's FIN.
+                // It may wait for the peer's FIN.
                 let substate = sk.untyped().get(&offset::TW_SUBSTATE).unwrap_or(TCP_TIME_WAIT);
                 (&raw mut (*record).socket_state).write(substate);
             }
@@ -466,7 +466,7 @@ impl Told {
         Self { opened: known.opened, wanted: known.wanted, is_undecided: known.is_undecided(), is_past }
     }
 
-    /// The same, see [`verifier::forget`].
+    /// The facts with fields whose ranges the verifier forgets, see [`verifier::forget`].
     #[inline(always)]
     fn forgotten(self) -> Self {
         let bytes = [self.opened, self.wanted.into(), self.is_undecided.into(), self.is_past.into()];
@@ -476,7 +476,7 @@ impl Told {
 }
 
 /// Whether the past of the two ends matters, or which connection the segment fits: where there is none, and of a RST
-/// that came, whether the other end is here.
+/// that came, whether the peer is here.
 #[inline(always)]
 fn is_searched(direction: u8, socket: &Socket) -> bool {
     let has_peer = socket.is_full && socket.state != TCP_SYN_SENT;
@@ -522,7 +522,7 @@ impl Socket {
         }
     }
 
-    /// The same, see [`verifier::forget`]. `is_there`: there is one.
+    /// The socket with fields whose ranges the verifier forgets, see [`verifier::forget`]. `is_there`: there is one.
     #[inline(always)]
     fn forgotten(self, is_there: bool) -> Self {
         let bytes = [self.state, self.closed_from, self.is_full.into(), self.is_of_connection.into()];
@@ -554,7 +554,7 @@ const fn names_cause(reason: u32) -> bool {
     reason != NO_REASON && reason != NOT_SPECIFIED
 }
 
-/// The FIN of this end is sent.
+/// The local FIN is sent.
 #[inline(always)]
 const fn is_closing(state: u8) -> bool {
     matches!(state, TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING | TCP_LAST_ACK)

@@ -47,7 +47,7 @@ macro_rules! state_tp_btf {
 state_tp_btf!(state_tp_btf, false);
 state_tp_btf!(state_tp_btf_nested, true);
 
-/// The same arguments, without types.
+/// The raw tracepoint has the arguments of tp_btf, without types.
 macro_rules! state_raw_tp {
     ($name:ident, $nested:literal) => {
         #[raw_tracepoint(tracepoint = "inet_sock_set_state")]

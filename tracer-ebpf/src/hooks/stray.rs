@@ -1,4 +1,4 @@
-//! RSTs that came and reset no socket: the kernel drops them (tracepoint skb:kfree_skb), for being out of order
+//! RSTs that were received but ignored: the kernel drops them (tracepoint skb:kfree_skb), for being out of order
 //! (answered by a challenge ACK, RFC 5961), too late, or for nobody. Some end what is no socket: a request of a
 //! listener's, a connection in TIME_WAIT (RFC 1337).
 //!

@@ -1,4 +1,5 @@
-//! SYN+ACKs that are sent again though they were answered: the last ACK of the handshake found the accept queue full.
+//! SYN+ACKs that are retransmitted though they were answered: the final ACK of the handshake found the accept queue
+//! full.
 
 use aya_ebpf::{EbpfContext as _, macros::raw_tracepoint, programs::RawTracePointContext};
 

@@ -116,11 +116,11 @@ pub struct Header {
     pub owner: Owner,
     /// This host's address.
     pub local_addr: [u8; 16],
-    /// The other end's address.
+    /// The remote address.
     pub remote_addr: [u8; 16],
     /// This host's port.
     pub local_port: u16,
-    /// The other end's port.
+    /// The remote port.
     pub remote_port: u16,
     /// [`AF_INET`] or [`AF_INET6`]; a v4-mapped pair of addresses has the latter.
     pub family: u16,
@@ -130,8 +130,8 @@ pub struct Header {
     pub opened: u8,
 }
 
-/// A bit of [`Header::opened`]: what is remembered of the socket found no room, or had found none before, so that owner,
-/// opening and times are known as far as this moment tells them.
+/// A bit of [`Header::opened`]: what is remembered of the socket found no room, or had found none before, so that
+/// owner, opening and times are known as far as this moment tells them.
 pub const UNREMEMBERED: u8 = 0x80;
 
 /// `inet_sock_set_state`.
@@ -159,7 +159,7 @@ pub struct State {
     pub reserved: [u8; 2],
 }
 
-/// [`Header::opened`]: it has not, or not known, because the connection is older than the trace.
+/// [`Header::opened`]: it has not, or not known, because the connection opened before the trace.
 pub const OPEN_UNKNOWN: u8 = 0;
 /// [`Header::opened`]: SYN sent, SYN+ACK received.
 pub const OPEN_ACTIVE: u8 = 1;
@@ -266,7 +266,7 @@ pub struct Opening {
     pub handshake_ns: u64,
     /// `srtt_us >> 3`: the round trip as TCP measured it, in microseconds; 0 if it has not.
     pub rtt_us: u32,
-    /// `total_retrans`: SYNs or SYN+ACKs that were sent again.
+    /// `total_retrans`: SYNs or SYN+ACKs that were retransmitted.
     pub retransmits: u32,
     /// `ip_local_port_range` of the namespace, lowest and highest port; 0 unless it matters ([`OPEN_SELF`]).
     pub port_range: [u16; 2],
@@ -298,9 +298,9 @@ pub struct StateWithOpen {
 
 /// [`Closing::first_fin`]: no FIN was seen.
 pub const FIN_NONE: u8 = 0;
-/// [`Closing::first_fin`]: this end sent its FIN first.
+/// [`Closing::first_fin`]: the local side sent its FIN first.
 pub const FIN_LOCAL: u8 = 1;
-/// [`Closing::first_fin`]: the other end's FIN came first.
+/// [`Closing::first_fin`]: the peer's FIN came first.
 pub const FIN_REMOTE: u8 = 2;
 
 /// [`Closing::resets`]: a RST reset the socket.
@@ -313,7 +313,7 @@ pub const RESET_NOTHING: u8 = 4;
 /// How long a process waits for the answer to its SYN, at least, that is said to have given up: who tries several
 /// addresses at once closes the slower ones earlier (RFC 8305 and its implementations).
 pub const GAVE_UP_NS: u64 = 500_000_000;
-/// The same of one that a signal kills meanwhile.
+/// How long a process that a signal kills must have waited for the answer to its SYN, at least.
 pub const KILLED_WAITING_NS: u64 = 250_000_000;
 
 /// [`Closing::error`]: there was an error, which the process took before the socket was closed. Up to 6.9,
@@ -325,7 +325,7 @@ pub const ERROR_TAKEN: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Closing {
-    /// `CLOCK_MONOTONIC` of the first state change, 0 if the socket is older than the trace.
+    /// `CLOCK_MONOTONIC` of the first state change, 0 if the socket was opened before the trace.
     pub began_ns: u64,
     /// `CLOCK_MONOTONIC` of ESTABLISHED, 0 if that was not seen.
     pub opened_ns: u64,
@@ -335,7 +335,7 @@ pub struct Closing {
     pub bytes_sent: u64,
     /// `srtt_us >> 3`, microseconds; 0 if it was never measured.
     pub rtt_us: u32,
-    /// `total_retrans`: segments sent again.
+    /// `total_retrans`: segments retransmitted.
     pub retransmits: u32,
     /// `sk_err`: a positive errno, or 0, or [`ERROR_TAKEN`].
     pub error: u32,
@@ -353,7 +353,7 @@ pub struct Closing {
     pub user_timeout: u32,
     /// `rcv_tstamp`: the low half of `jiffies` when the last acknowledgment came.
     pub last_ack: u32,
-    /// `snd_wnd`: bytes that the other end takes.
+    /// `snd_wnd`: bytes that the peer accepts.
     pub window: u32,
     /// `snd_nxt - snd_una`: bytes sent and not acknowledged.
     pub unacked: u32,
@@ -404,9 +404,9 @@ pub struct Queue {
     pub max_backlog: u32,
     /// Counted by user space: ListenOverflows of the namespace, since the last time.
     pub overflows: u64,
-    /// The same of ListenDrops.
+    /// Counted by user space: ListenDrops of the namespace, since the last time.
     pub drops: u64,
-    /// The same: listeners of the namespace whose queues were full.
+    /// Counted by user space: listeners of the namespace whose queues were full.
     pub listeners: u32,
     /// 1: the last ACK of a handshake was seen to find this one full.
     pub dropped: u8,

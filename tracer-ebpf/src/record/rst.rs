@@ -97,8 +97,8 @@ pub struct Circumstances {
     pub unread: u32,
     /// `snd_nxt - snd_una`: bytes sent and not acknowledged.
     pub unacked: u32,
-    /// `sk_ack_backlog`: of a listener, connections that wait to be accepted; of a connection that is aborted, those that
-    /// waited beside it if the current task has closed the listener, itself among them.
+    /// `sk_ack_backlog`: of a listener, connections that wait to be accepted; of a connection that is aborted, those
+    /// that waited beside it if the current task has closed the listener, itself among them.
     pub backlog: u32,
     /// `sk_max_ack_backlog`: the most that may.
     pub max_backlog: u32,
@@ -114,7 +114,7 @@ pub struct Circumstances {
     pub error: u32,
     /// `snd_nxt`: the sequence number that is sent next.
     pub snd_nxt: u32,
-    /// `snd_wnd`: bytes from `snd_una` on that the other end takes.
+    /// `snd_wnd`: bytes from `snd_una` on that the peer accepts.
     pub snd_wnd: u32,
     /// `icsk_probes_out`: keepalive or window probes without an answer.
     pub probes_out: u8,
@@ -195,11 +195,12 @@ pub struct Past {
     pub resets: u8,
     /// Some of the `PAST_` bits; without the first and the third all above is zero.
     pub known: u8,
-    /// Jiffies for which no data had gone either way when this end sent its FIN first, and one more; 0 if not known.
+    /// Jiffies for which no data had gone either way when the local side sent its FIN first, and one more; 0 if not
+    /// known.
     pub idle: u32,
     /// The closed socket's.
     pub numbers: Numbers,
-    /// The connection that it may have been meant for; of a RST that reset a socket, the other end's.
+    /// The connection that it may have been meant for; of a RST that reset a socket, the peer's.
     pub other: Other,
     /// The signal that ended the task that closed it, or 0.
     pub signal: u8,

@@ -13,13 +13,13 @@ use super::image::{Failure, Step};
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// No file of this name.
-    #[error("there is no command `{command}`: check its spelling, or give its path")]
+    #[error("command not found: `{command}` (check its spelling, or give its path)")]
     NotFound {
         /// As it was given.
         command: String,
     },
     /// There is a file, which the kernel does not execute.
-    #[error("the command `{command}` cannot be executed: {reason}")]
+    #[error("cannot execute `{command}`: {reason}")]
     NotExecutable {
         /// As it was given.
         command: String,
@@ -38,17 +38,17 @@ pub enum CommandError {
 
 impl CommandError {
     pub(super) fn starting(error: impl Into<io::Error>) -> Self {
-        Self::Other { attempt: "start the command", error: error.into() }
+        Self::Other { attempt: "start COMMAND", error: error.into() }
     }
 
     pub(super) fn new(failure: Failure, name: &OsStr, candidates: &[CString]) -> Self {
         let command = name.to_string_lossy().into_owned();
         let error = io::Error::from_raw_os_error(failure.errno);
         match (failure.step, failure.errno) {
-            (Step::Identity, _) => Self::Other { attempt: "run the command as the user who called sudo", error },
+            (Step::Identity, _) => Self::Other { attempt: "run COMMAND as the sudo caller", error },
             // The kernel says ENOENT for what the file needs, too.
             (Step::Exec, libc::ENOENT) if candidates.iter().any(is_file) => {
-                let reason = "the interpreter that it names does not exist".to_owned();
+                let reason = "its interpreter does not exist".to_owned();
                 Self::NotExecutable { command, reason }
             }
             (Step::Exec, libc::ENOENT | libc::ENOTDIR) => Self::NotFound { command },

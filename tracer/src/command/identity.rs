@@ -27,9 +27,7 @@ impl Identity {
         }
         let identity = name.zip(uid).zip(gid).and_then(|((name, uid), gid)| Self::look_up(name, uid, gid));
         if identity.is_none() {
-            log::warn!(
-                "SUDO_USER, SUDO_UID and SUDO_GID do not name a user of this system together: the command runs as root"
-            );
+            log::warn!("SUDO_USER/SUDO_UID/SUDO_GID are inconsistent; running COMMAND as root");
         }
         identity
     }

@@ -51,7 +51,7 @@ impl Running {
     /// tokio with I/O enabled.
     ///
     /// # Errors
-    /// That of epoll or waitpid(2): someone else has waited for the child.
+    /// If epoll or waitpid(2) fails, for example because the child was already waited for.
     pub async fn wait(&mut self) -> io::Result<Status> {
         if let Some(status) = self.ended {
             return Ok(status);

@@ -138,7 +138,7 @@ fn tells_not_found_from_not_executable() {
     write_file(path("plain").as_ref(), "", 0o644);
     write_file(path("lost").as_ref(), "#!/no/such/interpreter\n", 0o755);
 
-    let not_found = (127, "there is no command `no-such-command`: check its spelling, or give its path".to_owned());
+    let not_found = (127, "command not found: `no-such-command` (check its spelling, or give its path)".to_owned());
     assert_eq!(error(&["no-such-command"]), not_found);
     assert_eq!(error(&[&path("missing")]).0, 127);
     assert_eq!(error(&[&path("plain/below")]).0, 127);
@@ -147,7 +147,10 @@ fn tells_not_found_from_not_executable() {
     assert_eq!(error(&[&path("")]).0, 126);
     let (code, sentence) = error(&[&path("lost")]);
     assert_eq!(code, 126);
-    assert!(sentence.ends_with("cannot be executed: the interpreter that it names does not exist"), "{sentence}");
+    assert!(
+        sentence.starts_with("cannot execute `") && sentence.ends_with(": its interpreter does not exist"),
+        "{sentence}"
+    );
     assert_eq!(Held::fork(&[]).unwrap_err().exit_code(), 1);
 }
 

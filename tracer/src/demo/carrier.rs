@@ -31,9 +31,9 @@ pub(super) struct Shared {
 pub(super) struct State {
     /// Segments to keep back.
     pub(super) hold: Option<Wanted>,
-    /// Those kept back, in the order in which they were sent.
+    /// Segments kept back, in the order in which they were sent.
     pub(super) held: Vec<InFlight>,
-    /// All that were handed over, likewise.
+    /// Segments handed over, in the order in which they were sent.
     pub(super) delivered: Vec<Packet>,
     /// The thread is to end.
     pub(super) stop: bool,
@@ -105,7 +105,7 @@ impl Carrier {
     fn accept(&mut self, segment: InFlight) -> anyhow::Result<()> {
         let mut state = self.shared.lock();
         if state.hold.is_some_and(|wanted| wanted(&segment.packet)) {
-            // A SYN that waits long is sent again (RFC 6298): one of them is enough.
+            // A SYN that waits long is retransmitted (RFC 6298): one of them is enough.
             if !state.held.iter().any(|held| segment.packet.repeats(&held.packet)) {
                 state.held.push(segment);
                 self.shared.changed.notify_all();

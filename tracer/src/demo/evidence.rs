@@ -9,9 +9,9 @@ use crate::event::{Body, Direction, Event, Lookup, Observed, RawSend, Rst, RstKi
 /// All events that one socket went through, as far as the probes saw.
 #[derive(Debug)]
 pub struct Life<'a> {
-    /// This end, as last reported with a port.
+    /// Local address, as last reported with a port.
     pub local: SocketAddr,
-    /// The other end, likewise.
+    /// Remote address and port.
     pub remote: SocketAddr,
     /// Its state changes, oldest first.
     pub changes: Vec<&'a State>,
@@ -83,7 +83,7 @@ pub struct Tuple {
     pub netns: u32,
     /// This host's end.
     pub local: SocketAddr,
-    /// The other end.
+    /// Remote address and port.
     pub remote: SocketAddr,
 }
 

@@ -32,9 +32,9 @@ const REGISTER: u32 = Registers::Reg1 as u32;
 /// What to do with which segments.
 #[derive(Clone, Copy)]
 enum Filter {
-    /// Those with RST that go out are counted and dropped.
+    /// Outgoing segments with RST are counted and dropped.
     DropOutgoingRst,
-    /// Those without RST that come in are answered with one.
+    /// Incoming segments without RST are answered with a RST.
     RejectIncoming,
 }
 

@@ -1,11 +1,11 @@
-//! Who did it, in words: a process, how one ended, or the kernel on behalf of one.
+//! The actor in words: a process, how a process ended, or the kernel on behalf of a process.
 
 use super::case::Case;
 use crate::event::{Context, Ended, Known, Owner};
 
 /// `nginx[812]`; with a question mark where it is not known that it, and not another holder, had the socket.
 pub(super) fn name(owner: Option<&Owner>) -> String {
-    let Some(owner) = owner else { return "a process that is not known".to_owned() };
+    let Some(owner) = owner else { return "an unknown process".to_owned() };
     let mark = if owner.known == Known::Listener { "?" } else { "" };
     format!("{}[{}]{mark}", owner.comm, owner.pid)
 }
@@ -21,7 +21,7 @@ pub(super) fn how_it_ended(owner: &Owner, ended: &Ended) -> String {
     }
 }
 
-/// The same of one that closed a socket when this signal ended it, if one did.
+/// How a process ended that closed a socket because this signal killed it; `None` without a signal.
 pub(super) fn killed(owner: Option<&Owner>, signal: Option<u8>) -> Option<String> {
     let signal = signal?;
     let known = owner.and_then(|owner| Some(how_it_ended(owner, owner.ended.as_ref()?)));
@@ -52,15 +52,18 @@ impl Case<'_> {
     /// A kernel thread closed the socket: its last reference was not a process's. What the thread was doing.
     pub(super) fn closing_thread(&self) -> Option<&'static str> {
         const WORKS: [(&str, &str); 4] = [
-            ("unix_gc", "it collected sockets that were in flight between processes, and that nobody could receive"),
-            ("__unix_gc", "it collected sockets that were in flight between processes, and that nobody could receive"),
-            ("io_ring_exit_work", "it released what an io_uring had held"),
-            ("delayed_fput", "it closed a file whose last reference was dropped where nobody may close one"),
+            ("unix_gc", "it collected sockets in flight between processes (SCM_RIGHTS) that no process could receive"),
+            (
+                "__unix_gc",
+                "it collected sockets in flight between processes (SCM_RIGHTS) that no process could receive",
+            ),
+            ("io_ring_exit_work", "it released files that an io_uring had held"),
+            ("delayed_fput", "it closed a file whose last reference was dropped where closing is not allowed"),
         ];
         if self.event.context != Context::KernelThread {
             return None;
         }
         let work = WORKS.iter().find(|(function, _)| self.is_from(&[function])).map(|(_, work)| *work);
-        Some(work.unwrap_or("it worked on behalf of somebody else"))
+        Some(work.unwrap_or("it worked on behalf of another task"))
     }
 }

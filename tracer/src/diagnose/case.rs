@@ -72,7 +72,7 @@ impl Case<'_> {
         self.is_passive() && !self.rst.socket
     }
 
-    /// The kernel's reason, or the one that its functions amount to.
+    /// The kernel's reason, or the one inferred from the call stack.
     pub(super) fn reason(&self) -> &str {
         self.rst.reason.as_deref().or(self.rst.derived_reason).unwrap_or_default()
     }
@@ -133,24 +133,24 @@ impl Case<'_> {
 
     /// Where another namespace is, if it is another.
     pub(super) fn place(&self, netns: u32) -> String {
-        if self.event.netns == Some(netns) { String::new() } else { format!(" in network namespace {netns}") }
+        if self.event.netns == Some(netns) { String::new() } else { format!(" in netns {netns}") }
     }
 
     /// The verdict rests on nothing having been seen before: for a trace that has hardly begun it is a guess.
     pub(super) fn by_absence(&self, finding: Finding) -> Finding {
-        let finding = finding.inferred(format!("the trace had run for {} then", duration(self.watched_ns)));
+        let finding = finding.inferred(format!("the trace had run for {} by then", duration(self.watched_ns)));
         match self.watched_ns < LONG_NS {
             true => Finding { confidence: Confidence::Possible, ..finding },
             false => finding,
         }
     }
 
-    /// `nginx[812]`, or that it is not known.
+    /// `nginx[812]`, or `an unknown process`.
     pub(super) fn owner(&self) -> String {
         name(self.event.owner.as_deref())
     }
 
-    /// The same of a socket that may be forgotten, see [`Event::last_owner`].
+    /// The owner, or the last one of a socket that may be forgotten, see [`Event::last_owner`].
     pub(super) fn last_owner(&self) -> String {
         name(self.event.last_owner())
     }
@@ -160,7 +160,7 @@ impl Case<'_> {
         self.rst.trigger.zip(self.rst.baseline).filter(|_| self.is_received() || self.is_stray())
     }
 
-    /// By how many hops the RST came from nearer or from farther than any of the segments before.
+    /// By how many hops the RST is off every segment before, nearer or farther.
     pub(super) fn hops_off(&self) -> u8 {
         self.compared().map_or(0, |(rst, baseline)| {
             baseline.ttl_low.saturating_sub(rst.ttl).max(rst.ttl.saturating_sub(baseline.ttl_high))
@@ -183,7 +183,7 @@ impl Case<'_> {
         }
         if let Some((rst, baseline)) = self.compared() {
             let ttl = range(baseline.ttl_low, baseline.ttl_high);
-            add(format!("its TTL is {}, that of the segments before ({}) was {ttl}", rst.ttl, baseline.segments));
+            add(format!("its TTL is {}, that of the {} segments before was {ttl}", rst.ttl, baseline.segments));
             if let (Some(own), Some(last)) = (rst.ip_id, baseline.ip_id) {
                 add(format!("its IP-ID is {own}, that of the last segment was {last}"));
             }
@@ -195,14 +195,14 @@ impl Case<'_> {
         }
         match self.state() {
             Some(state) => add(format!("the socket was in {state}")),
-            None if self.is_passive() && !self.rst.socket => add("no socket was found for it".to_owned()),
+            None if self.is_passive() && !self.rst.socket => add("no socket matched it".to_owned()),
             None => {}
         }
         if self.rst.reason.is_none()
             && let Some(reason) = self.rst.derived_reason
         {
             all.push(Evidence {
-                text: format!("this kernel names no reason; its functions amount to {reason}"),
+                text: format!("this kernel names no reason: inferred reason {reason} from the call stack"),
                 inferred: true,
             });
         }

@@ -15,8 +15,8 @@ use crate::event::{Body, Direction, End, Event, RstKind, TcpState};
 /// How long a RST that came may wait for the event of its sending, if that was on this host: an abort is
 /// reported after it was sent (tcp_send_active_reset in net/ipv4/tcp_output.c).
 const AFTER_NS: u64 = 10_000_000;
-/// The same where it was sent on this host for certain, and how long what may be no RST waits for the answer that
-/// shows it. Both happen at once, but an interrupt, or a hypervisor, may come between them.
+/// How long a received RST waits for its sending if it was certainly sent on this host, and how long what may be no RST
+/// waits for the answer that shows it. Both happen at once, but an interrupt, or a hypervisor, may come between them.
 const SURELY_NS: u64 = 200_000_000;
 /// How much earlier than its sending the coming of a RST is reported, and how many events may lie between.
 const BEFORE_NS: u64 = 1_000_000;
@@ -261,7 +261,7 @@ fn may_be_own(event: &Event) -> bool {
         && !rst.stack.iter().any(|function| function == "tcp_validate_incoming")
 }
 
-/// What ended it may have been data after close(): then the RST is this end's.
+/// What ended it may have been data after close(): then the RST is the local side's.
 fn turn(event: &mut Event) {
     if let Body::Close(close) = &mut event.body
         && close.ended_by == End::RstReceived

@@ -46,13 +46,13 @@ impl std::fmt::Debug for Cause {
     }
 }
 
-/// How sure a verdict is.
+/// Confidence of a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    /// It may be so; the evidence allows other causes too.
+    /// The evidence allows other causes too.
     Possible,
-    /// It explains the evidence best.
+    /// The cause explains the evidence best.
     Likely,
     /// The evidence allows nothing else.
     Certain,
@@ -71,29 +71,29 @@ impl std::fmt::Display for Confidence {
 /// A piece of evidence.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Evidence {
-    /// What it says.
+    /// The statement.
     pub text: String,
-    /// It follows from what was observed; else it was observed.
+    /// True if it was inferred from observations; false if it was observed.
     pub inferred: bool,
 }
 
 // What is long is shared: the verdict on a RST that is sent is that on the same one when it comes.
-/// Why a RST was sent or came.
+/// Why a RST was sent or received, or why a connection failed without one.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Verdict {
     /// Identifier of the cause, see `tracer rst --causes`.
     pub cause: &'static str,
-    /// What that is, in a few words.
+    /// The cause in a few words.
     pub title: &'static str,
-    /// How sure that is.
+    /// Confidence of the verdict.
     pub confidence: Confidence,
-    /// This case, in one sentence.
+    /// This case in one sentence.
     pub summary: Arc<str>,
-    /// What it rests on.
+    /// The evidence for the verdict.
     pub evidence: Arc<[Evidence]>,
     /// What to do.
     pub remedy: &'static str,
-    /// The other end is on this host, and the verdict is on the RST that it sent.
+    /// True if the peer is on this host, and the verdict is on the RST that it sent.
     pub of_peer: bool,
 }
 

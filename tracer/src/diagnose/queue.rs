@@ -19,10 +19,10 @@ pub struct Full {
 /// The only cause.
 pub static FULL: Full = Full {
     id: "accept_queue_full",
-    title: "connections were dropped because the accept queue was full",
-    remedy: "the server accepts too slowly: look what it does instead (`ss -tln` shows its queue as Recv-Q), give it more \
-             threads, or a longer backlog in listen() and net.core.somaxconn. Its clients wait for seconds, or take \
-             themselves for connected until their data is reset",
+    title: "connections dropped: accept queue full",
+    remedy: "the server accepts too slowly: find out what it does instead (`ss -tln` shows its queue as Recv-Q), give \
+             it more threads, or a larger backlog in listen() and net.core.somaxconn. Its clients wait for seconds, or \
+             consider themselves connected until their data is reset",
 };
 
 /// The verdict on it.
@@ -30,8 +30,8 @@ pub fn diagnose(event: &Event, overflow: &Overflow) -> Verdict {
     let Overflow { backlog, max_backlog, overflows, drops, listeners, observed, .. } = *overflow;
     let (who, local) = (case::name(event.owner.as_deref()), event.local);
     let summary = format!(
-        "{who} does not accept in time: segments of connections to {local} were dropped {}, because {backlog} waited in its \
-         queue, and the limit is {max_backlog}",
+        "{who} accepts too slowly: segments of connections to {local} were dropped {}, because its accept queue was full \
+         (backlog {backlog}, limit {max_backlog})",
         // What was counted before anybody looked is not in the number.
         case::counted(overflows.max(1), "time")
     );
@@ -43,14 +43,16 @@ pub fn diagnose(event: &Event, overflow: &Overflow) -> Verdict {
         },
         summary,
     )
-    .observed(format!("ListenOverflows of the network namespace rose by {overflows}, ListenDrops by {drops}"));
+    .observed(format!("ListenOverflows of the netns rose by {overflows}, ListenDrops by {drops}"));
     let finding = match observed {
-        true => finding.observed("a SYN+ACK was sent again that had been answered, when this queue was full"),
-        false => finding.inferred("the queue was seen to be full, so it is the one that the counter is about"),
+        true => {
+            finding.observed("a SYN+ACK was retransmitted although it had been answered, while this queue was full")
+        }
+        false => finding.inferred("this queue was seen to be full, so the counter is attributed to it"),
     };
     let finding = match listeners {
         ..=1 => finding,
-        others => finding.observed(format!("the queues of {others} listeners of the namespace were full")),
+        others => finding.observed(format!("the accept queues of {others} listeners in the netns were full")),
     };
     finding.into_verdict(FULL.id, FULL.title, FULL.remedy)
 }
@@ -95,7 +97,7 @@ impl Queues {
             return verdict;
         };
         let summary = format!("{}; the accept queue of {}, which listens there, was full", verdict.summary, seen.who);
-        let text = "that its SYNs were those, or among those, which that listener dropped".to_owned();
+        let text = "that listener dropped its SYNs".to_owned();
         let evidence = verdict.evidence.iter().cloned().chain([Evidence { text, inferred: true }]);
         Verdict {
             cause: FULL.id,

@@ -112,7 +112,7 @@ mod tests {
         derive(&rst)
     }
 
-    /// The same of a socket that no process has open any more.
+    /// The reason of an abort of an orphaned socket (no process has it open any more).
     fn given_up(from: TcpState, no_fin_wait2: bool, stack: &[&str]) -> Option<&'static str> {
         let mut rst = rst(RstKind::Active, Some(TcpState::CLOSE), None, stack);
         rst.closed_from = Some(from);

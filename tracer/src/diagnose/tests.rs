@@ -98,7 +98,7 @@ fn an_idle_connection_that_was_closed_is_called_so() {
     };
     assert!(told(Some(5000), None));
     assert!(!told(Some(20), None), "a pause within a conversation");
-    assert!(!told(None, None), "the other end closed first, or it is not known");
+    assert!(!told(None, None), "the peer closed first, or that is unknown");
     let exited = Ended { signal: None, status: Some(0), oom: false, by: None };
     assert!(!told(Some(5000), Some(exited)), "it closes all that it has");
 }

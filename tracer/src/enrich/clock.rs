@@ -63,7 +63,7 @@ pub(crate) fn serialize_rfc3339<S: Serializer>(time: &Timestamp, serializer: S) 
     }
 }
 
-/// The same by hand, in a fraction of the time, for the years that have four digits and no sign.
+/// Formats a time by hand, in a fraction of the library's time, for years of four digits without a sign.
 fn digits(time: Timestamp) -> Option<[u8; 30]> {
     let moment = Offset::UTC.to_datetime(time);
     let year = u32::try_from(moment.year()).ok()?;

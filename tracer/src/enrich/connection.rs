@@ -37,9 +37,9 @@ pub(super) fn open(record: &record::Open) -> Open {
         syn_retransmits: opening.retransmits,
         warning: (low..=high).contains(&port).then(|| {
             format!(
-                "port {port} is one that the kernel gives to clients by chance ({low}-{high}, ip_local_port_range): a client that \
-                 retries a dead port of its own host ends up with itself, and the server cannot have its port back \
-                 (EADDRINUSE); add the port to net.ipv4.ip_local_reserved_ports"
+                "port {port} is in the ephemeral range ({low}-{high}, net.ipv4.ip_local_port_range): a client that retries a dead \
+                 local port can connect to itself, and the server then cannot bind its port (EADDRINUSE); add the port to \
+                 net.ipv4.ip_local_reserved_ports"
             )
         }),
     }

@@ -12,17 +12,17 @@ use crate::diagnose::Verdict;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Opened {
-    /// This end sent the SYN, the other answered it
+    /// The local side sent the SYN, the peer answered
     Active,
-    /// By way of a listener
+    /// Through a listener
     Passive,
-    /// Both ends sent a SYN (RFC 9293, section 3.5)
+    /// Both sides sent a SYN (RFC 9293, section 3.5)
     Simultaneous,
-    /// The same with one socket: it connected to itself
+    /// One socket connected to itself
     #[serde(rename = "self")]
     #[value(name = "self")]
     Itself,
-    /// Without a handshake, in repair mode (CRIU): it continues one that another socket had
+    /// Without a handshake, in repair mode (CRIU): it continues another socket's connection
     Restored,
 }
 
@@ -38,26 +38,26 @@ impl fmt::Display for Opened {
     }
 }
 
-/// A connection is established.
+/// A connection was established.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Open {
-    /// From this end's SYN to here, in nanoseconds; null where this end did not begin.
+    /// Nanoseconds from the local SYN to ESTABLISHED; null if the peer sent the first SYN.
     pub handshake_ns: Option<u64>,
-    /// The handshake's round trip as TCP measured it, in microseconds; null where a segment was sent again.
+    /// Microseconds of the handshake's round trip, as TCP measured it; null if a segment was retransmitted.
     pub rtt_us: Option<u32>,
-    /// SYNs or SYN+ACKs that this end sent again.
+    /// SYNs or SYN+ACKs that the local side retransmitted.
     pub syn_retransmits: u32,
-    /// What is wrong with it, in a sentence.
+    /// A risk of this connection, in one sentence; null if there is none.
     pub warning: Option<String>,
 }
 
-/// A minisocket that waits in the place of a closed socket.
+/// A minisocket that replaces a closed socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 pub enum Took {
     /// In TIME_WAIT.
     #[serde(rename = "TIME_WAIT")]
     TimeWait,
-    /// In FIN_WAIT2: nobody reads any more, and the other end has still to close.
+    /// In FIN_WAIT2: no process reads any more, and the peer has still to close.
     #[serde(rename = "FIN_WAIT2")]
     FinWait2,
 }
@@ -71,13 +71,13 @@ impl From<Took> for TcpState {
     }
 }
 
-/// One of a connection's ends.
+/// A side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
-    /// This host's.
+    /// The local side.
     Local,
-    /// The other.
+    /// The peer.
     Remote,
 }
 
@@ -85,21 +85,21 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
-    /// Both ends sent a FIN, or the socket waits for the other's.
+    /// Both sides sent a FIN, or the socket waits for the peer's.
     Fin,
-    /// A RST came.
+    /// A RST was received.
     RstReceived,
-    /// This end sent a RST.
+    /// The local side sent a RST.
     RstSent,
     /// A RST answered the SYN.
     Refused,
-    /// Nothing was heard for too long.
+    /// No segment was received for too long.
     Timeout,
-    /// An administrator, or the kernel, aborted it (`tcp_abort`).
+    /// An administrator or the kernel aborted it (`tcp_abort`).
     Aborted,
-    /// The process gave up before an answer came.
+    /// The process gave up before an answer arrived.
     Abandoned,
-    /// A process took the connection away in repair mode (`TCP_REPAIR`): nothing was sent.
+    /// A process removed the connection in repair mode (`TCP_REPAIR`): nothing was sent.
     Repair,
     /// Something else, see `error`.
     Other,
@@ -121,64 +121,64 @@ impl fmt::Display for End {
     }
 }
 
-/// A process that has the other end of a connection.
+/// A process that holds the peer's socket of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Reader {
     /// Process id.
     pub pid: u32,
-    /// Its name.
+    /// Process name.
     pub comm: String,
-    /// Bytes that wait to be read there.
+    /// Bytes unread in its socket.
     pub unread: u32,
 }
 
-/// A socket that had, or tried, a connection is closed.
+/// A socket that had, or attempted, a connection was closed.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Close {
-    /// What ended it.
+    /// What ended the connection.
     pub ended_by: End,
-    /// `ended_by` was seen to happen; else it follows from the states and from the kernel's source.
+    /// True if `ended_by` was observed; false if it is inferred from TCP states.
     pub ended_by_observed: bool,
-    /// The end whose FIN or RST was the first.
+    /// The side that sent the first FIN or RST; null if unknown.
     pub first: Option<Side>,
-    /// From the first state change to here, in nanoseconds; null if the socket is older than the trace.
+    /// Nanoseconds from the socket's first state change to its close; null if it was opened before the trace.
     pub lifetime_ns: Option<u64>,
-    /// From ESTABLISHED to here, in nanoseconds; null if that was not seen.
+    /// Nanoseconds from ESTABLISHED to the close; null if ESTABLISHED was not observed.
     pub open_ns: Option<u64>,
-    /// Payload received, in bytes.
+    /// Payload bytes received; null if unknown.
     pub bytes_in: Option<u64>,
-    /// Payload sent, in bytes, each counted once.
+    /// Payload bytes sent, retransmissions excluded; null if unknown.
     pub bytes_out: Option<u64>,
-    /// The smoothed round trip at the end, in microseconds.
+    /// Smoothed round-trip time in microseconds at the close; null if unknown.
     pub rtt_us: Option<u32>,
-    /// Segments that this end sent again.
+    /// Segments that the local side retransmitted.
     pub retransmits: u32,
-    /// Where it has an error: retransmissions in a row that were not answered.
+    /// Consecutive unanswered retransmissions; set if the socket has an error.
     pub unanswered: u8,
-    /// Where it has an error: keepalive or window probes that were not answered.
+    /// Unanswered keepalive or window probes; set if the socket has an error.
     pub probes: u8,
-    /// Where it has an error: TCP_USER_TIMEOUT in milliseconds, 0 for none.
+    /// TCP_USER_TIMEOUT in milliseconds, 0 for none; set if the socket has an error.
     pub user_timeout_ms: u32,
-    /// Where it has an error: since the other end was last heard, in milliseconds; null if it never was.
+    /// Milliseconds since the last segment from the peer, null if none was received; set if the socket has an error.
     pub idle_ms: Option<u64>,
-    /// Where it has an error: the other end took no more data (its window was 0).
+    /// True if the peer's receive window was 0; set if the socket has an error.
     pub window_closed: bool,
-    /// Where it has an error: bytes that were sent and not acknowledged.
+    /// Bytes sent but not acknowledged; set if the socket has an error.
     pub unacked: u32,
-    /// Where it has an error: bytes that waited to be sent.
+    /// Bytes not yet sent; set if the socket has an error.
     pub unsent: u32,
-    /// Who has the other end, if it is in the same network namespace and did not read what came.
+    /// The process that holds the peer's socket in the same netns and left data unread; null if there is none.
     pub reader: Option<Reader>,
-    /// The signal that killed the process that closed it.
+    /// Signal that killed the process that closed it; null if none did.
     pub signal: Option<u8>,
-    /// A RST was sent for it, or came, before it was closed.
+    /// True if a RST was sent or received for it before its close.
     pub had_rst: bool,
-    /// State before.
+    /// State before CLOSE.
     pub old: TcpState,
-    /// What took the connection over.
+    /// State of the minisocket that replaced the socket; null if none did.
     pub became: Option<Took>,
-    /// The socket's error (`SO_ERROR`), by name.
+    /// The socket's error (`SO_ERROR`) by name; null if it has none.
     pub error: Option<String>,
-    /// Why, where it died without a RST; null otherwise.
+    /// Why the connection failed without a RST; null if it did not.
     pub verdict: Option<Verdict>,
 }

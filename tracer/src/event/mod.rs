@@ -29,7 +29,7 @@ pub use self::{
     shared::Shared,
 };
 
-/// One observed kernel event, with who, where and when.
+/// One observed kernel event.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Event {
     /// What happened.
@@ -40,35 +40,35 @@ pub struct Event {
     pub time: jiff::Timestamp,
     /// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` gives it.
     pub mono_ns: u64,
-    /// Inode of the network namespace (as in `/proc/PID/ns/net`), if the kernel let us read it.
+    /// Inode of the network namespace (as in `/proc/PID/ns/net`); null if it could not be read.
     pub netns: Option<u32>,
-    /// What that namespace is called, where it has a name (`ip netns`).
+    /// Name of that namespace (`ip netns`); null if it has none.
     pub netns_name: Option<Arc<str>>,
     /// Address family of the segments: v4-mapped sockets count as IPv4.
     pub family: Family,
-    /// This host's end.
+    /// Local address and port.
     #[serde(serialize_with = "end::serialize")]
     #[schemars(with = "SocketAddr")]
     pub local: SocketAddr,
-    /// The other end.
+    /// Remote address and port.
     #[serde(serialize_with = "end::serialize")]
     #[schemars(with = "SocketAddr")]
     pub remote: SocketAddr,
-    /// The socket's cookie (`SO_COOKIE`), null without a socket or where the kernel has none yet.
+    /// The socket's cookie (`SO_COOKIE`); null without a socket, or if the kernel has not allocated one.
     pub cookie: Option<u64>,
-    /// What the CPU was doing when the kernel made this event.
+    /// Execution context on the CPU at the time of the event.
     pub context: Context,
-    /// The task that the CPU was running: in `softirq` and `timer` context a bystander.
+    /// The task that was running on the CPU: unrelated to the socket in `softirq` and `timer` context.
     pub task: Task,
-    /// The process that owns the socket, as far as it is known.
+    /// The process that owns the socket; null if unknown.
     pub owner: Option<Shared<Owner>>,
-    /// How the connection opened; null where it has not yet, or before the trace.
+    /// How the connection opened; null if it has not opened yet, or opened before the trace.
     pub opened: Option<Opened>,
-    /// True where what is remembered of the socket found no room, or had found none before: `owner`, `opened` and times
-    /// are known as far as this moment tells them.
+    /// True if the socket table had no room for the socket: `owner`, `opened` and times are known only as far as this
+    /// event tells them. Absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unremembered: bool,
-    /// The demo's scenario, in a demo.
+    /// The demo's scenario; absent outside of the demo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<&'static str>,
     /// Kernel address of the socket, an identity for joining events only; 0 without a socket.
@@ -126,15 +126,15 @@ pub enum Body {
     Lookup(Lookup),
     /// A RST was sent or received.
     Rst(Box<Rst>),
-    /// A RST came and reset no socket.
+    /// A RST was received but ignored.
     StrayRst(Box<Rst>),
     /// A TCP segment left through a raw or packet socket.
     RawSend(RawSend),
-    /// A connection is established.
+    /// A connection was established.
     Open(Open),
-    /// A socket that had, or tried, a connection is closed.
+    /// A socket that had, or attempted, a connection was closed.
     Close(Box<Close>),
-    /// Connections found an accept queue full, and nobody told them.
+    /// Connections were dropped by a full accept queue.
     Overflow(Overflow),
 }
 
@@ -145,18 +145,18 @@ pub struct State {
     pub old: TcpState,
     /// State after.
     pub new: TcpState,
-    /// Membership in the established hash at that moment; null where it was not read.
+    /// Membership in the established hash at that time; null if it was not read.
     pub ehash: Option<EhashEntry>,
-    /// What took the connection over, if this closed the socket but not the connection.
+    /// State of the minisocket that replaced the socket; null if none did.
     pub became: Option<Took>,
 }
 
 /// A socket's place in `tcp_hashinfo.ehash`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct EhashEntry {
-    /// The socket is linked in a chain of the table (`skc_nulls_node.pprev` is not null).
+    /// True if the socket is linked in a chain of the table (`skc_nulls_node.pprev` is not null).
     pub hashed: bool,
-    /// `hash & ehash_mask`; null while the socket has no hash, or where the mask cannot be read.
+    /// `hash & ehash_mask`; null while the socket has no hash, or if the mask cannot be read.
     pub bucket: Option<u32>,
     /// `sk->__sk_common.skc_hash`.
     pub hash: u32,
@@ -167,9 +167,9 @@ pub struct EhashEntry {
 pub struct Lookup {
     /// The table that was searched.
     pub table: Table,
-    /// A socket was found.
+    /// True if a socket was found.
     pub hit: bool,
-    /// State of the socket that was found.
+    /// State of the socket that was found; null if none was.
     pub state: Option<TcpState>,
     /// How this was observed.
     pub observed: Observed,
@@ -185,17 +185,17 @@ pub enum Table {
     Listener,
 }
 
-/// Where a lookup's result comes from.
+/// Source of a lookup's result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
     /// A probe on the lookup function saw the kernel's own lookup.
     Probe,
-    /// The lookup was run again through `sock_diag`, apart from the kernel's own.
+    /// The lookup was repeated through `sock_diag`, separately from the kernel's own.
     SockDiag,
 }
 
-/// The fields of a TCP segment that matter here.
+/// Fields of a TCP segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Segment {
     /// Control bits of RFC 9293 section 3.1.
@@ -224,7 +224,7 @@ pub struct RawSend {
     pub segment: Segment,
 }
 
-/// Kinds of sockets that can send what they like.
+/// Kinds of sockets that can send arbitrary segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RawKind {
@@ -244,19 +244,19 @@ pub enum Family {
     Ipv6,
 }
 
-/// What the CPU was doing.
+/// Execution context on the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Context {
-    /// Work of `task`, a process: a system call, or what it closes on its way out.
+    /// Work of `task`, a process: a system call, or a close during its exit.
     Process,
-    /// Work of `task`, a kernel thread, on behalf of somebody else.
+    /// Work of `task`, a kernel thread, on behalf of another task.
     KernelThread,
-    /// Packet processing (or another interrupt) on top of `task`.
+    /// Packet processing (or another interrupt) that interrupted `task`.
     Softirq,
-    /// A kernel timer on top of `task`.
+    /// A kernel timer that interrupted `task`.
     Timer,
-    /// The kernel did not let us tell.
+    /// The kernel does not expose the context.
     Unknown,
 }
 

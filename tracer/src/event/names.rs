@@ -35,12 +35,12 @@ impl TcpState {
     /// `TCP_NEW_SYN_RECV`: a request socket, before it is a connection.
     pub const NEW_SYN_RECV: Self = Self(12);
 
-    /// This end may still send: it has not closed, and a change to CLOSE from here is abrupt.
+    /// The local side may still send: it has not closed, and a change to CLOSE from here is abrupt.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::ESTABLISHED | Self::CLOSE_WAIT)
     }
 
-    /// This end has sent its FIN, and the connection is not over.
+    /// The local side has sent its FIN, and the connection is not over.
     pub const fn has_closed(self) -> bool {
         matches!(self, Self::FIN_WAIT1 | Self::FIN_WAIT2 | Self::CLOSING | Self::LAST_ACK)
     }

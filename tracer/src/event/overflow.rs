@@ -1,25 +1,25 @@
-//! Accept queues that are full.
+//! Full accept queues.
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::diagnose::Verdict;
 
-/// Connections found a listener's accept queue full: their SYNs or last ACKs were dropped. `local` is the listener's end.
+/// A full accept queue dropped connections: their SYNs or final ACKs. `local` is the listener's address and port.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Overflow {
-    /// Connections that waited to be accepted when the queue was last looked at.
+    /// Length of the accept queue when it was last read.
     pub backlog: u32,
-    /// The limit that was asked for (`listen()`, net.core.somaxconn); one more may wait.
+    /// Limit of the accept queue (`listen()`, net.core.somaxconn); the queue can hold one connection more.
     pub max_backlog: u32,
-    /// How often a segment found a full queue in the namespace since it was last told (ListenOverflows).
+    /// Increase of ListenOverflows in the netns since the last report: segments that found a full queue.
     pub overflows: u64,
-    /// The same of all segments that listeners dropped (ListenDrops).
+    /// Increase of ListenDrops in the netns since the last report: segments that listeners dropped.
     pub drops: u64,
-    /// Listeners of the namespace whose queues were full.
+    /// Number of listeners in the netns whose accept queues were full.
     pub listeners: u32,
-    /// A handshake's last ACK was seen to find this one full; else it follows from the counter.
+    /// True if a final ACK was seen to find this queue full; false if that is inferred from the counter.
     pub observed: bool,
-    /// Why.
+    /// Why connections were dropped.
     pub verdict: Option<Verdict>,
 }

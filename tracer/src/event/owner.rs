@@ -1,4 +1,4 @@
-//! Whose a socket is.
+//! Owners of sockets.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Pid;
 use crate::enrich::place::Container;
 
-/// The process that owns a socket: it connected, listened or accepted, or was the last to work on it.
+/// The process that owns a socket: it connected, listened or accepted, or made the last call on the socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct Owner {
     /// Process id (thread group).
@@ -17,19 +17,19 @@ pub struct Owner {
     pub tid: Pid,
     /// That thread's name; invalid UTF-8 is replaced.
     pub comm: String,
-    /// The process's arguments as one would type them, as far as they were kept.
+    /// The process's command line, quoted for a shell and possibly truncated; null if unknown.
     pub cmdline: Option<Arc<str>>,
-    /// User id, in the initial user namespace.
+    /// User id in the initial user namespace; null if unknown.
     pub uid: Option<u32>,
-    /// What this host calls that user.
+    /// Name of that user on this host; null if it has none.
     pub user: Option<String>,
-    /// Path of the control group in the unified hierarchy.
+    /// Path of its cgroup in the unified hierarchy; null if unknown.
     pub cgroup: Option<String>,
-    /// The container that the control group is of.
+    /// The container that the cgroup belongs to; null if it belongs to none.
     pub container: Option<Container>,
-    /// How it is known.
+    /// How the owner is known.
     pub known: Known,
-    /// How it ended; left out if it has not, or that was not seen.
+    /// How the process ended; absent if it has not ended, or if its end was not observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<Ended>,
 }
@@ -37,13 +37,13 @@ pub struct Owner {
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 pub struct Ended {
-    /// The signal that ended it; null if it exited.
+    /// Signal that ended it; null if it exited.
     pub signal: Option<u32>,
     /// Its exit status; null if a signal ended it.
     pub status: Option<u8>,
-    /// The OOM killer chose it.
+    /// True if the OOM killer chose it.
     pub oom: bool,
-    /// Who sent the signal; null if the kernel did, or nobody was seen to.
+    /// The process that sent the signal; null if the kernel sent it, or if no sender was observed.
     pub by: Option<Sender>,
 }
 
@@ -52,9 +52,9 @@ pub struct Ended {
 pub struct Sender {
     /// Process id (thread group).
     pub pid: Pid,
-    /// User id, in the initial user namespace.
+    /// User id in the initial user namespace; null if unknown.
     pub uid: Option<u32>,
-    /// The name of its first thread; invalid UTF-8 is replaced.
+    /// Name of its first thread; invalid UTF-8 is replaced.
     pub comm: String,
 }
 
@@ -62,14 +62,14 @@ pub struct Sender {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
-    /// It was seen to work on the socket by a system call.
+    /// It made a system call on the socket.
     Call,
-    /// It had a descriptor of the socket when the trace began.
+    /// It held a descriptor of the socket when the trace began.
     Held,
-    /// It owns the listener that the connection came to; nobody was seen to accept it yet.
+    /// It owns the listener of the connection; no process was seen to accept the connection yet.
     Listener,
-    /// It had the socket that had these ends last, or listened there last: there is no socket of this one's own.
+    /// It owned the last socket on this 4-tuple, or the last listener there: the event has no socket.
     Past,
-    /// It was at work on the socket at that moment; whose it was before found no room.
+    /// It was making a call on the socket at that time; the socket table had no room for the previous owner.
     AtWork,
 }

@@ -80,7 +80,7 @@ impl JsonSchema for Pid {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "An id in the tracer's pid namespace; of a process outside of it `host:` and its id in the initial one.",
+            "description": "Id in the tracer's pid namespace; `host:` and the id in the initial one for a process outside.",
             "oneOf": [
                 { "type": "integer", "format": "uint32", "minimum": 0 },
                 { "type": "string", "pattern": "^host:[0-9]+$" },

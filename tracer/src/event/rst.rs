@@ -11,101 +11,104 @@ use crate::diagnose::Verdict;
 /// A RST that this host sent or received.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 pub struct Rst {
-    /// Which way it went.
+    /// Direction of the RST.
     pub direction: Direction,
-    /// What made it.
+    /// What produced the RST.
     pub kind: RstKind,
-    /// `sk_rst_reason` without its prefix, where this kernel names one; of a stray RST `skb_drop_reason`.
+    /// The kernel's `sk_rst_reason` without its prefix (a stray RST's `skb_drop_reason`); null if the kernel names
+    /// none.
     pub reason: Option<String>,
-    /// The same, derived from the evidence where the kernel names none; null where that does not decide.
+    /// Reason inferred from call stack, socket state and segment flags where `reason` is null; null if these are
+    /// ambiguous.
     pub derived_reason: Option<&'static str>,
-    /// The kernel had a socket for it.
+    /// True if the kernel found a socket for the RST.
     pub socket: bool,
-    /// State of that socket when the RST was made.
+    /// State of that socket when the RST was produced; null without a socket.
     pub socket_state: Option<TcpState>,
-    /// The state that the socket was closed from, where it is CLOSE by now: an abort closes first, then
-    /// sends. From the state change before.
+    /// State before the socket went to CLOSE, from the preceding state change: an abort closes first, then sends. Null
+    /// if the socket is not in CLOSE.
     pub closed_from: Option<TcpState>,
-    /// The segment that provoked it (sent, passive), or the RST itself (received).
+    /// The segment that triggered the RST (sent, passive), or the RST itself (received); null if it could not be read.
     pub trigger: Option<Segment>,
-    /// What the segments were like that the connection received before; null unless `--baseline` asks for it.
+    /// Properties of the segments that the connection received before; absent unless `--baseline` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
-    /// Kernel functions that led here, innermost first; an unknown one is its address in hex.
+    /// Kernel call stack, innermost function first; an unknown function is shown as its hexadecimal address.
     pub stack: Vec<String>,
-    /// What the socket was doing; null without a full socket.
+    /// State of the socket's queues, timers and options; null without a full socket.
     pub circumstances: Option<Circumstances>,
-    /// The sequence number that is expected of a connection whose socket is closed, and which waits in TIME_WAIT or
-    /// FIN_WAIT2 (a minisocket of the kernel's table), where the segment was for one.
+    /// Next sequence number (`rcv_nxt`) that the minisocket in TIME_WAIT or FIN_WAIT2 expects; absent if the segment
+    /// was not for a minisocket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_seq: Option<u32>,
-    /// The socket that had the same two ends last, if it was closed while the trace ran.
+    /// Last socket on the same 4-tuple; null if none was closed while the trace ran.
     pub past: Option<Past>,
-    /// Where no socket of these ends was closed: the listener that was closed at this host's end.
+    /// Last listener closed at the local address; null if `past` is set or no such listener was closed.
     pub former: Option<Former>,
-    /// A connection of this host with other ends, or in another namespace, that the segment fits by its numbers.
+    /// Local connection on another 4-tuple or in another netns whose sequence numbers match the segment; null if none
+    /// does.
     pub near: Option<Near>,
-    /// The other end of the connection that was reset, if it is on this host; where it was none yet, the listener that
-    /// the SYN would have come to if its address is one of this namespace.
+    /// The peer's socket of the connection that was reset, if it is on this host. For a SYN, the listener that it would
+    /// have reached, if its address belongs to this netns.
     pub peer: Option<Near>,
-    /// Sockets that listen on the port that a SYN was for, but not where it came to; of a RST that came for a SYN, where
-    /// the SYN was sent to, if that is on this host.
+    /// Sockets that listen on a SYN's destination port, but on another address, family or netns. For a RST received in
+    /// answer to a SYN, sockets that listen at the SYN's destination on this host.
     pub listeners: Vec<Listener>,
-    /// Why; null where nobody was asked, as in the demo.
+    /// Why the RST happened; null in the demo, which makes no diagnosis.
     pub verdict: Option<Verdict>,
 }
 
-/// What a socket was doing when a RST was made for it or came to it.
+/// A socket's queues, timers and options when a RST was sent for it or received by it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Circumstances {
-    /// Bytes that were received and that the process has not read.
+    /// Bytes received but not yet read by the process.
     pub unread: u32,
-    /// Bytes that were sent and that the other end has not acknowledged.
+    /// Bytes sent but not yet acknowledged by the peer.
     pub unacked: u32,
-    /// Sequence number that is expected next.
+    /// Next sequence number expected (`rcv_nxt`).
     pub rcv_nxt: u32,
-    /// Sequence number that is sent next.
+    /// Next sequence number to send (`snd_nxt`).
     pub snd_nxt: u32,
-    /// Bytes that the other end takes, from the first on that it has not acknowledged.
+    /// Send window in bytes, from the first unacknowledged byte (`snd_wnd`).
     pub snd_wnd: u32,
-    /// Since the other end was last heard, in milliseconds; null if it never was, or that is not known.
+    /// Milliseconds since the last segment from the peer; null if none was received, or if that is unknown.
     pub idle_ms: Option<u64>,
-    /// Of a listener: connections that wait to be accepted. Of one that waited when its listener was closed: how many did.
+    /// Accept queue length of a listener. For a connection reset by its listener's close: queue length at that time.
     pub backlog: u32,
-    /// Of a listener: the most that may wait.
+    /// Limit of a listener's accept queue.
     pub max_backlog: u32,
-    /// SO_LINGER is on; with a time of zero close() aborts.
+    /// True if SO_LINGER is on; with a linger time of zero close() aborts.
     pub lingers: bool,
-    /// The time of SO_LINGER is not zero.
+    /// True if the time of SO_LINGER is not zero.
     pub linger_time: bool,
-    /// TCP_LINGER2 is negative: close() does not wait in FIN_WAIT2.
+    /// True if TCP_LINGER2 is negative: close() skips FIN_WAIT2.
     pub no_fin_wait2: bool,
-    /// SO_KEEPALIVE is on.
+    /// True if SO_KEEPALIVE is on.
     pub keeps_alive: bool,
     /// TCP_USER_TIMEOUT in milliseconds, 0 for none.
     pub user_timeout_ms: u32,
-    /// Keepalive or window probes that were not answered.
+    /// Unanswered keepalive or window probes.
     pub probes_out: u8,
-    /// Retransmissions in a row that were not answered.
+    /// Consecutive unanswered retransmissions.
     pub retransmits: u8,
-    /// No process has the socket open any more.
+    /// True if no process has the socket open any more.
     pub orphan: bool,
-    /// Both ways are shut down, by close() or shutdown().
+    /// True if both directions are shut down, by close() or shutdown().
     pub shut_down: bool,
-    /// The current task was exiting.
+    /// True if the current task was exiting.
     pub task_exits: bool,
-    /// The current task was starting another program.
+    /// True if the current task was executing execve().
     pub task_execs: bool,
-    /// The signal that ends it.
+    /// Signal that ends the current task; null if none does.
     pub signal: Option<u8>,
-    /// The socket's error by name.
+    /// The socket's error by name; null if it has none.
     pub error: Option<String>,
 }
 
-/// What the segments were like that a connection received, RSTs aside.
+/// Properties of the segments that a connection received, RSTs excluded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Baseline {
-    /// How many were looked at.
+    /// Number of segments examined.
     pub segments: u32,
     /// Lowest TTL or hop limit.
     pub ttl_low: u8,
@@ -122,32 +125,32 @@ pub struct Baseline {
 /// A socket that was closed.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Past {
-    /// Whose it was.
+    /// The process that owned it; null if unknown.
     pub owner: Option<Shared<Owner>>,
-    /// How long ago it was closed, in nanoseconds.
+    /// Nanoseconds since it was closed.
     pub closed_ns_ago: u64,
-    /// For how long it had been open, in nanoseconds; null if it never was, or before the trace.
+    /// Nanoseconds from ESTABLISHED to its close; null if it was never established, or established before the trace.
     pub open_ns: Option<u64>,
-    /// From its first state change to its end, in nanoseconds; null if it is older than the trace.
+    /// Nanoseconds from its first state change to its close; null if it was opened before the trace.
     pub lifetime_ns: Option<u64>,
-    /// The state that it was closed from.
+    /// State before CLOSE.
     pub closed_from: TcpState,
-    /// For how long no data had gone either way when it sent its FIN, in milliseconds; null if the other end did so
-    /// first, or that is not known.
+    /// Milliseconds without data in either direction when it sent its FIN; null if the peer sent its FIN first, or if
+    /// that is unknown.
     pub idle_ms: Option<u64>,
-    /// Bytes that its process had not read.
+    /// Bytes received but not read by its process.
     pub unread: u32,
-    /// A RST had come.
+    /// True if a RST had been received for it.
     pub reset_received: bool,
-    /// A RST had been sent for it.
+    /// True if a RST had been sent for it.
     pub reset_sent: bool,
-    /// It was taken away in repair mode (`TCP_REPAIR`), which sends nothing.
+    /// True if it was removed in repair mode (`TCP_REPAIR`), which sends nothing.
     pub repair: bool,
-    /// The signal that killed the process that closed it.
+    /// Signal that killed the process that closed it; null if none did.
     pub signal: Option<u8>,
-    /// Its error by name.
+    /// Its error by name; null if it had none.
     pub error: Option<String>,
-    /// It had an error that its process took before it was closed, so that it is not known which.
+    /// True if its process read its error before it was closed, so that the error is unknown.
     pub error_taken: bool,
     /// Its sequence numbers.
     #[serde(skip)]
@@ -155,14 +158,14 @@ pub struct Past {
     pub numbers: Numbers,
 }
 
-/// A listener that was closed: the last one that was responsible for an end.
+/// A listener that was closed: the last one for a local address and port.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Former {
-    /// Whose it was.
+    /// The process that owned it; null if unknown.
     pub owner: Option<Shared<Owner>>,
-    /// How long ago it was closed, in nanoseconds.
+    /// Nanoseconds since it was closed.
     pub closed_ns_ago: u64,
-    /// The signal that killed the process that closed it.
+    /// Signal that killed the process that closed it; null if none did.
     pub signal: Option<u8>,
 }
 
@@ -173,7 +176,7 @@ pub struct Listener {
     pub netns: u32,
     /// Its address, `::` or `0.0.0.0` for all.
     pub address: IpAddr,
-    /// Process id of its owner, 0 if several listen there.
+    /// Process id of its owner; 0 if several processes listen there.
     pub pid: Pid,
     /// The owner's name.
     pub comm: String,
@@ -182,19 +185,19 @@ pub struct Listener {
 /// Another connection, found by its sequence numbers.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct Near {
-    /// Its end on this host.
+    /// Its local address and port.
     #[serde(serialize_with = "super::end::serialize")]
     #[schemars(with = "SocketAddr")]
     pub local: SocketAddr,
-    /// Its other end.
+    /// Its remote address and port.
     #[serde(serialize_with = "super::end::serialize")]
     #[schemars(with = "SocketAddr")]
     pub remote: SocketAddr,
     /// Inode of its network namespace.
     pub netns: u32,
-    /// It was open then; else its socket was closed before.
+    /// True if it was open at that time; false if its socket had been closed before.
     pub is_open: bool,
-    /// Whose it is.
+    /// The process that owns it; null if unknown.
     pub owner: Option<Shared<Owner>>,
 }
 
@@ -232,7 +235,7 @@ impl Numbers {
 }
 
 impl Rst {
-    /// It was for a connection whose socket is closed, and which waits in the table.
+    /// It was for a minisocket: a connection whose socket is closed, and that waits in TIME_WAIT or FIN_WAIT2.
     pub(crate) fn is_for_minisocket(&self) -> bool {
         self.expected_seq.is_some()
     }
@@ -240,7 +243,7 @@ impl Rst {
 
 #[cfg(test)]
 impl Rst {
-    /// One of which nothing more is known.
+    /// A RST without further details.
     pub(crate) fn bare(kind: RstKind) -> Self {
         Self {
             direction: if matches!(kind, RstKind::Peer | RstKind::Stray) {
@@ -269,28 +272,28 @@ impl Rst {
     }
 }
 
-/// Which way a RST went.
+/// Direction of a RST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// This host made it.
+    /// This host sent it.
     Sent,
-    /// It came from the network and reset a socket of this host.
+    /// This host received it.
     Received,
 }
 
-/// What made a RST.
+/// What produced a RST.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RstKind {
-    /// An answer to a segment (`tcp_v4_send_reset`, `tcp_v6_send_reset`).
+    /// Sent in answer to a segment (`tcp_v4_send_reset`, `tcp_v6_send_reset`).
     Passive,
-    /// This side aborted its own connection (`tcp_send_active_reset`).
+    /// Sent to abort a local connection (`tcp_send_active_reset`).
     Active,
-    /// A packet filter refused a segment (`nf_send_reset`, `nf_send_reset6`).
+    /// Sent by a packet filter that rejected a segment (`nf_send_reset`, `nf_send_reset6`).
     Firewall,
-    /// Received: the peer's doing (`tcp_reset`).
+    /// Received, and reset a socket (`tcp_reset`).
     Peer,
-    /// Received, and no socket was reset (`kfree_skb`).
+    /// Received but ignored: no socket was reset (`kfree_skb`).
     Stray,
 }

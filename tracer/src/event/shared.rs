@@ -68,7 +68,7 @@ impl<T: Serialize> Serialize for Shared<T> {
     }
 }
 
-/// That of the value.
+/// The schema of the value.
 impl<T: JsonSchema> JsonSchema for Shared<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

@@ -72,7 +72,7 @@ impl Criteria {
         for &pid in &args.pids {
             // Not by /proc, which may be that of another pid namespace.
             if pidfd::open(pid).is_err_and(|error| NO_PROCESS.contains(&error)) {
-                bail!("no process has the id {pid}: look for the one that you mean with ps or pgrep{}", elsewhere());
+                bail!("no such process: {pid} (try ps or pgrep){}", elsewhere());
             }
             criteria.want_process(pid);
         }
@@ -89,7 +89,7 @@ impl Criteria {
         for path in &args.cgroups {
             let id = place::cgroup_id(path);
             criteria.cgroups.push(id.with_context(|| {
-                format!("there is no control group {path}: see `systemd-cgls`, or the last line of /proc/PID/cgroup")
+                format!("no such cgroup: {path} (see `systemd-cgls`, or the last line of /proc/PID/cgroup)")
             })?);
             criteria.owner |= BY_CGROUP;
         }
@@ -129,7 +129,7 @@ impl Criteria {
 /// Why a process that one knows of may not be there.
 fn elsewhere() -> &'static str {
     match pid_namespace::inode() {
-        Some(_) => " (the tracer is in a pid namespace of its own: it must run in the host's to find processes there)",
+        Some(_) => "; the tracer is in a pid namespace of its own: run it in the host's to find processes there",
         None => "",
     }
 }
@@ -143,7 +143,7 @@ fn user_id(user: &str) -> anyhow::Result<u32> {
         return Ok(id);
     }
     let found = User::from_name(user).with_context(|| format!("cannot look up the user {user}"))?;
-    let found = found.with_context(|| format!("this host has no user {user}: see `getent passwd`"))?;
+    let found = found.with_context(|| format!("no such user: {user} (see `getent passwd`)"))?;
     Ok(found.uid.as_raw())
 }
 
@@ -152,9 +152,8 @@ fn netns_inode(name: &str) -> anyhow::Result<u32> {
         return Ok(inode);
     }
     let path = if name.contains('/') { Path::new(name).to_owned() } else { Path::new(NAMED).join(name) };
-    let inode = fs::metadata(&path).with_context(|| {
-        format!("there is no network namespace {name}: see `ip netns`, or give a path such as /proc/PID/ns/net")
-    })?;
+    let inode = fs::metadata(&path)
+        .with_context(|| format!("no such netns: {name} (see `ip netns`, or give a path such as /proc/PID/ns/net)"))?;
     Ok(u32::try_from(inode.ino())?)
 }
 

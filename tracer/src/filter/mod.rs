@@ -1,7 +1,7 @@
 //! Which events one wants to see: as options ([`FilterArgs`]), as what the kernel's programs go by
 //! ([`Criteria`]), and for recordings ([`Admission`]).
 //!
-//! Filters of different kinds must all match; of several values of one kind, one must.
+//! Different filters are ANDed, several values of one filter are ORed.
 
 use std::net::IpAddr;
 
@@ -18,13 +18,13 @@ pub use self::{admission::Admission, criteria::Criteria, ports::Ports};
 
 /// The options.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Filters (of different kinds all must match, of one kind one)")]
+#[command(next_help_heading = "Filters (different options are ANDed; repeated values are ORed)")]
 pub struct FilterArgs {
-    /// Sockets of these processes; the trace ends when they have
+    /// Sockets of these processes; the trace stops when they exit
     #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     pub pids: Vec<u32>,
 
-    /// With -p, sockets of processes that these start too
+    /// With -p, also sockets of their child processes
     #[arg(short, long, requires = "pids")]
     pub follow: bool,
 
@@ -32,43 +32,43 @@ pub struct FilterArgs {
     #[arg(short, long = "user", value_name = "USER", value_delimiter = ',')]
     pub users: Vec<String>,
 
-    /// Sockets of processes or threads of these names (as in /proc/PID/comm, at most 15 bytes)
+    /// Sockets of processes or threads with these names (as in /proc/PID/comm, at most 15 bytes)
     #[arg(long = "comm", value_name = "NAME", value_parser = comm)]
     pub comms: Vec<String>,
 
-    /// Either end's port is one of these: a list of ports and ranges
+    /// Local or remote port: a list of ports and ranges
     #[arg(short = 'P', long = "port", value_name = "PORTS", value_delimiter = ',')]
     pub ports: Vec<Ports>,
 
-    /// This host's port is one of these; while a socket has none it does not match
+    /// Local port; unbound sockets do not match
     #[arg(short = 'L', long = "local-port", value_name = "PORTS", value_delimiter = ',')]
     pub local_ports: Vec<Ports>,
 
-    /// The other end's port is one of these
+    /// Remote port
     #[arg(short = 'D', long = "remote-port", value_name = "PORTS", value_delimiter = ',')]
     pub remote_ports: Vec<Ports>,
 
-    /// Either end's address is in one of these networks, such as 10.0.0.0/8 or ::1
+    /// Local or remote address, in a network such as 10.0.0.0/8 or ::1
     #[arg(long = "addr", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
     pub networks: Vec<IpNet>,
 
-    /// IPv4, also of IPv6 sockets that speak it
+    /// IPv4 only, including IPv6 sockets that use it
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
 
-    /// IPv6
+    /// IPv6 only
     #[arg(short = '6', long)]
     pub ipv6: bool,
 
-    /// These network namespaces: names of `ip netns`, paths, or inodes
+    /// Network namespaces: names of `ip netns`, paths, or inodes
     #[arg(long = "netns", value_name = "NETNS")]
     pub netns: Vec<String>,
 
-    /// Sockets of processes in these control groups and those below, such as /system.slice/ssh.service
+    /// Sockets of processes in these cgroups and their descendants, such as /system.slice/ssh.service
     #[arg(long = "cgroup", value_name = "PATH", value_parser = cgroup)]
     pub cgroups: Vec<String>,
 
-    /// Only connections that opened in one of these ways, from then on
+    /// Only connections opened this way; earlier events are not shown
     #[arg(long, value_name = "HOW", value_delimiter = ',')]
     pub opens: Vec<Opened>,
 }
@@ -79,7 +79,7 @@ const COMM_LENGTH: usize = 15;
 fn comm(text: &str) -> Result<String, String> {
     // The kernel would cut it off, and so it would never match.
     if text.is_empty() || text.len() > COMM_LENGTH {
-        return Err(format!("the kernel keeps {COMM_LENGTH} bytes of a thread's name: give these"));
+        return Err(format!("thread names are limited to {COMM_LENGTH} bytes: give the truncated name"));
     }
     Ok(text.to_owned())
 }
@@ -101,7 +101,7 @@ fn network(text: &str) -> Result<IpNet, String> {
         IpNet::V4(_) => None,
     };
     net.map(|net| as_v4(net).unwrap_or(net))
-        .ok_or_else(|| "it takes an address or a network such as 10.0.0.0/8".to_owned())
+        .ok_or_else(|| "expected an address or a network such as 10.0.0.0/8".to_owned())
 }
 
 #[cfg(test)]

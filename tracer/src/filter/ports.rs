@@ -10,7 +10,7 @@ pub struct Ports(RangeInclusive<u16>);
 
 /// Not a port, and not a range of ports.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it takes a port, or a range such as 8000-8999, of numbers from 1 to 65535")]
+#[error("expected a port or range such as 8000-8999 (1-65535)")]
 pub struct NoPorts;
 
 impl FromStr for Ports {

@@ -39,7 +39,7 @@ impl Listeners {
         Ok(Self { map: BpfHashMap::try_from(map)?, known: Vec::new(), read_ns: 0, addresses: Addresses::default() })
     }
 
-    /// Those that listen on this port, wherever it is, at the time of an event or soon after.
+    /// Sockets that listen on this port in any namespace, at the time of an event or soon after.
     pub fn of_port(&mut self, port: u16, mono_ns: u64) -> Vec<Listener> {
         // One reading serves all events before it: in a flood, many.
         if self.read_ns < mono_ns {
@@ -50,7 +50,7 @@ impl Listeners {
         self.known.iter().filter(|(known, _)| *known == port).map(|(_, listener)| listener.clone()).collect()
     }
 
-    /// Those that listen where a SYN was sent to, as far as the namespace of each tells; see [`Self::of_port`].
+    /// Sockets that listen where a SYN was sent to, as far as the namespace of each tells; see [`Self::of_port`].
     pub fn at(&mut self, end: SocketAddr, mono_ns: u64) -> Vec<Listener> {
         let mut all = self.of_port(end.port(), mono_ns);
         let now = mono_now();

@@ -13,7 +13,7 @@ use tracer_ebpf::room::{self, REMEMBERED};
 
 use crate::{btf::KernelBtf, filter::Criteria, room::Room};
 
-/// Those whose entries come and go.
+/// Maps whose entries come and go.
 const DYNAMIC: [&str; 3] = ["SOCKETS", "LISTENERS", "PIDS"];
 
 /// Namespaces that a demo may add later, see [`super::Watch`].
@@ -23,8 +23,8 @@ const NAMESPACES: u32 = 64;
 pub(super) const SLOTS: [(&str, u32); room::SLOTS as usize] =
     [("sockets", room::SOCKETS), ("listeners", room::LISTENERS), ("processes", room::PROCESSES)];
 
-/// Whether the kernel gives programs memory at any time: from 6.1 on (`bpf_mem_alloc` of kernel/bpf/memalloc.c). Before,
-/// it warns of maps that are not allocated as a whole.
+/// Whether the kernel gives programs memory at any time: from 6.1 on (`bpf_mem_alloc` of kernel/bpf/memalloc.c).
+/// Before, it warns of maps that are not allocated as a whole.
 pub(super) fn is_on_demand(kernel: &KernelBtf) -> bool {
     kernel.function("bpf_mem_alloc_init").is_some()
 }
@@ -82,7 +82,8 @@ pub(super) fn put_stand_ins(ebpf: &mut Ebpf) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As many processes as there can be. Where the memory is taken at the start, no more than some: what is beyond is told.
+/// As many processes as there can be. Where the memory is taken at the start, no more than some: what is beyond is
+/// told.
 fn most_processes(on_demand: bool) -> u32 {
     const SOME: u32 = 1 << 15;
     let limits = ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"];

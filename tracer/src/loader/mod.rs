@@ -101,7 +101,7 @@ impl Probes {
         let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
         let namespace = pid_namespace::inode();
         let unknown = FIELDS.iter().zip(&globals).find(|(field, (_, offset))| {
-            *offset == MISSING && field.without.is_some_and(|lost| lost.starts_with("ids of processes"))
+            *offset == MISSING && field.without.is_some_and(|lost| lost.starts_with("process ids"))
         });
         if namespace.is_some()
             && !settings.criteria.pids.is_empty()

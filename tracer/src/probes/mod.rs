@@ -96,15 +96,19 @@ impl Probe {
     /// What follows from not observing it.
     fn loss(self) -> &'static str {
         match self {
-            Self::Accept => "not observed: a connection counts as its listener's until its process works on it",
-            Self::Existing => {
-                "not known: sockets that are older than the trace have no owner until their process works on them"
+            Self::Accept => {
+                "not observed: accepted connections are attributed to the listener's process until their own makes a call"
             }
-            Self::Release => "not observed: what is known of a socket may stay longer than the socket",
-            Self::Descent => "not observed: children are not followed, and the end of a process is not seen",
-            Self::End => "not observed: a process that was killed is told by what it closes, and not who killed it",
+            Self::Existing => {
+                "not observed: sockets opened before the trace have no owner until their process makes a call"
+            }
+            Self::Release => "not observed: state kept for a socket may outlive it",
+            Self::Descent => "not observed: children are not followed, and process exits are missed",
+            Self::End => {
+                "not observed: kills are inferred from what a process closes, and the sender of the signal is unknown"
+            }
             Self::Baseline => "not observed: RSTs are not compared with the segments of their connection",
-            _ => "not observed, and so not reported",
+            _ => "not observed, so not reported",
         }
     }
 
@@ -126,12 +130,12 @@ impl Probe {
             Self::LookupEhash => "ehash lookup",
             Self::LookupListener => "listener lookup",
             Self::RawSend => "raw or packet send",
-            Self::Accept => "owner by accept",
-            Self::Existing => "owner before trace",
+            Self::Accept => "accept() owner",
+            Self::Existing => "pre-existing sockets",
             Self::Release => "socket destroyed",
             Self::Descent => "fork and exit",
-            Self::End => "end of process",
-            Self::Baseline => "segment received",
+            Self::End => "process end",
+            Self::Baseline => "per-segment baseline",
         }
     }
 }
@@ -181,13 +185,13 @@ impl fmt::Display for Mechanism {
 /// Which mechanisms may be used: all, or one family of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Column {
-    /// Whatever works, best first
+    /// Best mechanism this kernel accepts
     Auto,
-    /// Tracepoints of all kinds
+    /// Tracepoints of any kind
     Tp,
-    /// Entry and exit of functions, by trampoline
+    /// Function entry and exit, by trampoline
     Fentry,
-    /// Entry and return of functions, by kprobe
+    /// Function entry and return, by kprobe
     Kprobe,
 }
 
@@ -287,7 +291,7 @@ pub enum Blind {
     Bypass,
     /// That a process has accepted a connection, until it takes data from it.
     Unread,
-    /// The context, unless each event pays for a kernel stack.
+    /// The context, unless a kernel stack is captured per event.
     CheapContext,
 }
 
@@ -329,22 +333,20 @@ impl Blind {
     /// One sentence for people.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Cookie => "cookies only of sockets that already have one",
-            Self::Reason => "no reset reason (the kernel's functions name one from 6.10 on)",
-            Self::Segment => "the RST's own flags, numbers and TTL are not seen",
-            Self::Lookup => "the kernel's own lookups are not seen; the demo asks for one again through sock_diag",
-            Self::StraySocket => "the socket that a stray RST was for is not seen (the kernel tells it from 6.12 on)",
-            Self::Untraced => "stray RSTs for a connection are not seen, only those for none (before 5.17)",
-            Self::Ipv6 => "no IPv6: this kernel has no such function for it",
-            Self::Unloaded => "nothing of a module that was not loaded when the trace began",
-            Self::Unsent => {
-                "a RST is reported although its MD5 or AO check, or a shortage of memory, keeps it from being sent"
-            }
-            Self::Bypass => "packet sockets with PACKET_QDISC_BYPASS",
+            Self::Cookie => "cookie missing unless already allocated",
+            Self::Reason => "no reset reason (kernel functions pass one since 6.10)",
+            Self::Segment => "does not see the RST's own flags, sequence numbers and TTL",
+            Self::Lookup => "does not see the kernel's own lookups; the demo repeats one through sock_diag",
+            Self::StraySocket => "does not see which socket a stray RST was for (the kernel passes it since 6.12)",
+            Self::Untraced => "sees stray RSTs without a connection only, not those for one (before 5.17)",
+            Self::Ipv6 => "does not see IPv6: this kernel lacks the IPv6 function",
+            Self::Unloaded => "does not see modules loaded after the trace began",
+            Self::Unsent => "may report a RST that the kernel then drops (MD5/AO failure, out of memory)",
+            Self::Bypass => "does not see packet sockets using PACKET_QDISC_BYPASS",
             Self::Unread => {
-                "a connection counts as its listener's, marked with ?, until a process reads from it or closes it"
+                "attributes accepted connections to the listener's process, marked with ?, until a process reads or closes them"
             }
-            Self::CheapContext => "each event pays for a kernel stack",
+            Self::CheapContext => "captures a kernel stack per event (slower)",
         }
     }
 }

@@ -131,7 +131,7 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
     let tp_btf = if reset_tracepoint_is_complete(btf) {
         tracepoints(btf, &SENT_WITH_REASON, SEND_RESET)
     } else {
-        Err("it fires only for full sockets before 6.10 and would miss closed ports".into())
+        Err("before 6.10 it fires only for full sockets and misses closed ports".into())
     };
     let reason = || btf.function("tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
     let lost_reason = || if reason() { vec![] } else { vec![Blind::Reason] };
@@ -243,9 +243,10 @@ fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
     let attachments = if attachments.is_empty() {
         let is_loaded = FUNCTIONS.iter().any(|(_, module)| Path::new("/sys/module").join(module).exists());
         Err(if is_loaded {
-            "nf_reject_ipv4 and nf_reject_ipv6 have no BTF here (modules do from 5.11 on): arguments unknown".to_owned()
+            "nf_reject_ipv4 and nf_reject_ipv6 have no BTF (modules have it since 5.11), so their arguments are unknown"
+                .to_owned()
         } else {
-            "modules nf_reject_ipv4 and nf_reject_ipv6 are not loaded; load them before the trace".to_owned()
+            "modules nf_reject_ipv4 and nf_reject_ipv6 are not loaded: load them before tracing".to_owned()
         })
     } else {
         Ok(attachments)

@@ -32,7 +32,7 @@ pub(super) fn refusals(outcomes: &[Outcome]) -> String {
     let of_one = |outcome: &Outcome| {
         let tried = outcome.refused.iter().map(|(mechanism, reason)| format!("{mechanism}: {reason}"));
         let tried = tried.collect::<Vec<_>>().join(", ");
-        format!("{} ({})", outcome.probe.title(), if tried.is_empty() { "no way known" } else { &tried })
+        format!("{} ({})", outcome.probe.title(), if tried.is_empty() { "no known mechanism" } else { &tried })
     };
     let wanted = outcomes.iter().filter(|outcome| !outcome.probe.is_auxiliary());
     wanted.map(of_one).collect::<Vec<_>>().join("; ")

@@ -265,7 +265,7 @@ impl Session {
                     }
                 }
                 Err(error) => {
-                    log::warn!("a record was skipped: {error}");
+                    log::warn!("skipping malformed record: {error}");
                     self.undecodable += 1;
                 }
             }
@@ -347,8 +347,8 @@ impl Session {
         self.probes.detach();
     }
 
-    /// What was lost since the last time that this told, if it is time to look again. `reached_ns`: `CLOCK_MONOTONIC` up
-    /// to which all has been read, 0 if that is not known.
+    /// What was lost since the last time that this told, if it is time to look again. `reached_ns`: `CLOCK_MONOTONIC`
+    /// up to which all has been read, 0 if that is not known.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read, or it cannot be recorded.
@@ -356,7 +356,7 @@ impl Session {
         if self.watch.looked.elapsed() < LOOK { Ok(None) } else { self.last_loss(reached_ns) }
     }
 
-    /// The same at any time.
+    /// What was lost since the last report, however short ago that was.
     ///
     /// # Errors
     /// As [`Self::new_loss`].

@@ -120,7 +120,7 @@ impl Queues {
 }
 
 impl Counters {
-    /// Those of a namespace, as the listener's owner sees them, or any process that is in it.
+    /// Counters of a namespace, read from /proc of the listener's owner, or of any process in that namespace.
     fn of(netns: u32, listener: &Header) -> Option<Self> {
         // A thread's namespace may be another than its process's.
         let owner = [listener.owner.tid, listener.owner.pid].map(|id| PathBuf::from(format!("/proc/{id}")));

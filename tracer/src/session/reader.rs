@@ -1,4 +1,4 @@
-//! Who should have read: the other end of a connection that died with a closed window, where it is on this host.
+//! Who should have read: the peer of a connection that failed with a closed window, where it is on this host.
 
 use std::{fs::File, net::SocketAddr, os::unix::fs::MetadataExt as _, path::PathBuf, thread};
 
@@ -10,7 +10,7 @@ use crate::{
     sock_diag::{self, TcpSocket},
 };
 
-/// The process that has the other end, in the network namespace of this one, if there is one.
+/// The process that holds the peer's socket, if it is in the same network namespace.
 pub(super) fn of(event: &Event) -> Option<Reader> {
     let Body::Close(close) = &event.body else { return None };
     if close.ended_by != End::Timeout || !close.window_closed {

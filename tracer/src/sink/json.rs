@@ -11,7 +11,7 @@ use crate::{
     report::{Loss, RunInfo, ScenarioReport, Summary},
 };
 
-/// One JSON object a line.
+/// One JSON object per line.
 #[derive(Debug, Default)]
 pub struct Json {
     /// The last line, in a place that is used again.

@@ -34,6 +34,6 @@ pub trait Sink {
     /// Writes one item.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// If `out` cannot be written.
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()>;
 }

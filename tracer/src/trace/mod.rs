@@ -154,10 +154,10 @@ async fn trace(cli: &Cli, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<E
     settled?;
     let (in_part, lost) = (lost.in_part(), lost.total());
     if job.fail_on_loss && lost > 0 {
-        bail!("{lost} events were lost: a larger --ring-size makes room for more, filters and fewer events need less");
+        bail!("{lost} events were lost: increase --ring-size, or narrow with filters or -e");
     }
     if job.fail_on_loss && in_part > 0 {
-        bail!("{in_part} events came without what was before: a larger --sockets makes room for more");
+        bail!("{in_part} events are incomplete, because the socket table was full: increase --sockets");
     }
     Ok(target.exit_code())
 }

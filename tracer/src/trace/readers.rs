@@ -33,8 +33,8 @@ pub(super) struct Readers {
 pub(super) enum GivenUp {
     /// The output's reader takes nothing.
     #[error(
-        "nobody reads the output: {0} events at most and the summary were not written; `-o FILE` does not wait for a \
-         reader, and what -w recorded is whole"
+        "nobody reads the output: up to {0} events and the summary were not written; `-o FILE` does not wait for a \
+         reader, and a recording made with -w is complete"
     )]
     Output(u64),
     /// The recording's file takes nothing.

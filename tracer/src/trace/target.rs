@@ -25,11 +25,11 @@ const TIDY_EVERY: Duration = Duration::from_millis(200);
 
 /// What a trace is about; nothing in particular by default.
 pub(super) struct Target {
-    /// Those that were given by id.
+    /// Processes that were given by id.
     given: Vec<OwnedFd>,
     command: Option<Running>,
     status: Option<Status>,
-    /// Those that the programs report: the ones above, and what descends from them.
+    /// Processes that the programs report: those given by id, the command, and their descendants.
     processes: Option<Processes>,
     pub(super) sockets: Sockets,
     ended: Option<Instant>,

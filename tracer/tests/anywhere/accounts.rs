@@ -50,7 +50,7 @@ fn what_was_not_reported_is_unaccounted_for() {
     let btf = btf_without(&["btf_trace_tcp_send_reset"]);
     let found = unaccounted(&["--btf", btf.path().to_str().unwrap(), "--probes", "tp"]);
     let netns = &found[0]["netns"];
-    // The ends that a RST came to were reported.
+    // The sockets that received a RST were reported.
     assert_eq!(
         found,
         [

@@ -37,7 +37,7 @@ struct Tally {
     softirq: u64,
     /// The CPU was running somebody else than the owner.
     bystanders: u64,
-    /// Those that are owned by another than the end's process, by its name.
+    /// Events attributed to another process than the socket's, by its name.
     wrong: BTreeMap<String, u64>,
     /// Events that the programs were not run for, because they were just running on that processor.
     missed: u64,

@@ -136,7 +136,7 @@ fn a_command_that_cannot_start_says_why() {
     let file = directory.path().join("no-program");
     fs::write(&file, "text").unwrap();
     let no_program = file.to_str().unwrap();
-    for (name, status, reason) in [("no-such-command", 127, "no command"), (no_program, 126, "cannot be executed")] {
+    for (name, status, reason) in [("no-such-command", 127, "command not found"), (no_program, 126, "cannot execute")] {
         let output = traced(&["-e", "close"], &Command::new(name)).output().unwrap();
         assert_eq!(output.status.code(), Some(status), "{output:?}");
         let text = String::from_utf8(output.stderr).unwrap();

@@ -1,4 +1,4 @@
-//! Ten thousand sockets that are older than the trace.
+//! Ten thousand sockets that were opened before the trace.
 
 use std::time::{Duration, Instant};
 

@@ -53,7 +53,7 @@ fn a_replay_tells_losses_where_the_trace_did() {
         let replayed = tracer().env("TZ", "UTC").arg("replay").args(format).arg(&file).output().unwrap();
         let [live, replayed] = [live, replayed].map(|output| String::from_utf8(output.stdout).unwrap());
         assert_eq!(replayed, live);
-        assert!(live.contains("\"loss\"") || live.contains("no room: "), "{live}");
+        assert!(live.contains("\"loss\"") || live.contains("table full: "), "{live}");
     }
 }
 
@@ -61,11 +61,11 @@ fn a_replay_tells_losses_where_the_trace_did() {
 #[ignore = "needs root"]
 fn text_tells_when_there_is_no_room_and_how_much_there_is() {
     let text = String::from_utf8(trace(&[]).stdout).unwrap();
-    let told = format!("no room: {} sockets are not remembered (a larger --sockets helps)", 2 * PAIRS + 1 - 16);
-    assert!(text.contains("note: the past of 16 sockets at a time is remembered"), "{text}");
+    let told = format!("table full: {} sockets are not tracked (increase --sockets)", 2 * PAIRS + 1 - 16);
+    assert!(text.contains("note: socket table: 16 sockets at a time"), "{text}");
     assert!(text.lines().any(|line| line == told), "at the end: {text}");
     // `HH:MM:SS.mmm `, and in the stream, before the summary.
-    let noted = text.lines().filter(|line| line.get(13..).is_some_and(|line| line.starts_with("no room: "))).count();
+    let noted = text.lines().filter(|line| line.get(13..).is_some_and(|line| line.starts_with("table full: "))).count();
     assert!(noted >= 1, "{text}");
     let marked = text.lines().filter(|line| line.contains("]? ")).count();
     assert!(marked >= PAIRS, "whose they are is marked: {text}");

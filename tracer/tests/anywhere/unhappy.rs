@@ -107,8 +107,8 @@ fn surroundings() -> Vec<BTreeSet<String>> {
 fn a_recording_that_is_none_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("other");
-    fs::write(&file, "not a recording").unwrap();
+    fs::write(&file, "not a tracer recording").unwrap();
     let output = tracer().arg("replay").arg(&file).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(message(&output).contains("not a recording"), "{output:?}");
+    assert!(message(&output).contains("not a tracer recording"), "{output:?}");
 }

@@ -40,7 +40,7 @@ const HOSTILE: [&str; 10] = [
     "\u{e0041} {\"\\",
 ];
 
-/// The same numbers each time (splitmix64).
+/// Pseudorandom numbers, equal in each run (splitmix64).
 struct Numbers(u64);
 
 impl Numbers {
@@ -205,7 +205,7 @@ fn no_recording_makes_a_terminal_obey() {
 /// A process's name.
 const NAME: &[u8; 16] = b"\x1b[7mX\n\0\0\0\0\0\0\0\0\0\0";
 
-/// Those that are put into sentences are there, escaped.
+/// Strings that are put into sentences are there, escaped.
 #[test]
 fn each_string_of_a_recording_is_shown_escaped() {
     let golden = std::fs::read(super::file("trace.recording")).unwrap();

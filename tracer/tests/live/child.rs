@@ -35,7 +35,7 @@ impl Player {
         Self::of(player(part))
     }
 
-    /// The same of a command that was changed.
+    /// Starts the child by a command that was changed.
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let commands = child.stdin.take();

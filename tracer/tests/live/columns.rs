@@ -1,4 +1,4 @@
-//! The same by every mechanism: what one reports, the others report too, but for what they are declared
+//! Every mechanism reports alike: what one reports, the others report too, but for what they are declared
 //! not to see.
 
 use std::{

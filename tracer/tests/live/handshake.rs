@@ -1,4 +1,4 @@
-//! Handshakes of which a segment is lost, so that it is sent again: the test is the other end.
+//! Handshakes of which a segment is lost, so that it is retransmitted: the test is the peer.
 
 use std::{fs::File, io::Write as _, net::SocketAddr, time::Duration};
 

@@ -89,7 +89,7 @@ impl Trace {
         Self::of("trace", args)
     }
 
-    /// The same of another command that traces.
+    /// Starts another command that traces.
     pub(crate) fn of(command: &str, args: &[&str]) -> Self {
         let mut tracer = tracer();
         tracer.args([command, "-j"]).args(args).stdout(Stdio::piped());

@@ -1,5 +1,5 @@
-//! More sockets than there is room for: each event is reported all the same, or counted as lost, and the shortage is told
-//! while it lasts.
+//! More sockets than there is room for: each event is reported all the same, or counted as lost, and the shortage is
+//! told while it lasts.
 
 use std::{
     collections::BTreeMap,
@@ -46,9 +46,9 @@ fn aborted(listener: &TcpListener) -> anyhow::Result<SocketAddr> {
 
 /// What there is beside a crowd, and after it.
 struct Played {
-    /// Clients' ends of the connections beside it.
+    /// Clients' addresses of the connections beside it.
     beside: Vec<SocketAddr>,
-    /// That of one that came after it.
+    /// Client's address of a connection after it.
     after: SocketAddr,
 }
 
@@ -83,7 +83,7 @@ fn told(objects: &[Value], what: &str) -> BTreeMap<String, u64> {
     sums
 }
 
-/// The same of the summary, without zeros.
+/// Counts of the summary, without zeros.
 fn summed(objects: &[Value], what: &str) -> BTreeMap<String, u64> {
     let counts = objects.last().unwrap()["lost"][what].as_object().unwrap();
     let counts = counts.iter().map(|(kind, count)| (kind.clone(), count.as_u64().unwrap()));

@@ -94,7 +94,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same again through sudo, with the tracer that was built as the user.
+/// Repeats the benchmark through sudo, with the tracer that was built as the user.
 fn as_root(tracer: &Path, args: &Args) -> Result<ExitCode> {
     let program = env::current_exe().context("cannot tell where this binary is")?;
     let mut command = privilege::as_root(&program)?;
@@ -169,6 +169,6 @@ fn names() -> Vec<&'static str> {
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse().map(Duration::try_from_secs_f64) {
         Ok(Ok(time)) if time >= Duration::from_millis(10) => Ok(time),
-        _ => Err("it takes a number of seconds, 0.01 at least".into()),
+        _ => Err("expected a number of seconds, at least 0.01".into()),
     }
 }

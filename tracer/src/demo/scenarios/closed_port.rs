@@ -16,7 +16,7 @@ use crate::{
     report::ScenarioReport,
 };
 
-/// A client connects to a port that nobody listens on.
+/// A client connects to a port without a listener.
 pub struct ClosedPort;
 
 /// What the two hosts know.
@@ -31,7 +31,7 @@ pub struct Witness {
 
 impl Script for ClosedPort {
     const NAME: &'static str = "closed-port";
-    const TITLE: &'static str = "a client connects to a port that nobody listens on: the RST, seen from both ends";
+    const TITLE: &'static str = "a client connects to a port without a listener: the RST, seen from both sides";
     type Witness = Witness;
 
     fn play(&self, stage: &Stage) -> anyhow::Result<Witness> {

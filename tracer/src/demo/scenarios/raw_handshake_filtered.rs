@@ -110,7 +110,7 @@ impl Script for RawHandshakeFiltered {
                     .to_owned(),
                 "It only keeps the RSTs from the server, which took the forged ACK for the end of a handshake."
                     .to_owned(),
-                "Only the server has a connection; at the other end there is a process that plays one.".to_owned(),
+                "Only the server has a connection; its peer is a process that plays one.".to_owned(),
             ],
         )
     }

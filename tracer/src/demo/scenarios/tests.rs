@@ -16,7 +16,7 @@ const fn end(host: u8, port: u16) -> SocketAddr {
 
 /// The connection as the first host sees it.
 pub(in super::super) const CLIENT: Tuple = Tuple { netns: 1, local: end(30, 1234), remote: end(40, 80) };
-/// The same as the second host sees it.
+/// The connection as the second host sees it.
 pub(in super::super) const SERVER: Tuple = Tuple { netns: 2, local: end(40, 80), remote: end(30, 1234) };
 
 /// A growing list of events.

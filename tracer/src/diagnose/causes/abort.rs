@@ -8,8 +8,8 @@ use super::{
 pub(super) const MPTCP: Cause = Cause {
     id: "mptcp",
     title: "MPTCP reset a subflow",
-    remedy: "see RFC 8684, section 3.6, for the reason: often a middlebox strips MPTCP's options; `ip mptcp` shows \
-             the endpoints and limits",
+    remedy: "see RFC 8684, section 3.6, for the reasons: a middlebox often strips MPTCP options; `ip mptcp` shows \
+             endpoints and limits",
     rule: |case| {
         let named = case.reason().starts_with("MPTCP_RST_");
         // What the process does to its MPTCP socket is not MPTCP's decision.
@@ -17,7 +17,7 @@ pub(super) const MPTCP: Cause = Cause {
         let is_one = named || by_functions && (case.is_active() || case.is_passive());
         is_one.then(|| {
             let what = match case.reason() {
-                "" => "for a reason that this kernel does not name",
+                "" => "this kernel names no reason",
                 reason => reason,
             };
             Finding::certain(format!("MPTCP gave up a subflow of {}: {what}", case.owner()))
@@ -27,9 +27,9 @@ pub(super) const MPTCP: Cause = Cause {
 
 pub(super) const DESTROYED: Cause = Cause {
     id: "destroyed",
-    title: "an administrator destroyed the socket",
-    remedy: "somebody used `ss -K`, or a manager of the network did (Android, Cilium, NetworkManager, \
-             an address that was removed): ask who",
+    title: "socket destroyed by an administrator (SOCK_DESTROY)",
+    remedy: "`ss -K` or a network manager (Android, Cilium, NetworkManager) destroyed it, perhaps because its address \
+             was removed: ask whoever runs that",
     rule: |case| {
         let is_one = case.is_active() && case.is_from(&["tcp_abort"]);
         is_one.then(|| {
@@ -42,21 +42,23 @@ pub(super) const DESTROYED: Cause = Cause {
 
 pub(super) const LISTENER_CLOSED: Cause = Cause {
     id: "listener_closed",
-    title: "the listener was closed with connections unaccepted",
-    remedy: "stop new connections first (take the server out of the load balancer), accept what waits, then close; \
-             SO_REUSEPORT with net.ipv4.tcp_migrate_req hands them over",
+    title: "listener closed with connections in its accept queue",
+    remedy: "drain first: take the server out of the load balancer, accept what is queued, then close; SO_REUSEPORT \
+             with net.ipv4.tcp_migrate_req moves queued connections to another listener",
     rule: |case| {
         let is_one = case.is_active() && case.is_from(&["inet_csk_listen_stop"]);
         is_one.then(|| {
             let who = case.owner();
             let waited = match case.circumstances().backlog {
-                0 | 1 => "while this connection waited in its listener's queue".to_owned(),
-                many => format!("while {many} connections, this one among them, waited in its listener's queue"),
+                0 | 1 => "while this connection waited in its accept queue".to_owned(),
+                many => format!("while {many} connections, this one among them, waited in its accept queue"),
             };
             let finding = match (case.ending(), case.closing_thread()) {
                 (Some(ended), _) => Finding::certain(format!("{who} {ended} {waited}"))
                     .observed("the task was exiting when it closed the listener"),
-                (None, Some(work)) => close::on_behalf(case, work, "a listener in whose queue this connection waited"),
+                (None, Some(work)) => {
+                    close::on_behalf(case, work, "a listener with this connection in its accept queue")
+                }
                 (None, None) => Finding::certain(format!("{who} closed its listener {waited}")),
             };
             finding.observed("inet_csk_listen_stop is on the stack")
@@ -67,7 +69,7 @@ pub(super) const LISTENER_CLOSED: Cause = Cause {
 pub(super) const CONNECT_UNSPEC: Cause = Cause {
     id: "connect_unspec",
     title: "disconnected by connect(AF_UNSPEC)",
-    remedy: "the process dissolved the connection itself; close() instead ends it in order",
+    remedy: "the process dissolved the connection itself; close() would have ended it with a FIN",
     rule: |case| {
         let connects = ["__inet_stream_connect", "inet_stream_connect", "__sys_connect"];
         let is_one = case.is_active() && case.is_from(&["tcp_disconnect"]) && case.is_from(&connects);
@@ -78,7 +80,7 @@ pub(super) const CONNECT_UNSPEC: Cause = Cause {
 pub(super) const DISCONNECTED: Cause = Cause {
     id: "disconnected",
     title: "disconnected by the kernel on a process's behalf",
-    remedy: "look at the stack: what called tcp_disconnect decided so",
+    remedy: "look at the stack: the caller of tcp_disconnect decided it",
     rule: |case| {
         let is_one = case.is_active() && case.is_from(&["tcp_disconnect"]);
         is_one.then(|| {

@@ -16,19 +16,19 @@ pub(super) fn closes_mptcp(case: &Case<'_>) -> bool {
 
 pub(super) const UNSENT: Cause = Cause {
     id: "disconnect_unsent",
-    title: "disconnected with data unsent",
-    remedy: "do not disconnect (close() with SO_LINGER 0, connect(AF_UNSPEC)) before all is sent, unless the data \
-             does not matter",
+    title: "disconnected with unsent data",
+    remedy: "send all data before disconnecting (close() with SO_LINGER 0, connect(AF_UNSPEC)), unless the data does \
+             not matter",
     rule: |case| {
         let is_one = case.is_active() && case.reason() == "TCP_DISCONNECT_WITH_DATA";
-        is_one.then(|| Finding::certain(format!("{} disconnected, and data was still to be sent", case.owner())))
+        is_one.then(|| Finding::certain(format!("{} disconnected with unsent data", case.owner())))
     },
 };
 
 pub(super) const LINGER_ZERO: Cause = Cause {
     id: "linger_zero",
-    title: "closed with SO_LINGER of zero",
-    remedy: "do not set SO_LINGER {1, 0} unless to abort is what is meant: close() then drops what is unsent and resets",
+    title: "closed with SO_LINGER set to zero",
+    remedy: "set SO_LINGER {1, 0} only to abort on purpose: close() then drops unsent data and sends a RST",
     rule: |case| {
         let state = case.circumstances();
         let lingers = state.lingers && !state.linger_time;
@@ -55,7 +55,7 @@ pub(super) const LINGER_ZERO: Cause = Cause {
             finding = finding.observed("close() of a MPTCP socket reset its subflow");
         } else if !by_functions {
             finding = finding
-                .observed("both ways of the open connection were shut down")
+                .observed("both directions of the open connection were shut down")
                 .inferred("only close() does that without a FIN");
         }
         Some(finding)
@@ -64,11 +64,11 @@ pub(super) const LINGER_ZERO: Cause = Cause {
 
 pub(super) const LINGER2: Cause = Cause {
     id: "linger2",
-    title: "closed with TCP_LINGER2 below zero",
-    remedy: "a negative TCP_LINGER2 gives FIN_WAIT2 up at once: set it to 0 or more to wait for the other end's FIN",
+    title: "closed with a negative TCP_LINGER2",
+    remedy: "a negative TCP_LINGER2 skips FIN_WAIT2: set it to 0 or more to wait for the peer's FIN",
     rule: |case| {
         let by_close = case.is_active() && case.reason() == "TCP_ABORT_ON_LINGER";
-        // Where close() comes before the other end has acknowledged the FIN, that acknowledgment closes the
+        // Where close() comes before the peer has acknowledged the FIN, that acknowledgment closes the
         // socket, and is answered (tcp_rcv_state_process in net/ipv4/tcp_input.c).
         let is_bare = case.rst.trigger.is_some_and(|trigger| trigger.len == 0 && !trigger.flags.contains(Flags::FIN));
         let by_answer = case.answers_in(&[TcpState::FIN_WAIT2])
@@ -91,7 +91,7 @@ pub(super) fn on_behalf(case: &Case<'_>, work: &str, which: &str) -> Finding {
     let task = &case.event.task;
     Finding::likely(format!("the kernel closed a socket for {}, {which}", case.owner()))
         .observed(format!("the kernel thread {}[{}] closed it: {work}", task.comm, task.pid))
-        .inferred("that process is the last one that was seen to have it")
+        .inferred("that process is the last one seen to hold it")
 }
 
 fn unread(case: &Case<'_>) -> String {
@@ -104,9 +104,9 @@ fn unread(case: &Case<'_>) -> String {
 
 pub(super) const KILLED: Cause = Cause {
     id: "process_killed",
-    title: "the process ended with data unread",
-    remedy: "find out what ended it (its log, `journalctl`, `dmesg` for the OOM killer); a process that shuts down \
-             in order reads to the end, or stops the other end first",
+    title: "process ended with unread data",
+    remedy: "find out what ended the process (its log, `journalctl`, `dmesg` for the OOM killer); an orderly shutdown \
+             reads to the end, or stops the peer first",
     rule: |case| {
         let ended = case.ending().filter(|_| closes_unread(case))?;
         let summary = format!("{} {ended} with {} unread", case.owner(), unread(case));
@@ -117,9 +117,9 @@ pub(super) const KILLED: Cause = Cause {
 
 pub(super) const UNREAD: Cause = Cause {
     id: "close_unread",
-    title: "closed with data unread",
-    remedy: "read to the end before close(), or shutdown() the receiving side early and tell the other end to stop: \
-             what is left unread tells TCP that data was lost",
+    title: "closed with unread data",
+    remedy: "read to the end before close(), or shutdown() the receiving side early and tell the peer to stop: TCP \
+             treats data left unread at close() as lost, and says so with a RST",
     rule: |case| {
         if !closes_unread(case) {
             return None;
@@ -130,7 +130,7 @@ pub(super) const UNREAD: Cause = Cause {
         if let Some(program) = case.program() {
             let what = format!("started {program}, and with that closed the socket with {} unread", unread(case));
             let finding = Finding::certain(format!("{} {what}", case.owner()));
-            return Some(finding.observed("execve() closed the descriptor, which was to be closed so (FD_CLOEXEC)"));
+            return Some(finding.observed("execve() closed the descriptor (FD_CLOEXEC)"));
         }
         let summary = format!("{} closed the socket with {} unread", case.owner(), unread(case));
         Some(match closes_mptcp(case) {
@@ -144,5 +144,5 @@ pub(super) const UNREAD: Cause = Cause {
 fn of_mptcp(summary: String) -> Finding {
     Finding::likely(summary)
         .observed("close() of a MPTCP socket reset its subflow")
-        .inferred("there was data in its receive queue, or close() would have sent a FIN")
+        .inferred("its receive queue held data, or close() would have sent a FIN")
 }

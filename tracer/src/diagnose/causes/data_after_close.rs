@@ -8,11 +8,11 @@ use crate::event::TcpState;
 
 pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
     id: "data_after_close",
-    title: "data came after close()",
-    remedy: "the other end still sends what nobody will read: agree on who ends the conversation, or read to the end \
-             before close() (shutdown() first, if nothing is left to send); where idle connections are kept for reuse, the \
-             end that reuses them must give them up sooner (a shorter idle timeout) than the end that closed this one, and \
-             send again what may be sent twice",
+    title: "data received after close()",
+    remedy: "the peer still sends data that no process will read: agree on which side ends the conversation, or read \
+             to the end before close() (shutdown() first, if nothing is left to send); where idle connections are kept \
+             for reuse, the side that reuses them must drop them sooner (a shorter idle timeout) than the side that \
+             closed this one, and retry requests that are safe to repeat",
     rule: |case| {
         let closed = [TcpState::FIN_WAIT1, TcpState::FIN_WAIT2, TcpState::CLOSING, TcpState::LAST_ACK];
         let by_socket = case.answers_in(&closed);
@@ -28,20 +28,22 @@ pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
             Some((idle, since)) => {
                 let (idle, since) = (duration(idle), duration(since));
                 format!(
-                    "{who} had closed an idle connection, unused for {idle}, when {len} more bytes came from {remote} {since} later"
+                    "{who} had closed an idle connection, unused for {idle}, when {len} more bytes arrived from {remote} {since} later"
                 )
             }
-            None => format!("{who} had closed when {len} more bytes came from {remote}"),
+            None => format!("{who} had already closed when {len} more bytes arrived from {remote}"),
         });
         Some(match by_minisocket {
-            true => finding.inferred("the minisocket waited in FIN_WAIT2: one in TIME_WAIT would have acknowledged"),
+            true => {
+                finding.inferred("the minisocket was in FIN_WAIT2: in TIME_WAIT it would have answered with an ACK")
+            }
             false => finding,
         })
     },
 };
 
-/// For how long the connection had been idle when this end closed it, if that was long, and how long ago that was, in
-/// nanoseconds: an end that keeps idle connections has used one that the other was giving up.
+/// For how long the connection had been idle when this side closed it, if that was long, and how long ago that was, in
+/// nanoseconds: a side that keeps idle connections has used one that its peer was giving up.
 fn idle(case: &Case<'_>) -> Option<(u64, u64)> {
     /// Less is the pause between a request and its answer; no server gives up an idle connection so soon.
     const IDLE_MS: u64 = 1000;

@@ -6,8 +6,8 @@ use crate::event::{RstKind, TcpState};
 pub(super) const REJECT: Cause = Cause {
     id: "firewall_reject",
     title: "rejected by a packet filter",
-    remedy: "look for the rule: `nft list ruleset` or `iptables-save`, in that network namespace, for \
-             `reject with tcp reset`",
+    remedy: "find the rule: run `nft list ruleset` or `iptables-save` in that netns and look for `reject with tcp \
+             reset`",
     rule: |case| {
         let is_filters = case.rst.kind == RstKind::Firewall;
         let summary = || {
@@ -20,7 +20,7 @@ pub(super) const REJECT: Cause = Cause {
     },
 };
 
-/// A RST that no kernel sent: the other end is here, and is not the one that reset.
+/// A RST that no kernel sent: the peer is on this host, and did not reset.
 fn unsent(case: &Case<'_>) -> Option<Finding> {
     if !case.is_received() || !case.sees_sent || case.injector.is_some() {
         return None;
@@ -35,10 +35,10 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
         Some(peer) if !syn_sent && peer.is_open && may_be_it(case, peer.netns) => {
             let (who, place) = (case::name(peer.owner.as_deref()), case.place(peer.netns));
             Finding::likely(format!(
-                "a packet filter of this host reset the connection, or something that injects RSTs: {who} has the other \
-                 end open{place}"
+                "a packet filter of this host, or something that injects RSTs, reset the connection: {who} has the \
+                 peer socket open{place}"
             ))
-            .observed(format!("the socket {} with {} has the other end's sequence numbers", peer.local, peer.remote))
+            .observed(format!("the socket {} with {} has the peer's sequence numbers", peer.local, peer.remote))
         }
         _ if syn_sent => {
             let listener = case.rst.listeners.iter().find(|listener| may_be_it(case, listener.netns))?;
@@ -51,8 +51,8 @@ fn unsent(case: &Case<'_>) -> Option<Finding> {
     };
     Some(
         finding
-            .observed("no kernel of this host was seen to send that RST")
-            .inferred("so a rule that rejects with a RST did, on either end's way out or in, or a program"),
+            .observed("this host's kernel was not seen to send that RST")
+            .inferred("a rule that rejects with a RST made it, on output or input of either side, or a program did"),
     )
 }
 

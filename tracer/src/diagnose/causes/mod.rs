@@ -53,7 +53,7 @@ pub static ALL: [&Cause; 50] = [
     &close::KILLED,
     &close::UNREAD,
     &abort::DISCONNECTED,
-    // RSTs that came.
+    // RSTs received.
     &received::INJECTED,
     &received::MIDDLEBOX,
     &received::RESET_IN_HANDSHAKE,
@@ -62,7 +62,7 @@ pub static ALL: [&Cause; 50] = [
     &received::AFTER_CLOSE,
     &received::WHILE_SENDING,
     &received::PEER,
-    // RSTs that came and reset nothing.
+    // RSTs received but ignored.
     &stray::CHALLENGE_ACK,
     &stray::OUT_OF_WINDOW,
     &stray::IN_FIN_WAIT2,

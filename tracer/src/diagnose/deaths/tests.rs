@@ -121,6 +121,6 @@ fn what_counts_is_told() {
         verdict.evidence.iter().map(|evidence| evidence.text.clone()).collect::<Vec<_>>()
     };
     let probed = Close { unanswered: 0, probes: 3, ..close(End::Timeout, TcpState::ESTABLISHED, Some("ETIMEDOUT")) };
-    assert!(said(&probed).contains(&"3 probes in a row were not answered".to_owned()));
+    assert!(said(&probed).contains(&"3 probes in a row were unanswered".to_owned()));
     assert!(!said(&probed).iter().any(|text| text.contains("retransmissions")));
 }

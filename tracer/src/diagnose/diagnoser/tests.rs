@@ -63,11 +63,11 @@ fn another_namespace_is_named() {
         diagnoser.push(received(20));
         std::iter::from_fn(|| diagnoser.pop()).last().unwrap().verdict().unwrap().summary.clone()
     };
-    assert!(summary(|_| {}).starts_with("the other end is on this host: "));
+    assert!(summary(|_| {}).starts_with("the peer is on this host: "));
     let unnamed = summary(|sent| sent.netns = Some(77));
-    assert!(unnamed.starts_with("the other end is on this host, in network namespace 77: "), "{unnamed}");
+    assert!(unnamed.starts_with("the peer is on this host, in netns 77: "), "{unnamed}");
     let named = summary(|sent| (sent.netns, sent.netns_name) = (Some(77), Some("blue".into())));
-    assert!(named.starts_with("the other end is on this host, in network namespace blue: "), "{named}");
+    assert!(named.starts_with("the peer is on this host, in netns blue: "), "{named}");
 }
 
 #[test]

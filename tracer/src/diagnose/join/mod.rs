@@ -181,12 +181,12 @@ impl Join {
         sent.is_found.set(true);
         let place = match (sent.netns, &sent.netns_name) {
             (netns, _) if netns == event.netns => String::new(),
-            (_, Some(name)) => format!(", in network namespace {name}"),
-            (Some(inode), None) => format!(", in network namespace {inode}"),
+            (_, Some(name)) => format!(", in netns {name}"),
+            (Some(inode), None) => format!(", in netns {inode}"),
             (None, None) => String::new(),
         };
         let as_whom = if self.is_translated { format!(" as {}", sent.local) } else { String::new() };
-        let peer = format!("the other end is on this host{as_whom}{place}: {}", sent.verdict.summary);
+        let peer = format!("the peer is on this host{as_whom}{place}: {}", sent.verdict.summary);
         let joined = self.evidence(event);
         let evidence = if own.is_none() && joined.is_empty() {
             sent.verdict.evidence.clone()
@@ -218,17 +218,20 @@ impl Join {
             let by = match (numbers.seqs.first(), numbers.ack) {
                 (Some(0) | None, Some(ack)) => format!("acknowledgment number {ack}"),
                 (Some(seq), _) => format!("sequence number {seq}"),
-                (None, None) => "its numbers".to_owned(),
+                (None, None) => "numbers".to_owned(),
             };
             let ago = super::case::duration(event.mono_ns.abs_diff(self.sent.mono_ns));
-            add(false, format!("a RST from {local} to {remote} with {by}, which fits here, was sent {ago} apart"));
+            add(false, format!("a RST from {local} to {remote} with a matching {by} was sent {ago} apart"));
             add(
                 true,
-                format!("so it is this one: addresses were translated on the way (NAT), {local} is {}", event.remote),
+                format!("it is the same RST: NAT translated its addresses, and {local} appears as {}", event.remote),
             );
         }
         if self.agreement == Agreement::Possible {
-            add(true, "by ends and time: the sequence numbers are not known well enough to tell".to_owned());
+            add(
+                true,
+                "matched by addresses, ports and time: the sequence numbers are not known well enough".to_owned(),
+            );
         }
         all
     }

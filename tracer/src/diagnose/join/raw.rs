@@ -15,7 +15,7 @@ use crate::{
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(8192).unwrap();
 /// Segments that are remembered of each.
 const SAME: usize = 4;
-/// How far the other end's acknowledgment may be behind what was sent by hand.
+/// How far the peer's acknowledgment may be behind what was sent by hand.
 const BEHIND: u32 = 1 << 20;
 
 struct Sent {
@@ -48,7 +48,7 @@ impl RawSends {
         self.sent.peek(&(from, to)).into_iter().flatten().filter(is_here)
     }
 
-    /// Who speaks for this end, as an answer to what was sent by hand shows.
+    /// Who speaks for the local side, as an answer to what was sent by hand shows.
     pub(in crate::diagnose) fn speaker(&self, event: &Event, rst: &Rst) -> Option<&Sender> {
         let is_answered = |sent: &&Sent| match rst.trigger.filter(|trigger| trigger.flags.contains(Flags::ACK)) {
             Some(answer) => wire::end(&sent.sender.segment).wrapping_sub(answer.ack) <= BEHIND,

@@ -55,7 +55,7 @@ impl Series {
         series.insert(0, came);
     }
 
-    /// The RST before this one that the other end has not sent as well: this one goes beyond what it may know of. What
+    /// The RST before this one that the peer has not sent as well: this one goes beyond what it may know of. What
     /// TCP answers with has a number that it was sent.
     pub(in crate::diagnose) fn earlier(&self, event: &Event, rst: &Rst) -> Option<Earlier> {
         let now = Came::of(event, rst)?;

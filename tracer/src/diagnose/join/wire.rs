@@ -6,7 +6,7 @@ use crate::event::{Circumstances, Direction, Flags, Rst, RstKind, Segment, TcpSt
 
 /// How far ahead of what is expected the sequence number of an abort may be: data before it may be lost.
 const WINDOW: u32 = 1 << 23;
-/// How far behind what is acknowledged a segment may be: one that is sent again.
+/// How far behind what is acknowledged a segment may be: a retransmission.
 const BEHIND: u32 = 1 << 20;
 
 /// The numbers of a RST that was sent.
@@ -16,7 +16,7 @@ pub(super) struct Numbers {
     pub(super) seqs: ArrayVec<u32, 2>,
     /// Its acknowledgment number, if it has one and it is known.
     pub(super) ack: Option<u32>,
-    /// Up to where the sender had got, or been sent, what the other end sends.
+    /// Up to where the sender had received, or been sent, what the peer sends.
     pub(super) heard: Option<u32>,
 }
 
@@ -25,9 +25,9 @@ pub(super) struct Numbers {
 pub(super) enum Agreement {
     /// Nothing speaks against it.
     Possible,
-    /// The numbers are the same, those of one way.
+    /// The sequence numbers of one direction match.
     Exact,
-    /// Those of both ways.
+    /// The sequence numbers of both directions match.
     Both,
 }
 
@@ -92,7 +92,7 @@ impl Numbers {
         let ahead = |seq: &u32| seq.wrapping_sub(state.rcv_nxt.wrapping_sub(1));
         match self.seqs.iter().map(ahead).min() {
             Some(0 | 1) => Some(both()),
-            // Behind a hole, where the other end has been told of what came after it.
+            // Behind a hole, where the peer has been told of what came after it.
             None | Some(..WINDOW) => Some(Agreement::Possible),
             Some(_) => None,
         }
@@ -107,7 +107,7 @@ fn acceptable(state: &Circumstances) -> ArrayVec<u32, 2> {
     [Some(state.snd_nxt), is_beyond.then_some(window_end)].into_iter().flatten().collect()
 }
 
-/// What the socket has sent may have brought the other end to here.
+/// What the socket has sent may have brought the peer to here.
 fn has_sent(state: &Circumstances, heard: u32) -> bool {
     state.snd_nxt != 0
         && is_within(heard, state.snd_nxt.wrapping_sub(state.unacked).wrapping_sub(BEHIND), state.snd_nxt)

@@ -143,7 +143,7 @@ fn the_farther_off_its_way_the_surer_a_rst_is_anothers() {
     }
     let made = from_afar("reset_by_peer", Rst::bare(RstKind::Peer), 52);
     let said: Vec<_> = about(&made, diagnose).unwrap().evidence.iter().map(|evidence| evidence.text.clone()).collect();
-    assert!(said.contains(&"its TTL is 52, that of the segments before (9) was 51 to 52".to_owned()), "{said:?}");
+    assert!(said.contains(&"its TTL is 52, that of the 9 segments before was 51 to 52".to_owned()), "{said:?}");
     assert!(said.contains(&"its window is 512, theirs was 500 to 512".to_owned()), "{said:?}");
 }
 

@@ -72,7 +72,7 @@ fn came(cause: &'static str, state: TcpState, change: fn(&mut Circumstances)) ->
     made(cause, rst)
 }
 
-/// One that no kernel of this host sent, though the other end is here.
+/// A RST that no kernel of this host sent, though the peer is on this host.
 fn rejected(state: TcpState, change: fn(&mut Rst)) -> Handmade {
     let mut made = came("firewall_reject", state, |_| {});
     change(&mut made.rst);
@@ -88,7 +88,7 @@ pub(super) fn from_afar(cause: &'static str, rst: Rst, ttl: u8) -> Handmade {
     made(cause, rst)
 }
 
-/// One that reset nothing.
+/// A RST that was ignored.
 fn stray(cause: &'static str, state: Option<TcpState>, reason: &str, stack: &[&str]) -> Handmade {
     let bare = Rst::bare(RstKind::Stray);
     let mut rst = match state {

@@ -44,7 +44,7 @@ pub enum Fact {
         /// `CLOCK_MONOTONIC` when that was noticed, in nanoseconds.
         mono_ns: u64,
     },
-    /// Who had the other end of a connection that died with a closed window.
+    /// The process that held the peer's socket of a connection that failed with a closed window.
     Reader {
         /// `CLOCK_MONOTONIC` of the end, in nanoseconds.
         mono_ns: u64,
@@ -129,12 +129,12 @@ impl Recorded {
         self.namespaces.get(&inode).filter(|name| !name.is_empty()).cloned()
     }
 
-    /// Those that were told for the event of this time.
+    /// Listeners that were recorded for the event of this time.
     pub(super) fn listeners(&mut self, mono_ns: u64) -> Vec<Listener> {
         self.listeners.take_if(|(time, _)| *time == mono_ns).map(|(_, listeners)| listeners).unwrap_or_default()
     }
 
-    /// The same of who did not read.
+    /// The process that did not read, recorded for the event of this time.
     pub(super) fn reader(&mut self, mono_ns: u64) -> Option<Reader> {
         self.reader.take_if(|(time, _)| *time == mono_ns).map(|(_, reader)| reader)
     }

@@ -1,5 +1,5 @@
-//! What a host calls the numbers that the kernel reports: users, control groups and the containers in
-//! them, network namespaces; and command lines of processes that are older than the trace.
+//! Resolves ids that the kernel reports to names: users, control groups and the containers in
+//! them, network namespaces; and command lines of processes that started before the trace.
 //!
 //! A fact is asked for when an event first needs it, and kept. A recording stores the facts that were
 //! found, so that its replay never asks the machine that it happens to run on.

@@ -1,4 +1,4 @@
-//! Processes that are older than the trace, as they were when it began: one of them may be named only once it has
+//! Processes that started before the trace, as they were when it began: one of them may be named only once it has
 //! ended, and then nobody tells its command line any more.
 
 use std::{collections::HashMap, fs};
@@ -26,7 +26,7 @@ pub(super) struct Stat {
 }
 
 impl Older {
-    /// Those that there are now.
+    /// The processes that exist now.
     pub(super) fn now() -> Self {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -27,7 +27,7 @@ impl Text {
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
-        table.set_header(["COUNT", "WAY", "CAUSE", "SURE", "PROCESS", "PEER", "FIRST", "LAST"]);
+        table.set_header(["COUNT", "DIR", "CAUSE", "CONFIDENCE", "PROCESS", "PEER", "FIRST", "LAST"]);
         for row in causes.iter().take(ROWS) {
             table.add_row(cells(row, &self.zone));
         }

@@ -24,14 +24,14 @@ pub(super) fn rst(page: &mut Page<'_>, rst: &Rst) -> io::Result<()> {
     match (rst.kind, &rst.trigger) {
         (RstKind::Firewall, Some(segment)) => {
             let numbers = numbers(segment);
-            details.push(format!("a packet filter refused {} {numbers}, ttl {}", segment.flags, segment.ttl));
+            details.push(format!("packet filter rejected {} {numbers}, ttl {}", segment.flags, segment.ttl));
         }
-        (RstKind::Firewall, None) => details.push("a packet filter refused a segment".to_owned()),
+        (RstKind::Firewall, None) => details.push("packet filter rejected a segment".to_owned()),
         (RstKind::Passive, Some(segment)) => {
             details.push(format!("answers {} {}, ttl {}", segment.flags, numbers(segment), segment.ttl));
         }
-        (RstKind::Passive, None) => details.push("answers a segment that could not be read".to_owned()),
-        (RstKind::Active, _) => details.push("this side aborted the connection".to_owned()),
+        (RstKind::Passive, None) => details.push("answers an unreadable segment".to_owned()),
+        (RstKind::Active, _) => details.push("connection aborted locally".to_owned()),
         (RstKind::Peer | RstKind::Stray, Some(segment)) => {
             details.push(format!("{} {}, ttl {}", segment.flags, numbers(segment), segment.ttl));
         }
@@ -52,7 +52,7 @@ pub(super) fn lookup(page: &mut Page<'_>, lookup: &Lookup) -> io::Result<()> {
     match lookup.observed {
         Observed::Probe => Ok(()),
         Observed::SockDiag => {
-            page.line(&format!("{INDENT}run again through sock_diag; the kernel's own lookup is not observed here"))
+            page.line(&format!("{INDENT}repeated through sock_diag; the kernel's own lookup is not observed"))
         }
     }
 }
@@ -72,7 +72,7 @@ pub(super) fn ehash(page: &mut Page<'_>, state: &State) -> io::Result<()> {
 
 pub(super) fn state(page: &mut Page<'_>, state: &State) -> io::Result<()> {
     match state.became {
-        Some(Took::FinWait2) => page.paragraph(INDENT, "a minisocket waits for the other end's FIN, in FIN_WAIT2"),
+        Some(Took::FinWait2) => page.paragraph(INDENT, "a minisocket waits for the peer's FIN in FIN_WAIT2"),
         Some(Took::TimeWait) | None => Ok(()),
     }
 }
@@ -80,17 +80,18 @@ pub(super) fn state(page: &mut Page<'_>, state: &State) -> io::Result<()> {
 pub(super) fn open(page: &mut Page<'_>, open: &Open, opened: Option<Opened>) -> io::Result<()> {
     match opened {
         Some(Opened::Itself) => {
-            page.paragraph(
-                INDENT,
-                "one socket in both roles: the SYN that it sent came back to it, and nobody listened",
-            )?;
+            page.paragraph(INDENT, "self-connect: the socket answered its own SYN")?;
         }
-        Some(Opened::Simultaneous) => page.paragraph(INDENT, "both ends sent a SYN, so nobody had to listen")?,
-        Some(Opened::Restored) => page.paragraph(INDENT, "in repair mode: it continues one that another socket had")?,
+        Some(Opened::Simultaneous) => {
+            page.paragraph(INDENT, "simultaneous open: both sides sent a SYN, no listener was involved")?;
+        }
+        Some(Opened::Restored) => {
+            page.paragraph(INDENT, "restored in repair mode: it continues another socket's connection")?;
+        }
         Some(Opened::Active | Opened::Passive) | None => {}
     }
     if open.syn_retransmits > 0 {
-        page.paragraph(INDENT, &format!("{} sent again", counted(open.syn_retransmits.into(), "SYN")))?;
+        page.paragraph(INDENT, &counted(open.syn_retransmits.into(), "SYN retransmit"))?;
     }
     open.warning.iter().try_for_each(|warning| page.paragraph(INDENT, &format!("warning: {warning}")))
 }
@@ -99,32 +100,32 @@ pub(super) fn close(page: &mut Page<'_>, close: &Close, event: &Event) -> io::Re
     let mut details = Vec::new();
     match (close.open_ns, close.lifetime_ns) {
         (Some(open), _) => details.push(format!("open for {}", duration(open))),
-        (None, Some(lifetime)) => details.push(format!("never open, lived {}", duration(lifetime))),
-        (None, None) if event.unremembered => details.push("its beginning found no room".to_owned()),
-        (None, None) => details.push("older than the trace".to_owned()),
+        (None, Some(lifetime)) => details.push(format!("never established, existed {}", duration(lifetime))),
+        (None, None) if event.unremembered => details.push("start unknown (socket table full)".to_owned()),
+        (None, None) => details.push("opened before tracing started".to_owned()),
     }
     details.extend(event.opened.map(|how| format!("opened {how}")));
     details.extend(close.bytes_in.map(|bytes| format!("{bytes} bytes in")));
     details.extend(close.bytes_out.map(|bytes| format!("{bytes} bytes out")));
     details.extend(close.rtt_us.map(|rtt| format!("rtt {}", duration(u64::from(rtt) * 1000))));
     if close.retransmits > 0 {
-        details.push(format!("{} sent again", counted(close.retransmits.into(), "segment")));
+        details.push(counted(close.retransmits.into(), "retransmit"));
     }
     // Of a RST the line says who sent it.
     details.extend(close.first.filter(|_| close.ended_by == End::Fin).map(|side| match side {
-        Side::Local => "this end closed first".to_owned(),
-        Side::Remote => "the other end closed first".to_owned(),
+        Side::Local => "closed locally first".to_owned(),
+        Side::Remote => "peer closed first".to_owned(),
     }));
     details.extend(close.error.clone());
     if !close.ended_by_observed {
-        details.push(format!("{} is inferred from the states", close.ended_by));
+        details.push("(end reason inferred from TCP states)".to_owned());
     }
     page.paragraph(INDENT, &details.join(", "))
 }
 
 pub(super) fn overflow(page: &mut Page<'_>, overflow: &Overflow) -> io::Result<()> {
     let Overflow { backlog, max_backlog, overflows, drops, .. } = overflow;
-    let text = format!("{backlog} waited, limit {max_backlog}; ListenOverflows +{overflows}, ListenDrops +{drops}");
+    let text = format!("backlog {backlog}, limit {max_backlog}; ListenOverflows +{overflows}, ListenDrops +{drops}");
     page.paragraph(INDENT, &text)
 }
 
@@ -135,7 +136,7 @@ pub(super) fn evidence(page: &mut Page<'_>, verdict: &Verdict) -> io::Result<()>
         let how = if *inferred { "inferred" } else { "observed" };
         page.paragraph(INDENT, &format!("- {how}: {text}"))?;
     }
-    page.paragraph(INDENT, &format!("what to do: {}", verdict.remedy))
+    page.paragraph(INDENT, &format!("remedy: {}", verdict.remedy))
 }
 
 /// Who the owner is, said once.
@@ -163,9 +164,9 @@ pub(super) fn task(page: &mut Page<'_>, event: &Event) -> io::Result<()> {
     let (comm, pid) = (&task.comm, task.pid);
     match event.context {
         Context::Process => page.paragraph(INDENT, &format!("by {comm}[{pid}] itself")),
-        Context::KernelThread => page.paragraph(INDENT, &format!("in the kernel thread {comm}[{pid}]")),
-        Context::Softirq => page.paragraph(INDENT, &format!("in softirq, which interrupted {comm}[{pid}]")),
-        Context::Timer => page.paragraph(INDENT, &format!("by a timer, which interrupted {comm}[{pid}]")),
-        Context::Unknown => page.paragraph(INDENT, &format!("while {comm}[{pid}] ran")),
+        Context::KernelThread => page.paragraph(INDENT, &format!("in kernel thread {comm}[{pid}]")),
+        Context::Softirq => page.paragraph(INDENT, &format!("in softirq, interrupting {comm}[{pid}]")),
+        Context::Timer => page.paragraph(INDENT, &format!("in a timer, interrupting {comm}[{pid}]")),
+        Context::Unknown => page.paragraph(INDENT, &format!("while {comm}[{pid}] was running")),
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn process(out: &mut String, event: &Event) {
     let start = out.len();
     foreign::push(out, &owner.comm);
     let name = out.len();
-    // Nobody was seen to accept it, or it is not known whose it was before: that it is its is inferred.
+    // No process was seen to accept it, or its previous owner is unknown: the owner is inferred.
     let mark = if matches!(owner.known, Known::Listener | Known::AtWork) { "?" } else { "" };
     out.push('[');
     owner.pid.push_to(out);
@@ -119,8 +119,8 @@ pub(super) fn what(out: &mut String, event: &Event) -> Style {
         }
         Body::StrayRst(rst) => {
             match rst.socket_state {
-                Some(state) => push!(out, "RST came, {state}"),
-                None => push!(out, "RST came, reset nothing"),
+                Some(state) => push!(out, "RST received in {state}, ignored"),
+                None => push!(out, "RST received, ignored"),
             }
             colour(AnsiColor::Red)
         }
@@ -160,7 +160,7 @@ fn state_change(out: &mut String, state: &State, opened: Option<Opened>) -> Styl
 fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
     match opened {
         Some(how) => push!(out, "open {how}"),
-        None => out.push_str("open seen late"),
+        None => out.push_str("open (handshake not seen)"),
     }
     match (open.handshake_ns, open.rtt_us) {
         (Some(handshake), _) => push!(out, " {}", duration(handshake)),

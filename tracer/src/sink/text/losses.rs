@@ -8,25 +8,25 @@ use crate::report::Lost;
 pub(super) fn sentences(lost: &Lost) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(records) = counted(&lost.ring_buffer) {
-        all.push(format!("lost: {records} records found the ring buffer full (a larger --ring-size helps)"));
+        all.push(format!("lost: {records} records, because the ring buffer was full (increase --ring-size)"));
     }
     if lost.skipped > 0 {
-        all.push(format!("lost: {} events at most that came while their CPU was reporting another one", lost.skipped));
+        all.push(format!("lost: up to {} events: the BPF program was already running on that CPU", lost.skipped));
     }
     if let Some(events) = counted(&lost.undecided) {
         all.push(format!(
-            "lost: {events} events at most that the filters may want: what they ask for had found no room (a larger \
-             --sockets helps)"
+            "lost: up to {events} events: the filters could not decide, because the socket table was full (increase \
+             --sockets)"
         ));
     }
     if lost.decode > 0 {
         all.push(format!("lost: {} records could not be decoded", lost.decode));
     }
     if let Some(what) = counted(&lost.memory) {
-        all.push(format!("no room: {what} are not remembered (a larger --sockets helps)"));
+        all.push(format!("table full: {what} are not tracked (increase --sockets)"));
     }
     if let Some(events) = counted(&lost.unremembered) {
-        all.push(format!("no room: {events} events came without what was before: owner, opening, times"));
+        all.push(format!("table full: {events} events lack owner, opening or times"));
     }
     all
 }
@@ -50,10 +50,10 @@ mod tests {
         lost.memory = [("sockets".into(), 2)].into();
         lost.unremembered = [("open".into(), 2), ("rst".into(), 1)].into();
         let expected = [
-            "lost: 5 state records found the ring buffer full (a larger --ring-size helps)",
+            "lost: 5 state records, because the ring buffer was full (increase --ring-size)",
             "lost: 1 records could not be decoded",
-            "no room: 2 sockets are not remembered (a larger --sockets helps)",
-            "no room: 2 open, 1 rst events came without what was before: owner, opening, times",
+            "table full: 2 sockets are not tracked (increase --sockets)",
+            "table full: 2 open, 1 rst events lack owner, opening or times",
         ];
         assert_eq!(sentences(&lost), expected);
     }

@@ -28,7 +28,7 @@ use crate::{
     diagnose::Verdict,
     event::{Body, Event, Family, Owner, Pid, Shared, end},
     probes::Probe,
-    report::{Counter, Loss, RunInfo, ScenarioReport, Summary, Unaccounted},
+    report::{Loss, RunInfo, ScenarioReport, Summary, Unaccounted},
     room::Room,
 };
 
@@ -79,7 +79,7 @@ pub enum Manner {
 
 /// Processes that are not introduced again.
 const KNOWN: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-/// Those of them that are told at once.
+/// Processes that are recognised without hashing.
 const RECENT: usize = 8;
 /// Whys that are kept as lines.
 const WHYS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
@@ -185,13 +185,9 @@ impl Text {
         }
         for Unaccounted { netns, counter, counted, reported } in &summary.unaccounted {
             let missing = counted.saturating_sub(*reported);
-            let (what, how) = match counter {
-                Counter::OutRsts => ("RSTs", "sent"),
-                Counter::EstabResets => ("ends of connections", "abrupt"),
-            };
             let text = format!(
-                "{missing} {what} of network namespace {netns} are unaccounted for: its kernel counted {counted} as {how} \
-                 ({}), {reported} were reported; some may be older or newer than the trace",
+                "netns {netns}: kernel counted {counted} {}, tracer reported {reported} ({missing} missing; some may fall \
+                 outside the trace window)",
                 counter.name()
             );
             page.paragraph("", &text)?;
@@ -229,11 +225,8 @@ fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
     let Room { sockets, bytes, most_bytes, .. } = info.room;
     if sockets > 0 {
         let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
-        let memory = if now == most { format!("{most} MiB") } else { format!("{now} MiB, {most} at most") };
-        page.paragraph(
-            "",
-            &format!("note: the past of {sockets} sockets at a time is remembered ({memory}; --sockets)"),
-        )?;
+        let memory = if now == most { format!("{most} MiB") } else { format!("{now} MiB, at most {most} MiB") };
+        page.paragraph("", &format!("note: socket table: {sockets} sockets at a time ({memory}; --sockets)"))?;
     }
     let mut headings = String::new();
     row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");

@@ -33,7 +33,7 @@ pub(super) const ALL: &[Scenario] = &[
 /// How long a process bears that nothing of what it sends is taken.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// The limit ends it when the SYN was to be sent again, after a second.
+/// The limit ends it when the SYN was to be retransmitted, after a second.
 fn unanswered() -> anyhow::Result<Played> {
     let mut net = Puppet::new("unanswered")?;
     let (socket, _) = net.connect(Peer::new(PEER, 80, 47301))?;
@@ -41,8 +41,8 @@ fn unanswered() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![socket]))
 }
 
-/// It does not wait any longer, but has waited until the SYN was sent again. Who does not wait for that is no finding:
-/// the second one, as of an attempt that another one has overtaken.
+/// It does not wait any longer, but has waited until the SYN was retransmitted. Who does not wait for that is no
+/// finding: the second one, as of an attempt that another one has overtaken.
 fn abandoned() -> anyhow::Result<Played> {
     let mut net = Puppet::new("abandoned")?;
     let (socket, _) = net.connect(Peer::new(PEER, 80, 47306))?;
@@ -73,7 +73,7 @@ fn never_read() -> anyhow::Result<Played> {
     Ok(Played { netns: vec![host.netns()], rsts: 1, alive: vec![Box::new(ends), Box::new(host)] })
 }
 
-/// The same of a connection that no process has open any more.
+/// The peer never reads from an orphaned connection (no process has it open any more).
 fn never_read_after_close() -> anyhow::Result<Played> {
     let host = Host::new("readnomore")?;
     let reader = host.run(|| fill().map(|(_, reader)| reader))?;

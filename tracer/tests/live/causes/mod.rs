@@ -51,7 +51,7 @@ impl Scenario {
         Self { cause, also: &[], event: "rst", perform }
     }
 
-    /// One whose RSTs reset nothing.
+    /// One whose RSTs are ignored.
     pub(super) const fn stray(cause: &'static str, perform: fn() -> anyhow::Result<Played>) -> Self {
         Self { event: "stray_rst", ..Self::new(cause, perform) }
     }
@@ -71,7 +71,7 @@ impl Scenario {
         Self { also, ..self }
     }
 
-    /// Those of its RSTs that were reported. It was played from `since` on, in nanoseconds of `CLOCK_MONOTONIC`: before,
+    /// Its reported RSTs. It was played from `since` on, in nanoseconds of `CLOCK_MONOTONIC`: before,
     /// its namespaces' numbers may have been another test's.
     fn rsts<'a>(&'a self, events: &'a [Value], played: &'a Played, since: u64) -> impl Iterator<Item = &'a Value> {
         let is_of_it = move |event: &&Value| event["mono_ns"].as_u64() >= Some(since) && played.is_of(event);

@@ -55,7 +55,7 @@ impl Peer {
         Self { end: at(address, end_port), host: at(HERE, port), seq: ISN, ack: 0, ttl: 64 }
     }
 
-    /// The same from further on.
+    /// The segment with a sequence number that many bytes further on.
     pub(crate) fn sent(self, bytes: u32) -> Self {
         Self { seq: self.seq + bytes, ..self }
     }

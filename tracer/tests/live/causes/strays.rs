@@ -1,4 +1,4 @@
-//! RSTs that come and reset nothing.
+//! RSTs that are received but ignored.
 
 use std::net::Shutdown;
 
@@ -35,7 +35,7 @@ pub(super) const ALL: &[Scenario] = &[
 
 /// Whether this kernel shows RSTs that it drops for a connection.
 fn are_traced() -> anyhow::Result<()> {
-    match observation()["degraded"].to_string().contains("are not seen, only those for none") {
+    match observation()["degraded"].to_string().contains("stray RSTs without a connection only") {
         true => Err(Lacks("such RSTs are dropped without a trace").into()),
         false => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! How sure each cause is told: of this run, and as `docs/causes.md` has it.
+//! Confidence per cause: of this run, and as `docs/causes.md` has it.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -13,7 +13,7 @@ const NOT_PLAYED: &str = "not played";
 /// This kernel could not play it.
 const NOT_SEEN: &str = "not seen";
 /// It was played, and told as something else that is allowed.
-const OTHERWISE: &str = "otherwise";
+const OTHERWISE: &str = "told as another cause";
 
 /// What was expected and what was told, with how many of each confidence.
 pub(super) fn confusion(outcomes: &[Outcome]) -> String {

@@ -46,12 +46,12 @@ impl End {
         Self { direction: Some("sent"), ..Self::new("rst", cause) }
     }
 
-    /// A RST came and reset its socket, for this cause.
+    /// A RST was received and reset its socket, for this cause.
     pub(crate) fn received(cause: &'static str) -> Self {
         Self { direction: Some("received"), ..Self::new("rst", cause) }
     }
 
-    /// A RST came and reset nothing.
+    /// A RST was received but ignored.
     pub(crate) fn stray(cause: &'static str) -> Self {
         Self::new("stray_rst", cause)
     }
@@ -104,7 +104,7 @@ impl End {
         Self { owner: Some((comm.to_owned(), pid)), ..self }
     }
 
-    /// The same of another cause, where it was that one.
+    /// Expects the other cause where this one was expected.
     pub(crate) fn instead_of(mut self, cause: &'static str, other: &'static str) -> Self {
         self.causes.iter_mut().filter(|it| **it == cause).for_each(|it| *it = other);
         self
@@ -138,7 +138,7 @@ impl End {
         self.event == "close" && self.causes.is_empty()
     }
 
-    /// The event is of this end.
+    /// The event is of this address and port.
     pub(crate) fn is(&self, event: &Value) -> bool {
         let has = |name: &str, wanted: Option<String>| wanted.is_none_or(|wanted| event[name] == wanted);
         event["event"] == self.event

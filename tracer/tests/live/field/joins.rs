@@ -40,7 +40,7 @@ pub(super) const ALL: &[Situation] = &[
     Situation { name: "a client uses one port for three connections, which are reset", perform: port_used_again },
     Situation { name: "two RSTs come for one connection", perform: two_come },
     Situation { name: "two RSTs come while the process is at work on the socket", perform: two_at_work },
-    Situation { name: "what was closed here is reset while it waits for the other end's FIN", perform: in_fin_wait2 },
+    Situation { name: "what was closed here is reset while it waits for the peer's FIN", perform: in_fin_wait2 },
     Situation { name: "what was closed here is reset before its FIN is acknowledged", perform: in_fin_wait1 },
     Situation { name: "data comes for what was closed here", perform: data_in_fin_wait1 },
     Situation { name: "probes without ACK, by a process that is here", perform: probes },
@@ -79,7 +79,7 @@ fn unread(router: Router) -> anyhow::Result<Happened> {
         Ok(())
     })?;
     until("the RST", || Ok(client.take_error()?.is_some()))?;
-    let place = format!("on this host as {BEHIND}, in network namespace {}", router.server.netns());
+    let place = format!("on this host as {BEHIND}, in netns {}", router.server.netns());
     let ends = vec![
         End::sent("close_unread").local(behind()).says("with 6 bytes unread").times(1),
         End::received("close_unread").local(near).says(place).says("with 6 bytes unread").times(1),
@@ -232,15 +232,15 @@ fn two_come() -> anyhow::Result<Happened> {
 
 /// Before 5.17 a RST that the kernel drops for a socket, a listener's among them, is not seen.
 fn shows_what_sockets_drop() -> bool {
-    !causes::observation()["degraded"].to_string().contains("only those for none")
+    !causes::observation()["degraded"].to_string().contains("stray RSTs without a connection only")
 }
 
 /// Before 6.12 the socket that drops a RST is not seen.
 fn shows_who_drops() -> bool {
-    !causes::observation()["degraded"].to_string().contains("the socket that a stray RST was for is not seen")
+    !causes::observation()["degraded"].to_string().contains("does not see which socket a stray RST was for")
 }
 
-/// Two segments find the other end closed. Their RSTs wait until write() is done with the socket, which the first one
+/// Two segments find the peer closed. Their RSTs wait until write() is done with the socket, which the first one
 /// resets then.
 fn two_at_work() -> anyhow::Result<Happened> {
     let host = Host::new("two-at-work")?;
@@ -264,7 +264,7 @@ fn two_at_work() -> anyhow::Result<Happened> {
     Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new((client, host))], ends })
 }
 
-/// The other end closes with a byte unread when this one has closed.
+/// The peer closes with a byte unread when the local side has closed.
 fn in_fin_wait2() -> anyhow::Result<Happened> {
     let host = Host::new("fin-wait2")?;
     let (near, far) = host.run(|| {
@@ -299,7 +299,7 @@ fn in_fin_wait1() -> anyhow::Result<Happened> {
     Ok(Happened { netns, alive: vec![Box::new((socket, listener, net))], ends })
 }
 
-/// The twin: the RST is this end's.
+/// The twin: the RST is the local side's.
 fn data_in_fin_wait1() -> anyhow::Result<Happened> {
     let mut net = Puppet::new("data-late")?;
     let listener = net.listen(47504)?;

@@ -56,7 +56,7 @@ pub(crate) struct Told {
 }
 
 impl Happened {
-    /// Those of its events that came after `since`, in nanoseconds of `CLOCK_MONOTONIC`: before, its namespaces' numbers
+    /// Its events after `since`, in nanoseconds of `CLOCK_MONOTONIC`: before, its namespaces' numbers
     /// may have been another test's.
     fn own<'a>(&'a self, events: &'a [Value], since: u64) -> impl Iterator<Item = &'a Value> {
         let netns = |event: &Value| event["netns"].as_u64().and_then(|inode| u32::try_from(inode).ok());

@@ -61,7 +61,7 @@ fn killed() -> anyhow::Result<Happened> {
     })
 }
 
-/// What the other end sends then meets no socket.
+/// What the peer sends then meets no socket.
 fn checkpointed() -> anyhow::Result<Happened> {
     let host = Host::new("checkpointed")?;
     let (server, near, far) = host.run(|| {

@@ -83,7 +83,7 @@ impl Sockets {
             ["hold", count] => self.hold(number(count)),
             // Connects that often and closes at once.
             ["burst", count, address] => burst(number(count), address),
-            // Accepts that many connections and closes each after its other end.
+            // Accepts that many connections and closes each after its peer.
             ["serve", count] => self.serve(number(count)),
             // Keeps this many processors busy.
             ["spin", count] => {
@@ -117,7 +117,7 @@ impl Sockets {
     fn serve(&self, count: usize) {
         for _ in 0..count {
             let (mut stream, _) = self.listeners.last().expect("a listener").accept().expect("it accepts");
-            assert_eq!(stream.read(&mut [0]).expect("the other end closes"), 0);
+            assert_eq!(stream.read(&mut [0]).expect("the peer closes"), 0);
         }
     }
 }

@@ -69,7 +69,7 @@ impl Refused {
         match TcpStream::connect(self.address) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
             Err(error) => Err(error),
-            Ok(_) => Err(io::Error::other("somebody listens there")),
+            Ok(_) => Err(io::Error::other("a process listens on that port")),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Workload {
         match self {
             Self::ChurnRst => "connect, accept, abort at the client's end",
             Self::ChurnFin => "connect, accept, close at both ends",
-            Self::Refused => "connect to a port where nobody listens",
+            Self::Refused => "connect to a port without a listener",
             Self::Bulk => "send 64 KiB over an open connection",
             Self::Exchange => "send 64 bytes over an open connection, and 64 bytes back",
         }

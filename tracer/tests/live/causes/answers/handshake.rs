@@ -9,7 +9,7 @@ use super::super::{
     puppet::{ACK, PEER, Peer, Puppet, SYN, SYN_ACK},
 };
 
-/// The other end still has a connection with that port, and says where that is (RFC 9293, section 3.5.1).
+/// The peer still has a connection with that port, and says where that is (RFC 9293, section 3.5.1).
 pub(super) fn acknowledges_another() -> anyhow::Result<Played> {
     let mut net = Puppet::new("oldconnection")?;
     let peer = Peer::new(PEER, 80, 47301);

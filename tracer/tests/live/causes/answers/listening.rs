@@ -30,7 +30,7 @@ pub(super) fn overflow() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![listener]))
 }
 
-/// The same where nobody is told: the peer takes itself for connected, and speaks when its request is forgotten.
+/// A full accept queue without a RST: the peer considers itself connected, and sends when its request is forgotten.
 pub(super) fn no_place() -> anyhow::Result<Played> {
     let mut net = Puppet::new("noplace")?;
     let listener = net.listen(47207)?;
@@ -53,7 +53,7 @@ pub(super) fn no_place() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![listener]))
 }
 
-/// The queue is full before the next one begins: its SYN is sent again and again.
+/// The queue is full before the next one begins: its SYN is retransmitted again and again.
 pub(super) fn no_place_for_a_syn() -> anyhow::Result<Played> {
     let host = Host::new("noplaceforsyn")?;
     let sockets = host.run(|| {
@@ -87,7 +87,7 @@ pub(super) fn closed_meanwhile() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![]))
 }
 
-/// The same, and another one is there when the ACK comes.
+/// The listener is closed during a handshake, and another one is there when the ACK arrives.
 pub(super) fn restarted_meanwhile() -> anyhow::Result<Played> {
     let mut net = Puppet::new("restarted")?;
     let listener = net.listen(47206)?;

@@ -78,7 +78,7 @@ pub(super) fn after_giving_up() -> anyhow::Result<Played> {
     Ok(net.played(1, vec![]))
 }
 
-/// The peer was silent, so this end gave up.
+/// The peer was silent, so the local side gave up.
 pub(super) fn after_timeout() -> anyhow::Result<Played> {
     let mut net = Puppet::new("timedout")?;
     let listener = net.listen(47104)?;

@@ -1,4 +1,4 @@
-//! The other end of a host's only network card, played by hand: it says what no kernel would.
+//! The peer behind a host's only network card, played by hand: it says what no kernel would.
 
 use std::{
     fs::File,
@@ -57,7 +57,7 @@ pub(in super::super) struct Far {
 }
 
 impl Far {
-    /// The same when so many more bytes have come.
+    /// The segment after so many more bytes have been received.
     pub(in super::super) fn heard(self, bytes: u32) -> Self {
         Self { ack: self.ack.wrapping_add(bytes), ..self }
     }
