@@ -177,9 +177,8 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).was_open).write_volatile(u8::from(socket.kept_at != 0));
         (&raw mut (*kept).end).write_volatile(mark);
     }
-    if !is_there {
-        recent::link(&BY_PORT, ends.key(), position);
-    }
+    // Where a server's port is above its clients', all of its connections have the same key, and push one another out.
+    recent::link(&BY_PORT, ends.key(), position);
     position
 }
 

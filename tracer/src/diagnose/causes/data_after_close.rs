@@ -18,7 +18,9 @@ pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
         let by_socket = case.answers_in(&closed);
         // A minisocket in FIN_WAIT2 shows as TIME_WAIT; in TIME_WAIT proper it answers data with an ACK.
         let by_minisocket = case.answers_in(&[TcpState::TIME_WAIT]);
-        if !by_socket && !by_minisocket {
+        // What the socket was before may be forgotten; the reason is of such sockets only (tcp_rcv_state_process).
+        let by_reason = case.answers_in(&[TcpState::CLOSE]) && case.reason() == "TCP_ABORT_ON_DATA";
+        if !by_socket && !by_minisocket && !by_reason {
             return None;
         }
         let who = case.last_owner();
@@ -31,6 +33,9 @@ pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
                     "{who} had closed an idle connection, unused for {idle}, when {len} more bytes arrived from {remote} {since} later"
                 )
             }
+            None if is_shut(case) => {
+                format!("{who} had already shut down both directions when {len} more bytes arrived from {remote}")
+            }
             None => format!("{who} had already closed when {len} more bytes arrived from {remote}"),
         });
         Some(match by_minisocket {
@@ -41,6 +46,11 @@ pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
         })
     },
 };
+
+/// The process has called shutdown() for both directions, and still has the socket.
+fn is_shut(case: &Case<'_>) -> bool {
+    case.rst.circumstances.as_ref().is_some_and(|state| state.shut_down && !state.orphan)
+}
 
 /// For how long the connection had been idle when this side closed it, if that was long, and how long ago that was, in
 /// nanoseconds: a side that keeps idle connections has used one that its peer was giving up.

@@ -43,6 +43,8 @@ pub(super) const ALL: &[Situation] = &[
     Situation { name: "what was closed here is reset while it waits for the peer's FIN", perform: in_fin_wait2 },
     Situation { name: "what was closed here is reset before its FIN is acknowledged", perform: in_fin_wait1 },
     Situation { name: "data comes for what was closed here", perform: data_in_fin_wait1 },
+    Situation { name: "data comes after shutdown() of both directions", perform: data_after_shutdown },
+    Situation { name: "a server has a port above its clients', and closes many connections", perform: high_port },
     Situation { name: "probes without ACK, by a process that is here", perform: probes },
     Situation { name: "a rule rejects the segments of a connection", perform: rejected },
     Situation { name: "a rule rejects a connect", perform: refused },
@@ -312,6 +314,54 @@ fn data_in_fin_wait1() -> anyhow::Result<Happened> {
     let ends = vec![End::sent("data_after_close").local(here).times(1), End::closed("rst_sent").local(here).times(1)];
     let netns = vec![net.host.netns()];
     Ok(Happened { netns, alive: vec![Box::new((listener, net))], ends })
+}
+
+/// Not closed: the process still has the socket.
+fn data_after_shutdown() -> anyhow::Result<Happened> {
+    let mut net = Puppet::new("data-shut")?;
+    let listener = net.listen(47506)?;
+    let (peer, socket) = net.establish(&listener, Peer::new(PEER, 4326, 47506))?;
+    let here = v4_of(&socket)?;
+    socket.shutdown(Shutdown::Both)?;
+    net.receive("a FIN", |packet| packet.segment.flags.contains(Flags::FIN))?;
+    net.send(peer, puppet::ACK, b"late")?;
+    net.receive_rst()?;
+    let ends = vec![
+        End::sent("data_after_close").local(here).says("had already shut down both directions").times(1),
+        End::closed("rst_sent").local(here).times(1),
+    ];
+    let netns = vec![net.host.netns()];
+    Ok(Happened { netns, alive: vec![Box::new((socket, listener, net))], ends })
+}
+
+/// More of them than are found by one port (see recent.rs of the programs).
+fn high_port() -> anyhow::Result<Happened> {
+    const CLIENTS: u16 = 24;
+    let host = Host::new("high-port")?;
+    let (clients, ends) = host.run(|| {
+        let place = SocketAddr::from((Ipv4Addr::LOCALHOST, 65000));
+        let listener = tcp::listening(place, TIMEOUT)?;
+        let mut pairs = Vec::new();
+        for port in 20000..20000 + CLIENTS {
+            let client = tcp::connecting(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), place, TIMEOUT)?;
+            tcp::connected(&client)??;
+            pairs.push((client, tcp::accept(&listener)?));
+        }
+        let mut ends = Vec::new();
+        let mut clients = Vec::new();
+        for (client, server) in pairs {
+            drop(server);
+            until("the FIN", || Ok(tcp::state(&client)? == TcpState::CLOSE_WAIT))?;
+            tcp::say(&client, b"late")?;
+            until("the RST", || Ok(tcp::state(&client)? == TcpState::CLOSE))?;
+            let near = v4_of(&client)?;
+            ends.push(End::sent("data_after_close").remote(near).says("had already closed").times(1));
+            ends.push(End::received("data_after_close").local(near).times(1));
+            clients.push(client);
+        }
+        Ok((clients, ends))
+    })?;
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new((clients, host))], ends })
 }
 
 /// FIN, Xmas and NULL, and an ACK of nothing.
