@@ -1,6 +1,6 @@
 //! Confidence per cause: of this run, and as `docs/causes.md` has it.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, fmt::Write, io::Write as _};
 
 use tracer::diagnose::{Confidence, causes, deaths, queue};
 
@@ -59,7 +59,8 @@ pub(super) fn differences(outcomes: &[Outcome]) -> Vec<String> {
     let found: Vec<_> = ids.map(|id| (id, cell(outcomes, id))).collect();
     // To fill the column in from.
     let line: Vec<_> = found.iter().map(|(cause, cell)| format!("{cause}={cell}")).collect();
-    println!("causes on {kernel}: {}", line.join(", "));
+    let mut shown = std::io::stdout();
+    writeln!(shown, "causes on {kernel}: {}", line.join(", ")).unwrap();
     let mut wrong = Vec::new();
     for (cause, found) in found {
         let Some(row) = rows.get(cause) else {
