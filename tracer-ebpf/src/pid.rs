@@ -58,11 +58,8 @@ pub(crate) fn learn_depth() {
 }
 
 /// The id of a task in the tracer's namespace; if it has none there, `id` with a mark. (The idle task has none at all.)
-///
-/// A function that the verifier verifies by itself, once: see [`crate::inquiry`].
-#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn translated(task: u64, id: u32) -> u32 {
+fn translated(task: u64, id: u32) -> u32 {
     let Some(depth) = DEPTH.get(0) else { return id };
     let pid: u64 = read(task, &offset::TASK_THREAD_PID);
     let deepest: u32 = read(pid, &offset::PID_LEVEL);

@@ -1,7 +1,7 @@
 //! Data for a connection that its process has closed.
 
 use super::super::{
-    Cause, Finding,
+    Cause, Finding, actor,
     case::{Case, duration},
 };
 use crate::event::TcpState;
@@ -26,17 +26,24 @@ pub(super) const DATA_AFTER_CLOSE: Cause = Cause {
         let who = case.last_owner();
         let remote = case.event.remote;
         let len = case.rst.trigger.map_or(0, |trigger| trigger.len);
-        let finding = Finding::certain(match idle(case) {
-            Some((idle, since)) => {
+        let past = case.past();
+        // A process that a signal ends does not decide to close.
+        let killed = past.and_then(|past| actor::killed(case.event.last_owner(), past.signal));
+        let finding = Finding::certain(match (killed, idle(case)) {
+            (Some(how), _) => {
+                let since = past.map_or(0, |past| past.closed_ns_ago);
+                format!("{who} {how}, and {} later {len} more bytes arrived from {remote}", duration(since))
+            }
+            (None, Some((idle, since))) => {
                 let (idle, since) = (duration(idle), duration(since));
                 format!(
                     "{who} had closed an idle connection, unused for {idle}, when {len} more bytes arrived from {remote} {since} later"
                 )
             }
-            None if is_shut(case) => {
+            (None, None) if is_shut(case) => {
                 format!("{who} had already shut down both directions when {len} more bytes arrived from {remote}")
             }
-            None => format!("{who} had already closed when {len} more bytes arrived from {remote}"),
+            (None, None) => format!("{who} had already closed when {len} more bytes arrived from {remote}"),
         });
         Some(match by_minisocket {
             true => {

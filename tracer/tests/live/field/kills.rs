@@ -25,6 +25,10 @@ pub(super) const ALL: &[Situation] = &[
     Situation { name: "a worker is killed while it computes", perform: killed_while_it_computes },
     Situation { name: "a worker is killed while it waits", perform: killed_while_it_waits },
     Situation { name: "a process with threads is killed", perform: killed_with_threads },
+    Situation {
+        name: "a process is killed with nothing unread, and data follows",
+        perform: killed_with_nothing_unread,
+    },
     Situation { name: "a worker faults", perform: faults },
     Situation { name: "the OOM killer ends a worker", perform: runs_out_of_memory },
     Situation { name: "a worker starts another program", perform: starts_a_program },
@@ -121,6 +125,31 @@ fn killed_while_it_computes() -> anyhow::Result<Happened> {
 
 fn killed_while_it_waits() -> anyhow::Result<Happened> {
     with_a_request(c"waits", |inside| inside.sleep(), kill, &killed_by_us()?)
+}
+
+/// It closes with a FIN then, and the client's next request meets nobody.
+fn killed_with_nothing_unread() -> anyhow::Result<Happened> {
+    let host = Host::new("nothing-unread")?;
+    let (client, pid, (near, far)) = host.run(|| {
+        let (mut client, server) = report::connection();
+        let mut worker = Peer::inheriting("quiet", &server);
+        worker.ask(&format!("take {}", server.as_raw_fd()));
+        client.write_all(b"GET")?;
+        worker.ask("read 3");
+        let (pid, ends) = (worker.pid(), (client.local_addr()?, server.local_addr()?));
+        drop(server);
+        // That kills it.
+        drop(worker);
+        anyhow::ensure!(client.read(&mut [0])? == 0, "it ends with a FIN");
+        client.write_all(b"more")?;
+        Ok((client, pid, ends))
+    })?;
+    reset(&client)?;
+    let how = killed_by_us()?;
+    let told = |end: End| end.by("quiet", pid).says(&how).says("4 more bytes arrived").times(1);
+    let ends =
+        vec![told(End::sent("data_after_close").local(far)), told(End::received("data_after_close").local(near))];
+    Ok(Happened { netns: vec![host.netns()], alive: vec![Box::new(client), Box::new(host)], ends })
 }
 
 /// It is chance which of its threads closes what it had; it is named as a process is.
