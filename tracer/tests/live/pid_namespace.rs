@@ -4,6 +4,7 @@ use std::{
     io,
     os::unix::process::CommandExt as _,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -78,7 +79,9 @@ fn a_process_of_another_namespace_is_not_taken_for_one_here() {
     let mut trace = isolated(command).spawn().unwrap();
     let mut aborted = Vec::new();
     // It says nowhere but in its output, which is read below, that it is attached.
+    let deadline = Instant::now() + Duration::from_secs(60);
     while trace.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it ends when it has reported so many");
         aborted.push(abort().0.to_string());
     }
     let seen = objects(io::read_to_string(trace.stdout.take().unwrap()).unwrap().as_bytes());
