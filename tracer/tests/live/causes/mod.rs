@@ -142,6 +142,8 @@ impl Outcome {
 struct Outcomes {
     scenarios: Vec<Outcome>,
     situations: Vec<(&'static Situation, anyhow::Result<field::Told>)>,
+    /// The last line of the trace: what was lost, if anything was.
+    summary: Value,
 }
 
 fn play() -> Outcomes {
@@ -198,7 +200,8 @@ fn play() -> Outcomes {
         (situation, outcome.map(|one| one.told(&seen, &closed, since)))
     });
     let situations = situations.collect();
-    Outcomes { scenarios: played.into_iter().map(judge).collect(), situations }
+    let summary = seen.last().cloned().unwrap_or_default();
+    Outcomes { scenarios: played.into_iter().map(judge).collect(), situations, summary }
 }
 
 static OBSERVATION: OnceLock<Value> = OnceLock::new();
@@ -224,7 +227,7 @@ fn told(event: &Value) -> Told {
 #[test]
 #[ignore = "needs root"]
 fn each_cause_is_told_and_no_other() {
-    let Outcomes { scenarios: outcomes, situations } = play();
+    let Outcomes { scenarios: outcomes, situations, summary } = play();
     // Not by println, which shows nothing of a test that passes: who looks at a kernel's run wants to see it.
     let mut shown = std::io::stdout();
     writeln!(shown, "{}", table::confusion(&outcomes)).unwrap();
@@ -260,5 +263,5 @@ fn each_cause_is_told_and_no_other() {
         }
     }
     writeln!(shown, "verdicts on {}: {score}", table::kernel()).unwrap();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}\n{summary:#}", wrong.join("\n"));
 }
