@@ -19,7 +19,7 @@ use crate::{
         self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
         TCP_SYN_RECV, TCP_SYN_SENT,
     },
-    words,
+    word_copy,
 };
 
 /// `sk_err` of a socket that somebody else aborts (`ss -K`): not a call of its owner.
@@ -171,7 +171,7 @@ impl Change {
         }
         // Also one whose birth was missed, or was opened before the trace and waits to be accepted.
         if self.old != TCP_CLOSE
-            && let Some(listener) = memory::heard(self.netns, ends)
+            && let Some(listener) = memory::find_listener(self.netns, ends)
         {
             // The listener's, until somebody accepts it.
             let entry = memory::begin(sk, &listener.owner, listener.wanted != 0, began, self.context)?;
@@ -327,7 +327,7 @@ pub(crate) unsafe fn write_closing<A: Access>(
     let error = change.error(sk, entry);
     // SAFETY: the caller's.
     unsafe {
-        words::clear(closing);
+        word_copy::clear(closing);
         (&raw mut (*closing).began_ns).write(entry.began_ns);
         (&raw mut (*closing).opened_ns).write(entry.opened_ns);
         (&raw mut (*closing).bytes_received).write(counters.bytes_received);

@@ -40,7 +40,7 @@ static SCRATCH: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// fentry, fexit, kprobes; not classic tracepoints.
 #[inline(always)]
 pub(crate) fn of(ctx: *const core::ffi::c_void) -> u8 {
-    verifier::forget(find_out(ctx).into()) as u8
+    verifier::hide_value(find_out(ctx).into()) as u8
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use tracer_ebpf::record::{Delivery, Header, KINDS, Owner};
 use crate::{
     context, memory, offset, pid, process,
     sock::{Access, Identity, Object, bytes, cookie},
-    words,
+    word_copy,
 };
 
 /// The records; the loader sets the size.
@@ -108,7 +108,7 @@ pub(crate) unsafe fn write_header(header: *mut Header, kind: u16, size: usize, m
     // Member by member: a whole header on the way would take a quarter of the stack.
     // SAFETY: the caller's.
     unsafe {
-        let header = words::clear(header);
+        let header = word_copy::clear(header);
         header.mono_ns = mono_ns;
         header.kind = kind;
         header.size = size as u16;
@@ -158,12 +158,12 @@ pub(crate) unsafe fn write_about<A: Access>(
             header.sock = sk.address();
             header.cookie = cookie(sk);
         }
-        words::copy(&raw mut header.owner, about.owner);
+        word_copy::copy(&raw mut header.owner, about.owner);
         header.opened = about.opened;
         header.family = about.ends.family;
         // Both are at a multiple of 8 bytes (asserted below).
-        words::copy((&raw mut header.local_addr).cast(), &about.ends.local);
-        words::copy((&raw mut header.remote_addr).cast(), &about.ends.remote);
+        word_copy::copy((&raw mut header.local_addr).cast(), &about.ends.local);
+        word_copy::copy((&raw mut header.remote_addr).cast(), &about.ends.remote);
         header.local_port = about.ends.local_port;
         header.remote_port = about.ends.remote_port;
     }
@@ -206,7 +206,7 @@ impl Depth {
 pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, frames: u32, stack: *mut [u64; N]) -> u32 {
     // What it held before is not for this record.
     // SAFETY: the caller's.
-    unsafe { words::clear(stack) };
+    unsafe { word_copy::clear(stack) };
     let frames = if frames < N as u32 { frames } else { N as u32 };
     // SAFETY: the caller's buffer has that size, or more.
     let written = unsafe { bpf_get_stack(ctx.as_ptr(), stack.cast(), 8 * frames, 0) };

@@ -9,7 +9,7 @@ use crate::{
     memory,
     past::{self, Found},
     sock::Identity,
-    words,
+    word_copy,
 };
 
 /// What a RST is about. Not on the stack, which is not large enough for that and all that follows.
@@ -50,7 +50,7 @@ pub(crate) const IS_WANTED: u32 = 2;
 pub(crate) fn about(slot: u32, subject: &Subject) -> Option<(&'static Subject, *mut Owner)> {
     let place = SUBJECTS.get_ptr_mut(slot)?;
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to be there for the functions below.
-    unsafe { words::copy(place, subject) };
+    unsafe { word_copy::copy(place, subject) };
     // SAFETY: as above.
     Some((unsafe { &*place }, OWNERS.get_ptr_mut(slot)?))
 }
@@ -85,7 +85,7 @@ fn swapped(ends: &Identity) -> Identity {
 #[inline(never)]
 pub(crate) extern "C" fn is_listener_there(slot: u32) -> u32 {
     let Some(subject) = subject(slot) else { return 0 };
-    u32::from(memory::heard(subject.netns, &swapped(&subject.ends)).is_some())
+    u32::from(memory::find_listener(subject.netns, &swapped(&subject.ends)).is_some())
 }
 
 /// Takes who listened at these ends last for the owner: some of the bits [`IS_THERE`] and [`IS_WANTED`].
@@ -95,7 +95,7 @@ pub(crate) extern "C" fn owner_by_listener(slot: u32) -> u32 {
     let (Some(subject), Some(owner)) = (subject(slot), OWNERS.get_ptr_mut(slot)) else { return 0 };
     let Some(known) = memory::known_by_listener(subject.netns, &subject.ends) else { return 0 };
     // SAFETY: as above.
-    unsafe { words::copy(owner, known.owner) };
+    unsafe { word_copy::copy(owner, known.owner) };
     if known.wanted { IS_THERE | IS_WANTED } else { IS_THERE }
 }
 
@@ -113,7 +113,7 @@ pub(crate) extern "C" fn fill_past(slot: u32, gone: u32, other: u32, what: u32) 
             past::write_closed_listener(past, netns, ends);
         }
         if what & REFUSED != 0
-            && let Some(listener) = memory::heard(netns, &swapped(ends))
+            && let Some(listener) = memory::find_listener(netns, &swapped(ends))
         {
             past::write_listener(past, listener, netns, ends);
         }

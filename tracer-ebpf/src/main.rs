@@ -24,7 +24,7 @@ mod shortage;
 mod sock;
 mod tcp;
 mod verifier;
-mod words;
+mod word_copy;
 
 // bpf_probe_read_kernel, bpf_get_stack and the BTF-typed helpers are GPL-only.
 #[unsafe(link_section = "license")]

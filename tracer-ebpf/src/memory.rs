@@ -20,7 +20,7 @@ use tracer_ebpf::{
 use crate::{
     context, filter, process, shortage,
     sock::{Identity, Object, Probed, v4_mapped},
-    words,
+    word_copy,
 };
 
 /// What is known of a socket.
@@ -196,10 +196,10 @@ pub(crate) fn begin(
     let entry = at(if is_kept { sk } else { stand_in(context) })?;
     if !is_kept {
         // SAFETY: the map's memory.
-        unsafe { words::copy(entry, &FRESH) };
+        unsafe { word_copy::copy(entry, &FRESH) };
     }
     // SAFETY: the map's memory.
-    unsafe { words::copy(&raw mut entry.owner, owner) };
+    unsafe { word_copy::copy(&raw mut entry.owner, owner) };
     if !is_kept && owner.known == OWNER_ACTED {
         entry.owner.known = OWNER_AT_WORK;
     }
@@ -229,7 +229,7 @@ pub(crate) fn at_work(context: u8) -> Option<&'static mut Remembered> {
     }
     let entry = at(stand_in(context))?;
     // SAFETY: the map's memory.
-    unsafe { words::copy(entry, &FRESH) };
+    unsafe { word_copy::copy(entry, &FRESH) };
     adopt_by_current(entry);
     entry.owner.known = OWNER_AT_WORK;
     entry.gap = UNREMEMBERED;
@@ -269,7 +269,7 @@ pub(crate) fn adopt(entry: &mut Remembered, task: Object<Probed>, owner: &Owner)
     entry.wanted = u8::from(wanted);
     fill_gap(entry);
     // SAFETY: the map's memory.
-    unsafe { words::copy(&raw mut entry.owner, owner) };
+    unsafe { word_copy::copy(&raw mut entry.owner, owner) };
     wanted
 }
 
@@ -280,7 +280,7 @@ pub(crate) static NOBODY: Owner =
 /// The listener that a connection came to, if there is one with an owner. Where several processes listen at
 /// the same place it may be any one's.
 #[inline(never)]
-pub(crate) fn heard(netns: u32, ends: &Identity) -> Option<&'static Listener> {
+pub(crate) fn find_listener(netns: u32, ends: &Identity) -> Option<&'static Listener> {
     at_or_above(netns, ends, find).filter(|listener| listener.owner.known != OWNER_UNKNOWN)
 }
 
@@ -295,7 +295,7 @@ fn at_or_above<T>(netns: u32, ends: &Identity, find: impl Fn(&Place) -> Option<&
     });
     listener.or_else(|| {
         // SAFETY: a variable of our own.
-        unsafe { words::clear(&raw mut place.address) };
+        unsafe { word_copy::clear(&raw mut place.address) };
         find(&place)
     })
 }

@@ -77,7 +77,7 @@ pub(crate) fn tell(full: &Full, ends: &Identity) {
         return;
     }
     let _ = TOLD.insert(key, now, 0);
-    let (owner, wanted) = match memory::heard(netns, ends) {
+    let (owner, wanted) = match memory::find_listener(netns, ends) {
         Some(listener) => (&listener.owner, listener.wanted != 0),
         None => (&memory::NOBODY, !filter::is_by_owner()),
     };

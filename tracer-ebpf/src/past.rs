@@ -23,7 +23,7 @@ use crate::{
     memory::{self, Known, NOBODY, Remembered},
     recent::{self, Set},
     sock::{self, Access, Address, Identity, Object, Probed, v4_mapped},
-    tcp, words,
+    tcp, word_copy,
 };
 
 /// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
@@ -65,7 +65,7 @@ impl Ends {
 
 /// A connection, and what became of it.
 #[repr(C)]
-struct Kept {
+struct PastConnection {
     begin: u64,
     ends: Ends,
     /// Its socket's address while it is not closed.
@@ -97,13 +97,13 @@ struct Kept {
 
 /// Connections that were established or closed last.
 #[map]
-static KEPT: Array<Kept> = Array::with_max_entries(recent::ENTRIES, 0);
+static KEPT: Array<PastConnection> = Array::with_max_entries(recent::ENTRIES, 0);
 
-/// Kept connections by their clients' ports.
+/// PastConnection connections by their clients' ports.
 #[map]
 static BY_PORT: Array<Set> = Array::with_max_entries(recent::SETS, 0);
 
-impl recent::Entry for Kept {
+impl recent::Entry for PastConnection {
     const LOG: &'static Array<Self> = &KEPT;
 
     #[inline(always)]
@@ -129,12 +129,12 @@ pub(crate) fn of_ends(netns: u32, ends: &Identity) -> Ends {
 pub(crate) fn establish(context: u8, netns: u32, sk: u64, ends: &Identity) -> u32 {
     let ends = of_ends(netns, ends);
     let Some(position) = recent::position(context) else { return 0 };
-    let Some(kept) = recent::place::<Kept>(position) else { return 0 };
+    let Some(kept) = recent::place::<PastConnection>(position) else { return 0 };
     let mark = recent::mark(position);
     // SAFETY: the map's memory. Volatile: in this order.
     unsafe {
         (&raw mut (*kept).begin).write_volatile(mark);
-        words::copy(&raw mut (*kept).ends, &ends);
+        word_copy::copy(&raw mut (*kept).ends, &ends);
         (&raw mut (*kept).sk).write_volatile(sk);
         (&raw mut (*kept).closed_ns).write_volatile(0);
         (&raw mut (*kept).was_open).write_volatile(1);
@@ -148,23 +148,23 @@ pub(crate) fn establish(context: u8, netns: u32, sk: u64, ends: &Identity) -> u3
 #[inline(never)]
 pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, socket: &Remembered) -> u32 {
     let ends = of_ends(change.netns, ends);
-    let is_there = recent::at::<Kept>(socket.kept_at).is_some_and(|kept| kept.ends.is(&ends));
+    let is_there = recent::at::<PastConnection>(socket.kept_at).is_some_and(|kept| kept.ends.is(&ends));
     let position = if is_there { Some(socket.kept_at) } else { recent::position(change.context) };
     let Some(position) = position else { return 0 };
-    let Some(kept) = recent::place::<Kept>(position) else { return 0 };
+    let Some(kept) = recent::place::<PastConnection>(position) else { return 0 };
     let mark = recent::mark(position);
     // SAFETY: the map's memory; all that counts is written here. Volatile: in this order.
     unsafe {
         // Nobody reads it until it ends with this mark.
         (&raw mut (*kept).end).write_volatile(0);
         (&raw mut (*kept).begin).write_volatile(mark);
-        words::copy(&raw mut (*kept).ends, &ends);
+        word_copy::copy(&raw mut (*kept).ends, &ends);
         (&raw mut (*kept).numbers).write_volatile(tcp::numbers(sk));
         (&raw mut (*kept).unread).write_volatile(tcp::unread(sk));
         (&raw mut (*kept).closed_ns).write_volatile(change.now);
         (&raw mut (*kept).opened_ns).write_volatile(socket.opened_ns);
         (&raw mut (*kept).began_ns).write_volatile(socket.began_ns);
-        words::copy(&raw mut (*kept).owner, &socket.owner);
+        word_copy::copy(&raw mut (*kept).owner, &socket.owner);
         (&raw mut (*kept).error).write_volatile(change.error(sk, socket));
         (&raw mut (*kept).idle).write_volatile(socket.idle);
         (&raw mut (*kept).closed_from).write_volatile(socket.closed_from);
@@ -188,16 +188,16 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
 pub(crate) fn refuse(context: u8, netns: u32, ends: &Identity, listener: Option<&'static Listener>) {
     let ends = of_ends(netns, ends);
     let Some(position) = recent::position(context) else { return };
-    let Some(kept) = recent::place::<Kept>(position) else { return };
+    let Some(kept) = recent::place::<PastConnection>(position) else { return };
     let mark = recent::mark(position);
     // SAFETY: the map's memory. Volatile: in this order.
     unsafe {
-        words::clear(kept);
+        word_copy::clear(kept);
         (&raw mut (*kept).begin).write_volatile(mark);
-        words::copy(&raw mut (*kept).ends, &ends);
+        word_copy::copy(&raw mut (*kept).ends, &ends);
         (&raw mut (*kept).closed_ns).write_volatile(emit::now());
         if let Some(listener) = listener {
-            words::copy(&raw mut (*kept).owner, &listener.owner);
+            word_copy::copy(&raw mut (*kept).owner, &listener.owner);
             (&raw mut (*kept).wanted).write_volatile(listener.wanted);
         }
         (&raw mut (*kept).closed_from).write_volatile(tcp::TCP_NEW_SYN_RECV);
@@ -257,10 +257,10 @@ impl Found {
     /// Nothing.
     pub(crate) const NOTHING: Self = Self { gone: 0, other: 0 };
 
-    /// The indices, whose ranges the verifier forgets, see [`crate::verifier::forget`].
+    /// The indices, whose ranges the verifier forgets, see [`crate::verifier::hide_value`].
     #[inline(always)]
     pub(crate) fn forgotten(self) -> Self {
-        Self { gone: crate::verifier::forget(self.gone), other: crate::verifier::forget(self.other) }
+        Self { gone: crate::verifier::hide_value(self.gone), other: crate::verifier::hide_value(self.other) }
     }
 
     /// 1 if there is something.
@@ -277,7 +277,7 @@ pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) ->
     let Some(search) = SEARCH.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
     // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
     unsafe {
-        words::copy(&raw mut (*search).ends, &of_ends(netns, ends));
+        word_copy::copy(&raw mut (*search).ends, &of_ends(netns, ends));
         (&raw mut (*search).segment).write_volatile(segment);
         (&raw mut (*search).last).write_volatile(0);
         (&raw mut (*search).fitting).write_volatile(0);
@@ -302,7 +302,7 @@ extern "C" fn search_past(slot: u32) -> u32 {
     let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
     // SAFETY: a slot of this CPU's own, see `find`.
     let key = unsafe { (*search).ends.key() };
-    recent::walk(&BY_PORT, key, |position, _: &Kept| {
+    recent::walk(&BY_PORT, key, |position, _: &PastConnection| {
         number_past(slot, position);
         consider_past(slot, position);
     });
@@ -315,14 +315,14 @@ extern "C" fn search_past(slot: u32) -> u32 {
 #[inline(never)]
 extern "C" fn number_past(slot: u32, position: u32) -> u32 {
     let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
-    let Some(kept) = recent::at::<Kept>(position) else { return 0 };
+    let Some(kept) = recent::at::<PastConnection>(position) else { return 0 };
     // SAFETY: a slot of this CPU's own, see `find`. Volatile: to stay there.
     unsafe {
         let numbers = &raw mut (*search).numbers;
         if kept.closed_ns == 0 {
             numbers.write_volatile(live(kept));
         } else {
-            words::copy_halves(numbers, &kept.numbers);
+            word_copy::copy_halves(numbers, &kept.numbers);
         }
     }
     0
@@ -333,7 +333,7 @@ extern "C" fn number_past(slot: u32, position: u32) -> u32 {
 #[inline(never)]
 extern "C" fn consider_past(slot: u32, position: u32) -> u32 {
     let Some(search) = SEARCH.get_ptr_mut(slot) else { return 0 };
-    let Some(kept) = recent::at::<Kept>(position) else { return 0 };
+    let Some(kept) = recent::at::<PastConnection>(position) else { return 0 };
     // SAFETY: a slot of this CPU's own, see `find`. Volatile: to stay there.
     unsafe {
         let wanted = (&raw const (*search).segment).read_volatile();
@@ -363,7 +363,7 @@ extern "C" fn consider_past(slot: u32, position: u32) -> u32 {
 
 /// The numbers of a connection that is not closed, as they are now; none if its socket is gone.
 #[inline(always)]
-fn live(kept: &Kept) -> Numbers {
+fn live(kept: &PastConnection) -> Numbers {
     let sk = Object::<Probed>::new(kept.sk as *const u8);
     let ends = of_ends(kept.ends.netns, &sock::identity(sk));
     if kept.ends.is(&ends) {
@@ -384,12 +384,12 @@ fn live(kept: &Kept) -> Numbers {
 #[inline(never)]
 pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
     // SAFETY: the caller's.
-    let past = unsafe { words::clear(past) };
+    let past = unsafe { word_copy::clear(past) };
     past.owner.uid = NOBODY.uid;
     past.other.owner.uid = NOBODY.uid;
     if let Some(kept) = gone(found) {
         // SAFETY: just cleared.
-        unsafe { words::copy(&raw mut past.owner, &kept.owner) };
+        unsafe { word_copy::copy(&raw mut past.owner, &kept.owner) };
         past.closed_ns = kept.closed_ns;
         past.opened_ns = kept.opened_ns;
         past.began_ns = kept.began_ns;
@@ -400,18 +400,18 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
         past.resets = kept.resets;
         past.idle = kept.idle;
         // SAFETY: a member.
-        unsafe { words::copy_halves(&raw mut past.numbers, &kept.numbers) };
+        unsafe { word_copy::copy_halves(&raw mut past.numbers, &kept.numbers) };
         past.signal = kept.signal;
         past.known = PAST_CLOSED;
     }
-    if let Some(kept) = recent::at::<Kept>(found.other) {
+    if let Some(kept) = recent::at::<PastConnection>(found.other) {
         let is_open = kept.closed_ns == 0;
         let of_socket = memory::at(kept.sk).map_or(&NOBODY, |entry| &entry.owner);
         // SAFETY: just cleared; all are at a multiple of 8 bytes (asserted below).
         unsafe {
-            words::copy(&raw mut past.other.owner, if is_open { of_socket } else { &kept.owner });
-            words::copy((&raw mut past.other.local).cast(), &kept.ends.local);
-            words::copy((&raw mut past.other.remote).cast(), &kept.ends.remote);
+            word_copy::copy(&raw mut past.other.owner, if is_open { of_socket } else { &kept.owner });
+            word_copy::copy((&raw mut past.other.local).cast(), &kept.ends.local);
+            word_copy::copy((&raw mut past.other.remote).cast(), &kept.ends.remote);
         }
         past.other.netns = kept.ends.netns;
         past.other.local_port = kept.ends.local_port;
@@ -433,7 +433,7 @@ pub(crate) unsafe fn write_closed_listener(past: *mut Past, netns: u32, ends: &I
         && let Some(listener) = memory::listened(netns, ends)
     {
         // SAFETY: a member.
-        unsafe { words::copy(&raw mut past.owner, &listener.owner) };
+        unsafe { word_copy::copy(&raw mut past.owner, &listener.owner) };
         past.closed_ns = listener.closed_ns;
         past.signal = listener.signal;
         past.known |= PAST_LISTENED;
@@ -451,8 +451,8 @@ pub(crate) unsafe fn write_listener(past: *mut Past, listener: &Listener, netns:
     // SAFETY: the caller's; for the places see `write`.
     unsafe {
         let past = &mut *past;
-        words::copy(&raw mut past.other.owner, &listener.owner);
-        words::copy((&raw mut past.other.local).cast(), &ends.remote);
+        word_copy::copy(&raw mut past.other.owner, &listener.owner);
+        word_copy::copy((&raw mut past.other.local).cast(), &ends.remote);
         past.other.netns = netns;
         past.other.local_port = ends.remote_port;
         past.known |= PAST_OTHER | PAST_OTHER_IS_OPEN;
@@ -469,10 +469,10 @@ pub(crate) fn known(found: Found) -> Option<Known> {
 }
 
 #[inline(always)]
-fn gone(found: Found) -> Option<&'static Kept> {
+fn gone(found: Found) -> Option<&'static PastConnection> {
     recent::at(found.gone)
 }
 
-const _: () = assert!(offset_of!(Kept, end) == size_of::<Kept>() - 8);
+const _: () = assert!(offset_of!(PastConnection, end) == size_of::<PastConnection>() - 8);
 const _: () =
     assert!(offset_of!(Past, other.local).is_multiple_of(8) && offset_of!(Past, other.owner).is_multiple_of(8));

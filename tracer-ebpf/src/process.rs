@@ -16,7 +16,7 @@ use tracer_ebpf::record::{ANCESTORS, ARGUMENTS, CONTEXT_PROCESS, KIND_PROCESS, O
 use crate::{
     context, death, emit, filter, offset, pid,
     sock::{Access, Address, Object, Probed, Typed, bytes},
-    words,
+    word_copy,
 };
 
 /// Processes that were reported: what they ran at that time, by process id; and [`ENDED`], if it was reported that
@@ -185,7 +185,7 @@ pub(crate) unsafe fn write_caller(to: *mut Owner) {
         None => owner(current(), OWNER_ACTED),
     };
     // SAFETY: the caller's.
-    unsafe { words::copy(to, &owner) };
+    unsafe { word_copy::copy(to, &owner) };
 }
 
 /// What the current task runs: start and number of its exec together name one program in one process.

@@ -12,7 +12,7 @@ use tracer_ebpf::{
 use crate::{
     context, offset, process,
     sock::{self, Access, Object, Probed, Typed, Whole, probe_read},
-    words,
+    word_copy,
 };
 
 pub(crate) const TCP_ESTABLISHED: u8 = 1;
@@ -184,7 +184,7 @@ const fn is_shut(shutdown: u8) -> bool {
 #[inline(always)]
 pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: Object<A>) {
     // SAFETY: the caller's; after the first line it is initialized.
-    let to = unsafe { words::clear(to) };
+    let to = unsafe { word_copy::clear(to) };
     let Some(tcp) = whole(sk) else { return };
     let socket_flags: u64 = tcp.get(&offset::SK_FLAGS).unwrap_or(0);
     let (task_flags, exit_code) = process::current_exit();

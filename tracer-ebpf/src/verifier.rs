@@ -3,7 +3,7 @@
 /// Launders a scalar so that the verifier forgets its known range, and explores what follows only once. Not for
 /// [`u32::MAX`].
 #[inline(always)]
-pub(crate) fn forget(number: u32) -> u32 {
+pub(crate) fn hide_value(number: u32) -> u32 {
     /// Of the stack it knows what was stored at a multiple of 8 bytes, and where there are zeros.
     #[repr(align(8))]
     struct Slot([u32; 2]);

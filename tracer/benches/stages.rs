@@ -18,7 +18,7 @@ use tracer::{
     sink::{
         Item, Sink,
         json::Json,
-        text::{Manner, Text},
+        text::{Text, TextStyle},
     },
 };
 
@@ -125,7 +125,7 @@ fn decode_to_output(bencher: Bencher<'_, '_>, kind: &str, mut sink: impl Sink) {
 
 #[divan::bench(args = KINDS)]
 fn decode_to_text(bencher: Bencher<'_, '_>, kind: &str) {
-    let manner = Manner::Trace { tasks: false, evidence: false };
+    let manner = TextStyle::Trace { tasks: false, evidence: false };
     decode_to_output(bencher, kind, Text::new(false, manner, TimeZone::UTC));
 }
 

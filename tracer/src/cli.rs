@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
-use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::Column};
+use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::ProbeFamily};
 
 /// Explains why TCP connections were reset, and how they opened.
 #[derive(Debug, Parser)]
@@ -28,8 +28,8 @@ pub struct Cli {
     pub sockets: Option<u32>,
 
     /// Restrict probes to one attachment family (for comparison)
-    #[arg(long, global = true, value_enum, default_value_t = Column::Auto)]
-    pub probes: Column,
+    #[arg(long, global = true, value_enum, default_value_t = ProbeFamily::Auto)]
+    pub probes: ProbeFamily,
 
     /// Use this BTF file instead of the running kernel's
     #[arg(long, global = true, value_name = "PATH", default_value = btf::VMLINUX)]

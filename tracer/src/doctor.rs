@@ -126,7 +126,7 @@ fn examine(cli: &Cli, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Err
     }
     let settings = Settings {
         probes: Probe::ALL.into(),
-        column: cli.probes,
+        family: cli.probes,
         // As they are when they report: what is never reported would not even be verified.
         reported: kind::reported(&Kind::ALL.into()),
         criteria: Criteria::of_no_netns(),
@@ -159,7 +159,7 @@ fn finding(outcome: &Outcome) -> Finding {
             .map(|(mechanism, reason)| Refusal { mechanism: *mechanism, reason: reason.clone() })
             .collect(),
         degraded: outcome.degraded(),
-        blind_fields: outcome.blind.iter().filter_map(|blind| blind.field()).collect(),
+        blind_fields: outcome.limitations.iter().filter_map(|limitation| limitation.field()).collect(),
     }
 }
 

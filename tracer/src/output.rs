@@ -17,7 +17,7 @@ use crate::{
     sink::{
         Item, Sink,
         json::Json,
-        text::{Manner, Text},
+        text::{Text, TextStyle},
     },
 };
 
@@ -27,7 +27,7 @@ pub struct OutputArgs<'a> {
     /// JSON instead of text.
     pub json: bool,
     /// What text says.
-    pub manner: Manner,
+    pub style: TextStyle,
     /// A file instead of standard output.
     pub file: Option<&'a Path>,
 }
@@ -110,7 +110,7 @@ impl OutputArgs<'_> {
         let is_terminal = self.file.is_none() && io::stdout().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Box::new(Text::new(is_terminal && !plain, self.manner, TimeZone::system()))
+        Box::new(Text::new(is_terminal && !plain, self.style, TimeZone::system()))
     }
 }
 

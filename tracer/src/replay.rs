@@ -25,7 +25,7 @@ use crate::{
     output::{Output, OutputArgs},
     recording::{self, Frame, Preamble, Reader},
     report::Summary,
-    sink::{Item, text::Manner},
+    sink::{Item, text::TextStyle},
     tally::Tally,
 };
 
@@ -37,8 +37,8 @@ use crate::{
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
-    let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
-    let output = Output::new(&OutputArgs { json: args.json, manner, file: None })?;
+    let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
+    let output = Output::new(&OutputArgs { json: args.json, style, file: None })?;
     match show(BufReader::new(file), args, output) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Another error is not about this file.

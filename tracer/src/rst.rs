@@ -9,7 +9,7 @@ use crate::{
     diagnose::{causes, deaths, queue},
     kind::Kind,
     output::OutputArgs,
-    sink::{json::Json, page::Page, text::Manner},
+    sink::{json::Json, page::Page, text::TextStyle},
     trace::{self, Job},
 };
 
@@ -35,7 +35,7 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
             write: args.write.as_deref(),
             output: OutputArgs {
                 json: args.json,
-                manner: Manner::Trace { tasks: false, evidence: args.evidence },
+                style: TextStyle::Trace { tasks: false, evidence: args.evidence },
                 file: args.output.as_deref(),
             },
             rsts_only: true,

@@ -9,7 +9,7 @@ use tracer::{
     demo::scenario,
     diagnose::{causes, deaths, queue},
     kind::Kind,
-    probes::{Blind, Probe},
+    probes::{Limitation, Probe},
     sink::json,
 };
 
@@ -20,9 +20,9 @@ fn document(path: &str) -> String {
 #[test]
 fn the_limits_list_what_mechanisms_do_not_see() {
     let limits = document("docs/limits.md");
-    for blind in Blind::ALL {
-        let field = blind.field().map_or("-".to_owned(), |field| format!("`{field}`"));
-        let row = format!("| {field} | {} |", blind.text());
+    for limitation in Limitation::ALL {
+        let field = limitation.field().map_or("-".to_owned(), |field| format!("`{field}`"));
+        let row = format!("| {field} | {} |", limitation.text());
         assert!(limits.contains(&row), "docs/limits.md lacks the row\n{row}");
     }
 }

@@ -7,13 +7,13 @@ use aya_ebpf::{
     maps::{LruHashMap, PerCpuArray},
     programs::BtfTracePointContext,
 };
-use tracer_ebpf::record::{Heard, Segment};
+use tracer_ebpf::record::{Segment, SegmentStats};
 
 use crate::{
     filter, memory,
     segment::{self, Packet},
     sock::{self, Access, Identity, Object, Typed},
-    words,
+    word_copy,
 };
 
 /// 1: segments are looked at.
@@ -24,7 +24,7 @@ static BASELINE: Global<u8> = Global::new(0);
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Connection {
-    heard: Heard,
+    heard: SegmentStats,
     /// Ports of the connection: they differ from those of the next socket at this address.
     local_port: u16,
     remote_port: u16,
@@ -78,7 +78,7 @@ fn hear(sk: u64, packet: &Packet) {
     let ends = packet.ends();
     let Segment { ttl, window, ip_id, ip_version, .. } = packet.segment;
     let Some(known) = of(sk, &ends) else {
-        let heard = Heard {
+        let heard = SegmentStats {
             segments: 1,
             ttl_low: ttl,
             ttl_high: ttl,
@@ -102,7 +102,7 @@ fn hear(sk: u64, packet: &Packet) {
 
 /// The segments of the connection that the socket at an address has now.
 #[inline(always)]
-fn of(sk: u64, ends: &Identity) -> Option<&'static mut Heard> {
+fn of(sk: u64, ends: &Identity) -> Option<&'static mut SegmentStats> {
     // SAFETY: entries stay valid for the program's run, and a connection's segments are processed under its lock.
     let known = unsafe { &mut *HEARD.get_ptr_mut(sk)? };
     let is_it = known.local_port == ends.local_port && known.remote_port == ends.remote_port;
@@ -131,14 +131,14 @@ pub(super) fn incoming<A: Access>(sk: Object<A>) -> Segment {
 /// # Safety
 /// `heard` must be writable.
 #[inline(always)]
-pub(super) unsafe fn write<A: Access>(heard: *mut Heard, sk: Object<A>, ends: &Identity) {
+pub(super) unsafe fn write<A: Access>(heard: *mut SegmentStats, sk: Object<A>, ends: &Identity) {
     // SAFETY: the caller's.
-    let heard = unsafe { words::clear(heard.cast::<[u64; 2]>()).as_mut_ptr().cast::<Heard>() };
+    let heard = unsafe { word_copy::clear(heard.cast::<[u64; 2]>()).as_mut_ptr().cast::<SegmentStats>() };
     if BASELINE.load() != 0
         && !sk.is_null()
         && let Some(known) = of(sk.address(), ends)
     {
         // SAFETY: the caller's.
-        unsafe { words::copy_halves(heard, known) };
+        unsafe { word_copy::copy_halves(heard, known) };
     }
 }

@@ -30,7 +30,7 @@ use crate::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
         TCP_TIME_WAIT,
     },
-    verifier, words,
+    verifier, word_copy,
 };
 
 /// 1: every RST's stack is taken.
@@ -289,7 +289,7 @@ pub(super) struct Seen {
 pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: Seen) {
     let Seen { context, direction, netns, ends, segment, reason } = seen;
     // Else the verifier would walk through all that follows once for each way through the filters.
-    if verifier::forget((filter::wants_netns(netns) && filter::wants_ends(&ends)).into()) == 0 {
+    if verifier::hide_value((filter::wants_netns(netns) && filter::wants_ends(&ends)).into()) == 0 {
         return;
     }
     let slot = context::slot(context);
@@ -319,7 +319,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
     let known = memory::known(entry.map(|entry| &*entry), gap);
     let told = Told::of(owner, &known, false).forgotten();
     // Of an entry or of none, the verifier has not to know any more.
-    let has_entry = verifier::forget(has_entry.into()) != 0;
+    let has_entry = verifier::hide_value(has_entry.into()) != 0;
     let kind = if direction == RST_STRAY { KIND_STRAY } else { KIND_RST };
     // What the record is made of is borrowed as a whole: by parts it would take more of the stack than there is.
     let socket = &Socket::of(sk, closed_from).forgotten(!sk.is_null());
@@ -328,7 +328,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
     if !(filter::reports(kind) || filter::reports(KIND_CLOSE) && is_of_close()) {
         return;
     }
-    let past = &if verifier::forget(is_searched(direction, socket).into()) != 0 {
+    let past = &if verifier::hide_value(is_searched(direction, socket).into()) != 0 {
         past::find(context, netns, ends, numbers(sk, direction, segment, socket))
     } else {
         Found::NOTHING
@@ -360,7 +360,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
     }
     debug!(ctx, "rst direction {} reason {} flags {:x}", direction, reason, segment.flags);
     let is_refused = direction == RST_RECEIVED && socket.state == TCP_SYN_SENT && inquiry::is_listener_there(slot) != 0;
-    let is_refused = verifier::forget(is_refused.into()) != 0;
+    let is_refused = verifier::hide_value(is_refused.into()) != 0;
     let past = &past.forgotten();
     // SAFETY: the slot is this CPU's and this kind of context's own.
     let owner = unsafe { &*owner };
@@ -384,7 +384,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         0 => PART_WITH_PAST,
         _ => PART_WHOLE,
     };
-    let chosen = verifier::forget(part | frames << 8);
+    let chosen = verifier::hide_value(part | frames << 8);
     let (size, frames) = match chosen & 0xff {
         PART_WHOLE => (Rst::WHOLE, chosen >> 8),
         PART_WITH_PAST => (Rst::WITH_PAST, 0),
@@ -406,7 +406,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         if told.is_past {
             (&raw mut (*record).header.owner.known).write(OWNER_PAST);
         }
-        words::copy_halves(&raw mut (*record).segment, segment);
+        word_copy::copy_halves(&raw mut (*record).segment, segment);
         (&raw mut (*record).reason).write(reason);
         (&raw mut (*record).direction).write(direction);
         (&raw mut (*record).socket_state).write(socket.state);
@@ -419,7 +419,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
                 (&raw mut (*record).circumstances.backlog).write(queue::left_by_current(netns, ends));
             }
         } else {
-            let circumstances = words::clear(&raw mut (*record).circumstances);
+            let circumstances = word_copy::clear(&raw mut (*record).circumstances);
             circumstances.jiffies = tcp::now();
             if socket.state == TCP_TIME_WAIT {
                 circumstances.rcv_nxt = sk.untyped().get(&offset::TW_RCV_NXT).unwrap_or(0);
@@ -433,7 +433,7 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         (&raw mut (*record).has_circumstances).write(has_circumstances);
         baseline::write(&raw mut (*record).heard, sk, ends);
         if size >= Rst::WITH_PAST {
-            words::copy(&raw mut (*record).past, known_before);
+            word_copy::copy(&raw mut (*record).past, known_before);
         }
         let mut got = 0;
         if size >= Rst::WHOLE {
@@ -462,15 +462,15 @@ impl Told {
     #[inline(always)]
     fn of(owner: *mut Owner, known: &Known, is_past: bool) -> Self {
         // SAFETY: the slot is this CPU's and this kind of context's own.
-        unsafe { words::copy(owner, known.owner) };
+        unsafe { word_copy::copy(owner, known.owner) };
         Self { opened: known.opened, wanted: known.wanted, is_undecided: known.is_undecided(), is_past }
     }
 
-    /// The facts with fields whose ranges the verifier forgets, see [`verifier::forget`].
+    /// The facts with fields whose ranges the verifier forgets, see [`verifier::hide_value`].
     #[inline(always)]
     fn forgotten(self) -> Self {
         let bytes = [self.opened, self.wanted.into(), self.is_undecided.into(), self.is_past.into()];
-        let [opened, wanted, is_undecided, is_past] = verifier::forget(u32::from_ne_bytes(bytes)).to_ne_bytes();
+        let [opened, wanted, is_undecided, is_past] = verifier::hide_value(u32::from_ne_bytes(bytes)).to_ne_bytes();
         Self { opened, wanted: wanted != 0, is_undecided: is_undecided != 0, is_past: is_past != 0 }
     }
 }
@@ -522,11 +522,12 @@ impl Socket {
         }
     }
 
-    /// The socket with fields whose ranges the verifier forgets, see [`verifier::forget`]. `is_there`: there is one.
+    /// The socket with fields whose ranges the verifier forgets, see [`verifier::hide_value`]. `is_there`: there is one.
     #[inline(always)]
     fn forgotten(self, is_there: bool) -> Self {
         let bytes = [self.state, self.closed_from, self.is_full.into(), self.is_of_connection.into()];
-        let [state, closed_from, is_full, is_of_connection] = verifier::forget(u32::from_ne_bytes(bytes)).to_ne_bytes();
+        let [state, closed_from, is_full, is_of_connection] =
+            verifier::hide_value(u32::from_ne_bytes(bytes)).to_ne_bytes();
         Self { state, closed_from, is_full: is_full != 0 && is_there, is_of_connection: is_of_connection != 0 }
     }
 }

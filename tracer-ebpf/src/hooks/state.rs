@@ -136,10 +136,10 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     }
     let netns = sock::netns(sk);
     let ends = sock::full_identity(sk);
-    let wanted = verifier::forget(filter::wants_ends(&ends).into()) != 0;
+    let wanted = verifier::hide_value(filter::wants_ends(&ends).into()) != 0;
     let now = emit::now();
     // The verifier would walk on with each state that was told from others so far: twice the work.
-    let [old, new, ..] = verifier::forget(u32::from_ne_bytes([old, new, 0, 0])).to_ne_bytes();
+    let [old, new, ..] = verifier::hide_value(u32::from_ne_bytes([old, new, 0, 0])).to_ne_bytes();
     let change = Change { old, new, context, netns, now };
     let caller = change.caller(sk);
     // There is always one: where there is no room it is a stand-in.
@@ -186,7 +186,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
 /// end here, and by each of two programs.
 #[inline(always)]
 fn is_filtered_out<A: Access>(sk: Object<A>, old: u8, new: u8) -> bool {
-    filter::is_by_place() && verifier::forget(may_matter(sk, old, new).into()) == 0
+    filter::is_by_place() && verifier::hide_value(may_matter(sk, old, new).into()) == 0
 }
 
 #[inline(always)]

@@ -23,7 +23,7 @@ pub(crate) fn synack_again(ctx: RawTracePointContext) -> i32 {
     let (netns, ends) = (sock::netns(sk), sock::identity(request));
     if filter::wants_netns(netns) && filter::wants_ends(&ends) {
         let context = context::of(ctx.as_ptr());
-        past::refuse(context, netns, &ends, memory::heard(netns, &ends));
+        past::refuse(context, netns, &ends, memory::find_listener(netns, &ends));
         overflow::tell(&Full { context, netns, length, dropped: true }, &ends);
     }
     0

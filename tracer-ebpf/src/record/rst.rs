@@ -50,7 +50,7 @@ pub struct Rst {
     /// What the socket was doing.
     pub circumstances: Circumstances,
     /// What the segments of the connection were like.
-    pub heard: Heard,
+    pub heard: SegmentStats,
     /// What the two ends were before.
     pub past: Past,
     /// Return addresses, innermost first; only the first `frames` mean anything.
@@ -212,7 +212,7 @@ pub struct Past {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Heard {
+pub struct SegmentStats {
     /// How many were looked at; 0: none, and the rest means nothing.
     pub segments: u32,
     /// Lowest TTL or hop limit.

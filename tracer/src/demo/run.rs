@@ -30,7 +30,7 @@ use crate::{
     probes::Probe,
     report::ScenarioReport,
     session::{Scope, Session},
-    sink::{Item, text::Manner},
+    sink::{Item, text::TextStyle},
 };
 
 /// How long a record may wait: scenarios wait for what the probes report.
@@ -62,7 +62,7 @@ async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
         observed: session.observed(),
         capture: recorder.is_some(),
     };
-    let mut output = Output::new(&OutputArgs { json: args.json, manner: Manner::Demo, file: None })?;
+    let mut output = Output::new(&OutputArgs { json: args.json, style: TextStyle::Demo, file: None })?;
     output.write(Item::Start(&session.info()))?;
 
     let mut reports = Vec::new();
@@ -204,7 +204,7 @@ mod tests {
         seen.raw_send(CLIENT, segment(Flags::SYN, 1, 0));
         let (mut events, feed) = (seen.events.into_iter(), Feed::default());
         let file = Some(Path::new("/dev/null"));
-        let mut output = Output::new(&OutputArgs { json: true, manner: Manner::Demo, file }).unwrap();
+        let mut output = Output::new(&OutputArgs { json: true, style: TextStyle::Demo, file }).unwrap();
         let mut first_look = None;
         let next_event = || {
             first_look.get_or_insert_with(Instant::now);

@@ -2,7 +2,7 @@
 
 use tracer_ebpf::record;
 
-use crate::event::{Close, Context, End, Open, Opened, Side, TcpState, Took};
+use crate::event::{Close, Context, End, Open, Opened, ReplacedBy, Side, TcpState};
 
 /// What a [`record::Header::opened`] means.
 pub(crate) const OPENS: [(u8, Opened); 5] = [
@@ -19,10 +19,10 @@ pub(super) fn opened(number: u8) -> Option<Opened> {
 }
 
 /// A [`record::Closing::time_wait`].
-pub(super) fn took(time_wait: u8) -> Option<Took> {
+pub(super) fn took(time_wait: u8) -> Option<ReplacedBy> {
     match time_wait {
-        record::TIME_WAIT => Some(Took::TimeWait),
-        record::TIME_WAIT_FIN_WAIT2 => Some(Took::FinWait2),
+        record::TIME_WAIT => Some(ReplacedBy::TimeWait),
+        record::TIME_WAIT_FIN_WAIT2 => Some(ReplacedBy::FinWait2),
         _ => None,
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         let mut active = record(TcpState::FIN_WAIT2);
         (active.first_fin, active.bytes_received, active.time_wait) = (record::FIN_LOCAL, 1, record::TIME_WAIT);
         let told = shown(active, Context::Softirq);
-        assert_eq!((told.bytes_in, told.became, told.first), (Some(0), Some(Took::TimeWait), Some(Side::Local)));
+        assert_eq!((told.bytes_in, told.became, told.first), (Some(0), Some(ReplacedBy::TimeWait), Some(Side::Local)));
 
         let mut orphan = record(TcpState::FIN_WAIT2);
         (orphan.bytes_received, orphan.time_wait) = (7, record::TIME_WAIT_FIN_WAIT2);

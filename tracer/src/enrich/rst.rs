@@ -102,7 +102,7 @@ impl Enricher {
     }
 }
 
-fn baseline(raw: &record::Heard) -> Baseline {
+fn baseline(raw: &record::SegmentStats) -> Baseline {
     Baseline {
         segments: raw.segments,
         ttl_low: raw.ttl_low,

@@ -53,7 +53,7 @@ pub struct Open {
 
 /// A minisocket that replaces a closed socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-pub enum Took {
+pub enum ReplacedBy {
     /// In TIME_WAIT.
     #[serde(rename = "TIME_WAIT")]
     TimeWait,
@@ -62,11 +62,11 @@ pub enum Took {
     FinWait2,
 }
 
-impl From<Took> for TcpState {
-    fn from(took: Took) -> Self {
+impl From<ReplacedBy> for TcpState {
+    fn from(took: ReplacedBy) -> Self {
         match took {
-            Took::TimeWait => Self::TIME_WAIT,
-            Took::FinWait2 => Self::FIN_WAIT2,
+            ReplacedBy::TimeWait => Self::TIME_WAIT,
+            ReplacedBy::FinWait2 => Self::FIN_WAIT2,
         }
     }
 }
@@ -176,7 +176,7 @@ pub struct Close {
     /// State before CLOSE.
     pub old: TcpState,
     /// State of the minisocket that replaced the socket; null if none did.
-    pub became: Option<Took>,
+    pub became: Option<ReplacedBy>,
     /// The socket's error (`SO_ERROR`) by name; null if it has none.
     pub error: Option<String>,
     /// Why the connection failed without a RST; null if it did not.

@@ -20,7 +20,7 @@ mod rst;
 mod shared;
 
 pub use self::{
-    connection::{Close, End, Open, Opened, Reader, Side, Took},
+    connection::{Close, End, Open, Opened, Reader, ReplacedBy, Side},
     names::{Flags, TcpState},
     overflow::Overflow,
     owner::{Ended, Known, Owner, Sender},
@@ -148,7 +148,7 @@ pub struct State {
     /// Membership in the established hash at that time; null if it was not read.
     pub ehash: Option<EhashEntry>,
     /// State of the minisocket that replaced the socket; null if none did.
-    pub became: Option<Took>,
+    pub became: Option<ReplacedBy>,
 }
 
 /// A socket's place in `tcp_hashinfo.ehash`.

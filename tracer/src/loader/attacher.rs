@@ -7,7 +7,7 @@ use aya::{
     programs::{KProbeError, Program, ProgramError, iter::IterLink, links::LinkError},
 };
 
-use crate::probes::{Attachment, Candidate, Column, Hook, Outcome, Probe};
+use crate::probes::{Attachment, Candidate, Hook, Outcome, Probe, ProbeFamily};
 
 /// Attaches programs, each once.
 pub(super) struct Attacher {
@@ -24,10 +24,15 @@ impl Attacher {
     }
 
     /// Attaches the first way to observe `probe` that this kernel accepts.
-    pub(super) fn first_that_works(&mut self, probe: Probe, candidates: Vec<Candidate>, column: Column) -> Outcome {
+    pub(super) fn first_that_works(
+        &mut self,
+        probe: Probe,
+        candidates: Vec<Candidate>,
+        family: ProbeFamily,
+    ) -> Outcome {
         let mut refused = Vec::new();
         for candidate in
-            candidates.into_iter().filter(|candidate| probe.is_auxiliary() || column.admits(candidate.mechanism))
+            candidates.into_iter().filter(|candidate| probe.is_auxiliary() || family.admits(candidate.mechanism))
         {
             match candidate.attachments.and_then(|all| self.attach_all(&all).map(|()| all)) {
                 Ok(attachments) => {
@@ -36,13 +41,13 @@ impl Attacher {
                         probe,
                         chosen: Some((candidate.mechanism, hooks)),
                         refused,
-                        blind: candidate.blind,
+                        limitations: candidate.limitations,
                     };
                 }
                 Err(reason) => refused.push((candidate.mechanism, reason)),
             }
         }
-        Outcome { probe, chosen: None, refused, blind: Vec::new() }
+        Outcome { probe, chosen: None, refused, limitations: Vec::new() }
     }
 
     /// Runs an iterator, which leaves what it finds in a map.

@@ -28,7 +28,7 @@ use crate::{
     filter::Criteria,
     hook_types, memory, pid_namespace, pidfd,
     preflight::Unmet,
-    probes::{Attachment, Candidate, Column, Hook, Outcome, Probe, plan},
+    probes::{Attachment, Candidate, Hook, Outcome, Probe, ProbeFamily, plan},
     room::Room,
 };
 
@@ -52,7 +52,7 @@ pub struct Settings {
     /// The events wanted; nothing is attached for the others.
     pub probes: BTreeSet<Probe>,
     /// The mechanisms that may be used.
-    pub column: Column,
+    pub family: ProbeFamily,
     /// Bits `1 << KIND` of the records that are wanted.
     pub reported: u32,
     /// What they must be about.
@@ -178,7 +178,7 @@ impl Probes {
         let mut outcomes: Vec<_> = release
             .into_iter()
             .chain(rest)
-            .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.column))
+            .map(|(probe, candidates)| attacher.first_that_works(probe, candidates, settings.family))
             .collect();
         outcomes.sort_by_key(|outcome| outcome.probe);
         let attached_ns = clock::mono_now();

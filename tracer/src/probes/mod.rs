@@ -184,7 +184,7 @@ impl fmt::Display for Mechanism {
 
 /// Which mechanisms may be used: all, or one family of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Column {
+pub enum ProbeFamily {
     /// Best mechanism this kernel accepts
     Auto,
     /// Tracepoints of any kind
@@ -195,8 +195,8 @@ pub enum Column {
     Kprobe,
 }
 
-impl Column {
-    /// A mechanism belongs to this column. sock_diag is no probe, and open to all. What only tells more of
+impl ProbeFamily {
+    /// A mechanism belongs to this family. sock_diag is no probe, and open to all. What only tells more of
     /// other events ([`Probe::is_auxiliary`]) is not asked: the events are to be comparable.
     pub fn admits(self, mechanism: Mechanism) -> bool {
         use Mechanism as M;
@@ -262,13 +262,13 @@ pub struct Candidate {
     /// Its programs, or why this kernel's BTF rules it out.
     pub attachments: Result<Vec<Attachment>, String>,
     /// What cannot be seen this way.
-    pub blind: Vec<Blind>,
+    pub limitations: Vec<Limitation>,
 }
 
 /// Something that a mechanism does not see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Blind {
+pub enum Limitation {
     /// Cookies of sockets that nobody has asked for theirs yet.
     Cookie,
     /// The reset reason.
@@ -295,7 +295,7 @@ pub enum Blind {
     CheapContext,
 }
 
-impl Blind {
+impl Limitation {
     /// All of them, in the order of docs/limits.md.
     pub const ALL: [Self; 12] = [
         Self::Cookie,
@@ -361,14 +361,14 @@ pub struct Outcome {
     /// What was tried before, and how the kernel refused.
     pub refused: Vec<(Mechanism, String)>,
     /// What cannot be seen the chosen way.
-    pub blind: Vec<Blind>,
+    pub limitations: Vec<Limitation>,
 }
 
 impl Outcome {
     /// One sentence for each thing that is not seen; if no way was found, that nothing is.
     pub fn degraded(&self) -> Vec<String> {
         match &self.chosen {
-            Some(_) => self.blind.iter().map(|blind| blind.text().to_owned()).collect(),
+            Some(_) => self.limitations.iter().map(|limitations| limitations.text().to_owned()).collect(),
             None => vec![self.probe.loss().to_owned()],
         }
     }

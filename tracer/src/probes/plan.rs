@@ -7,7 +7,7 @@ mod owner;
 
 use tracer_ebpf::programs;
 
-use super::{Attachment, Blind, Candidate, Hook, Mechanism, Probe};
+use super::{Attachment, Candidate, Hook, Limitation, Mechanism, Probe};
 use crate::btf::{KernelBtf, Parameter};
 
 /// The ways to observe `probe`, best first.
@@ -84,14 +84,14 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoints(btf, &[programs::STATE_TP_BTF, programs::STATE_TP_BTF_NESTED], SET_STATE),
-            blind: vec![],
+            limitations: vec![],
         },
         Candidate {
             mechanism: Mechanism::RawTp,
             attachments: Ok([programs::STATE_RAW_TP, programs::STATE_RAW_TP_NESTED]
                 .map(|program| Attachment { program, hook: Hook::RawTp(SET_STATE) })
                 .to_vec()),
-            blind: vec![Blind::Cookie],
+            limitations: vec![Limitation::Cookie],
         },
         Candidate {
             mechanism: Mechanism::Tracepoint,
@@ -99,7 +99,7 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
                 program: programs::STATE_TRACEPOINT,
                 hook: Hook::Tracepoint("sock", SET_STATE),
             }]),
-            blind: vec![Blind::Cookie, Blind::CheapContext],
+            limitations: vec![Limitation::Cookie, Limitation::CheapContext],
         },
         Candidate {
             mechanism: Mechanism::Fentry,
@@ -113,7 +113,7 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
                 ],
                 Hook::Fentry,
             ),
-            blind: vec![],
+            limitations: vec![],
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
@@ -122,7 +122,7 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
                 &[(programs::STATE_KPROBE, STATE_STORE), (programs::STATE_KPROBE, STATE_SET)],
                 Hook::Kprobe,
             ),
-            blind: vec![Blind::Cookie],
+            limitations: vec![Limitation::Cookie],
         },
     ]
 }
@@ -134,7 +134,7 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
         Err("before 6.10 it fires only for full sockets and misses closed ports".into())
     };
     let reason = || btf.function("tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
-    let lost_reason = || if reason() { vec![] } else { vec![Blind::Reason] };
+    let lost_reason = || if reason() { vec![] } else { vec![Limitation::Reason] };
     let programs = |plain: [&'static str; 2], with_reason: [&'static str; 2]| {
         let [v4, v6] = if reason() { with_reason } else { plain };
         [(v4, "tcp_v4_send_reset"), (v6, "tcp_v6_send_reset")]
@@ -148,14 +148,14 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
         [programs::PASSIVE4_KPROBE_REASON, programs::PASSIVE6_KPROBE_REASON],
     );
     vec![
-        Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, blind: vec![] },
-        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![Blind::Unsent]].concat()),
+        Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, limitations: vec![] },
+        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![Limitation::Unsent]].concat()),
         both_families(
             btf,
             Mechanism::Kprobe,
             kprobe,
             Hook::Kprobe,
-            [lost_reason(), vec![Blind::Unsent, Blind::Cookie]].concat(),
+            [lost_reason(), vec![Limitation::Unsent, Limitation::Cookie]].concat(),
         ),
     ]
 }
@@ -169,23 +169,23 @@ fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
         Some(2) => (programs::ACTIVE_FENTRY_REASON2, programs::ACTIVE_KPROBE_REASON2),
         _ => (programs::ACTIVE_FENTRY, programs::ACTIVE_KPROBE),
     };
-    let lost_reason = |named: bool| if named { vec![] } else { vec![Blind::Reason] };
+    let lost_reason = |named: bool| if named { vec![] } else { vec![Limitation::Reason] };
     let named = position.flatten().is_some();
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoints(btf, &programs, SEND_RESET),
-            blind: lost_reason(complete),
+            limitations: lost_reason(complete),
         },
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, fentry, ACTIVE_RESET, Hook::Fentry),
-            blind: [lost_reason(named), vec![Blind::Unsent]].concat(),
+            limitations: [lost_reason(named), vec![Limitation::Unsent]].concat(),
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, kprobe, ACTIVE_RESET, Hook::Kprobe),
-            blind: [lost_reason(named), vec![Blind::Unsent, Blind::Cookie]].concat(),
+            limitations: [lost_reason(named), vec![Limitation::Unsent, Limitation::Cookie]].concat(),
         },
     ]
 }
@@ -197,17 +197,17 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
     } else {
         (programs::RECEIVED_FENTRY, programs::RECEIVED_KPROBE)
     };
-    let lost_segment = || if segment { vec![] } else { vec![Blind::Segment] };
+    let lost_segment = || if segment { vec![] } else { vec![Limitation::Segment] };
     vec![
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, fentry, "tcp_reset", Hook::Fentry),
-            blind: lost_segment(),
+            limitations: lost_segment(),
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, kprobe, "tcp_reset", Hook::Kprobe),
-            blind: [lost_segment(), vec![Blind::Cookie]].concat(),
+            limitations: [lost_segment(), vec![Limitation::Cookie]].concat(),
         },
         Candidate {
             mechanism: Mechanism::TpBtf,
@@ -216,14 +216,14 @@ fn rst_received(btf: &KernelBtf) -> Vec<Candidate> {
                 &[programs::RECEIVED_TP_BTF, programs::RECEIVED_TP_BTF_NESTED],
                 RECEIVE_RESET,
             ),
-            blind: vec![Blind::Segment],
+            limitations: vec![Limitation::Segment],
         },
     ]
 }
 
 fn baseline(btf: &KernelBtf) -> Vec<Candidate> {
     let attachments = tracepoint(btf, programs::BASELINE_TP_BTF, "tcp_probe");
-    vec![Candidate { mechanism: Mechanism::TpBtf, attachments, blind: vec![] }]
+    vec![Candidate { mechanism: Mechanism::TpBtf, attachments, limitations: vec![] }]
 }
 
 fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
@@ -239,7 +239,7 @@ fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
         Some(Attachment { program, hook: Hook::Kprobe(function) })
     };
     let attachments: Vec<_> = FUNCTIONS.into_iter().filter_map(attachment).collect();
-    let blind = if attachments.len() < FUNCTIONS.len() { vec![Blind::Unloaded] } else { vec![] };
+    let limitations = if attachments.len() < FUNCTIONS.len() { vec![Limitation::Unloaded] } else { vec![] };
     let attachments = if attachments.is_empty() {
         let is_loaded = FUNCTIONS.iter().any(|(_, module)| Path::new("/sys/module").join(module).exists());
         Err(if is_loaded {
@@ -251,7 +251,7 @@ fn rst_firewall(btf: &KernelBtf) -> Vec<Candidate> {
     } else {
         Ok(attachments)
     };
-    vec![Candidate { mechanism: Mechanism::Kprobe, attachments, blind }]
+    vec![Candidate { mechanism: Mechanism::Kprobe, attachments, limitations }]
 }
 
 /// One of the two tables: its functions and their programs, each without and with `hashinfo`.
@@ -303,7 +303,7 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
             attachments: attach(&table.fexit, &|program, function| {
                 vec![Attachment { program, hook: Hook::Fexit(function) }]
             }),
-            blind: vec![],
+            limitations: vec![],
         },
         Candidate {
             mechanism: Mechanism::KprobeKretprobe,
@@ -313,9 +313,9 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
                     Attachment { program, hook: Hook::Kprobe(function) },
                 ]
             }),
-            blind: vec![],
+            limitations: vec![],
         },
-        Candidate { mechanism: Mechanism::SockDiag, attachments: Ok(vec![]), blind: vec![Blind::Lookup] },
+        Candidate { mechanism: Mechanism::SockDiag, attachments: Ok(vec![]), limitations: vec![Limitation::Lookup] },
     ]
 }
 
@@ -325,17 +325,17 @@ fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
         Candidate {
             mechanism: Mechanism::TpBtf,
             attachments: tracepoint(btf, programs::RAW_SEND_TP_BTF, "net_dev_queue"),
-            blind: vec![Blind::Bypass],
+            limitations: vec![Limitation::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Fentry,
             attachments: function(btf, programs::RAW_SEND_FENTRY, TRANSMIT, Hook::Fentry),
-            blind: vec![Blind::Bypass],
+            limitations: vec![Limitation::Bypass],
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
             attachments: function(btf, programs::RAW_SEND_KPROBE, TRANSMIT, Hook::Kprobe),
-            blind: vec![Blind::Bypass],
+            limitations: vec![Limitation::Bypass],
         },
     ]
 }
@@ -345,16 +345,16 @@ fn rst_stray(btf: &KernelBtf) -> Vec<Candidate> {
     let type_at = |position: usize| {
         parameters.as_ref().and_then(|all| all.get(position)).map_or("", |parameter| parameter.type_name.as_str())
     };
-    let (program, blind) = match (type_at(2), type_at(3)) {
+    let (program, limitations) = match (type_at(2), type_at(3)) {
         ("skb_drop_reason", "sock") => (programs::STRAY_RAW_TP_SK, vec![]),
-        ("skb_drop_reason", _) => (programs::STRAY_RAW_TP_REASON, vec![Blind::StraySocket]),
-        _ => (programs::STRAY_RAW_TP, vec![Blind::StraySocket, Blind::Untraced]),
+        ("skb_drop_reason", _) => (programs::STRAY_RAW_TP_REASON, vec![Limitation::StraySocket]),
+        _ => (programs::STRAY_RAW_TP, vec![Limitation::StraySocket, Limitation::Untraced]),
     };
     let attachments = match parameters {
         Some(_) => Ok(vec![Attachment { program, hook: Hook::RawTp(DROP) }]),
         None => Err(missing(&format!("tracepoint {DROP}"))),
     };
-    vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind }]
+    vec![Candidate { mechanism: Mechanism::RawTp, attachments, limitations }]
 }
 
 fn accept_queue(btf: &KernelBtf) -> Vec<Candidate> {
@@ -363,7 +363,7 @@ fn accept_queue(btf: &KernelBtf) -> Vec<Candidate> {
         Some(_) => Ok(vec![Attachment { program: programs::SYNACK_AGAIN, hook: Hook::RawTp(AGAIN) }]),
         None => Err(missing(&format!("tracepoint {AGAIN}"))),
     };
-    vec![Candidate { mechanism: Mechanism::RawTp, attachments, blind: vec![] }]
+    vec![Candidate { mechanism: Mechanism::RawTp, attachments, limitations: vec![] }]
 }
 
 /// The position of the `enum sk_rst_reason` among the parameters.
@@ -416,16 +416,16 @@ fn both_families(
     mechanism: Mechanism,
     [v4, v6]: [(&'static str, &'static str); 2],
     hook: fn(&'static str) -> Hook,
-    mut blind: Vec<Blind>,
+    mut limitations: Vec<Limitation>,
 ) -> Candidate {
     let attachments = function(btf, v4.0, v4.1, hook).map(|mut attachments| {
         match function(btf, v6.0, v6.1, hook) {
             Ok(twin) => attachments.extend(twin),
-            Err(_) => blind.push(Blind::Ipv6),
+            Err(_) => limitations.push(Limitation::Ipv6),
         }
         attachments
     });
-    Candidate { mechanism, attachments, blind }
+    Candidate { mechanism, attachments, limitations }
 }
 
 #[cfg(test)]

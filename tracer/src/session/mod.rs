@@ -105,7 +105,7 @@ impl Session {
         let is_whole = criteria.are_none() && kinds.contains(&Kind::Rst);
         let settings = Settings {
             probes: wanted,
-            column: cli.probes,
+            family: cli.probes,
             reported: kind::reported(&kinds),
             criteria,
             stacks: detail.stacks,

@@ -22,7 +22,7 @@ use crate::{
     preflight::{self, Purpose},
     priority,
     session::{Scope, Session},
-    sink::text::Manner,
+    sink::text::TextStyle,
 };
 
 mod accounts;
@@ -69,7 +69,7 @@ pub struct Job<'a> {
 /// output fails.
 pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
     let kinds = BTreeSet::from_iter(args.events.iter().copied());
-    let manner = Manner::Trace { tasks: args.tasks, evidence: args.evidence };
+    let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
     perform(
         cli,
         &Job {
@@ -80,7 +80,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             count: args.count,
             command: &args.command,
             write: args.write.as_deref(),
-            output: OutputArgs { json: args.json, manner, file: args.output.as_deref() },
+            output: OutputArgs { json: args.json, style, file: args.output.as_deref() },
             rsts_only: false,
             detail: args.detail,
             fail_on_loss: args.fail_on_loss,

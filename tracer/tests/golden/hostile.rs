@@ -19,7 +19,7 @@ use tracer::{
         Sink,
         foreign::Printable,
         json::Json,
-        text::{Manner, Text},
+        text::{Text, TextStyle},
     },
 };
 use tracer_ebpf::record::{Header, Owner};
@@ -187,8 +187,8 @@ fn no_recording_makes_a_terminal_obey() {
             }
         }
         let changed = recording(magic, &changed);
-        let manner = Manner::Trace { tasks: true, evidence: true };
-        let (text, error) = replayed(&changed, Box::new(Text::new(true, manner, TimeZone::UTC)));
+        let style = TextStyle::Trace { tasks: true, evidence: true };
+        let (text, error) = replayed(&changed, Box::new(Text::new(true, style, TimeZone::UTC)));
         assert_plain(&without_styles(&text), &format!("text of {seed}"));
         assert_plain(&error, &format!("error of {seed}"));
         assert!(!text.lines().any(|line| line.starts_with("10:00:00.000 forged")), "{seed}: a name ends a line");
@@ -246,8 +246,8 @@ fn each_string_of_a_recording_is_shown_escaped() {
         }
     }
     let changed = recording(&golden[..START], &changed);
-    let manner = Manner::Trace { tasks: true, evidence: true };
-    let (text, _) = replayed(&changed, Box::new(Text::new(false, manner, TimeZone::UTC)));
+    let style = TextStyle::Trace { tasks: true, evidence: true };
+    let (text, _) = replayed(&changed, Box::new(Text::new(false, style, TimeZone::UTC)));
     assert_plain(&text, "text");
     assert!(text.contains("by \\u{1b}[7mX\\n["), "the task: {text}");
     assert!(text.lines().any(|line| line.contains("why (") && line.contains("\\u{1b}[7mX\\n[")), "the verdict: {text}");

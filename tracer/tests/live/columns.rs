@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tracer::probes::{Blind, Probe};
+use tracer::probes::{Limitation, Probe};
 
 use crate::{
     demo::{self, by_family},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A column of the probe plan, and the fields that it may leave out or see otherwise.
-pub(crate) struct Column {
+pub(crate) struct ProbeFamily {
     pub(crate) name: &'static str,
     blind: BTreeSet<String>,
     /// What the demo reported by it, over IPv4 and over IPv6.
@@ -23,8 +23,8 @@ pub(crate) struct Column {
 }
 
 /// The columns that can observe all that the comparison needs on this kernel, the automatic one first.
-pub(crate) fn columns() -> &'static [Column] {
-    static COLUMNS: OnceLock<Vec<Column>> = OnceLock::new();
+pub(crate) fn columns() -> &'static [ProbeFamily] {
+    static COLUMNS: OnceLock<Vec<ProbeFamily>> = OnceLock::new();
     COLUMNS.get_or_init(|| ["auto", "tp", "fentry", "kprobe"].into_iter().filter_map(column).collect())
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn blind() -> BTreeSet<String> {
     columns().iter().flat_map(|column| column.blind.iter().cloned()).collect()
 }
 
-fn column(name: &'static str) -> Option<Column> {
+fn column(name: &'static str) -> Option<ProbeFamily> {
     let (start, demo) = match name {
         "auto" => (demo::whole().start.clone(), demo::whole().families.each_ref().map(|demo| demo.objects.clone())),
         _ => {
@@ -60,10 +60,10 @@ fn column(name: &'static str) -> Option<Column> {
         }
     }
     let degraded = start["degraded"].as_array().expect("sentences");
-    let is_blind = |blind: &&Blind| degraded.iter().any(|said| said.as_str().unwrap().contains(blind.text()));
-    let blind = Blind::ALL.iter().filter(is_blind).filter_map(|blind| blind.field().map(str::to_owned)).collect();
+    let is_blind = |blind: &&Limitation| degraded.iter().any(|said| said.as_str().unwrap().contains(blind.text()));
+    let blind = Limitation::ALL.iter().filter(is_blind).filter_map(|blind| blind.field().map(str::to_owned)).collect();
     println!("{name} takes part; it is blind for {blind:?}");
-    Some(Column { name, blind, demo })
+    Some(ProbeFamily { name, blind, demo })
 }
 
 /// What must be the same in each run: per scenario, pair of ends and kind, the events in their order,

@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    columns::{Column, blind, columns, essence},
+    columns::{ProbeFamily, blind, columns, essence},
     report::{Trace, abort, of_kind},
     unsent::Unanswered,
 };
@@ -29,7 +29,7 @@ pub(crate) struct Run {
 /// A run by each column; one serves all tests.
 pub(crate) fn runs() -> &'static [Run] {
     static RUNS: OnceLock<Vec<Run>> = OnceLock::new();
-    let run = |column: &Column| {
+    let run = |column: &ProbeFamily| {
         let mut trace = Trace::start(&["--probes", column.name]);
         let aborted = abort();
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -3,7 +3,7 @@
 use tracer_ebpf::programs;
 
 use super::{
-    super::{Attachment, Blind, Candidate, Hook, Mechanism},
+    super::{Attachment, Candidate, Hook, Limitation, Mechanism},
     function, missing,
 };
 use crate::btf::KernelBtf;
@@ -23,11 +23,11 @@ pub(super) fn accept(btf: &KernelBtf) -> Vec<Candidate> {
         None => Err(missing(&format!("function {ACCEPT} with the arguments known"))),
     };
     vec![
-        Candidate { mechanism: Mechanism::Fexit, attachments: fexit, blind: vec![] },
+        Candidate { mechanism: Mechanism::Fexit, attachments: fexit, limitations: vec![] },
         Candidate {
             mechanism: Mechanism::KprobeKretprobe,
             attachments: function(btf, programs::ACCEPTED_KRETPROBE, ACCEPT, Hook::Kretprobe),
-            blind: vec![],
+            limitations: vec![],
         },
         Candidate {
             mechanism: Mechanism::RawTp,
@@ -35,7 +35,7 @@ pub(super) fn accept(btf: &KernelBtf) -> Vec<Candidate> {
                 program: programs::FIRST_READ,
                 hook: Hook::RawTp("tcp_rcv_space_adjust"),
             }]),
-            blind: vec![Blind::Unread],
+            limitations: vec![Limitation::Unread],
         },
     ]
 }
@@ -46,7 +46,7 @@ pub(super) fn existing(btf: &KernelBtf) -> Vec<Candidate> {
         Some(_) => Ok(vec![Attachment { program: programs::EXISTING_SOCKETS, hook: Hook::Iter("task_file") }]),
         None => Err(missing("iterator over descriptors")),
     };
-    vec![Candidate { mechanism: Mechanism::Iter, attachments, blind: vec![] }]
+    vec![Candidate { mechanism: Mechanism::Iter, attachments, limitations: vec![] }]
 }
 
 pub(super) fn release() -> Vec<Candidate> {
@@ -69,5 +69,5 @@ pub(super) fn end() -> Vec<Candidate> {
 
 fn by_raw_tracepoints(programs: &[(&'static str, &'static str)]) -> Vec<Candidate> {
     let attachments = programs.iter().map(|&(program, target)| Attachment { program, hook: Hook::RawTp(target) });
-    vec![Candidate { mechanism: Mechanism::RawTp, attachments: Ok(attachments.collect()), blind: vec![] }]
+    vec![Candidate { mechanism: Mechanism::RawTp, attachments: Ok(attachments.collect()), limitations: vec![] }]
 }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::diagnose::{Evidence, Verdict};
 use crate::event::{
-    Close, Context, End, Event, Lookup, Observed, Open, Opened, Overflow, Owner, Rst, RstKind, Segment, Side, State,
-    Took,
+    Close, Context, End, Event, Lookup, Observed, Open, Opened, Overflow, Owner, ReplacedBy, Rst, RstKind, Segment,
+    Side, State,
 };
 use crate::sink::{foreign::printable, page::Page};
 
@@ -72,8 +72,8 @@ pub(super) fn ehash(page: &mut Page<'_>, state: &State) -> io::Result<()> {
 
 pub(super) fn state(page: &mut Page<'_>, state: &State) -> io::Result<()> {
     match state.became {
-        Some(Took::FinWait2) => page.paragraph(INDENT, "a minisocket waits for the peer's FIN in FIN_WAIT2"),
-        Some(Took::TimeWait) | None => Ok(()),
+        Some(ReplacedBy::FinWait2) => page.paragraph(INDENT, "a minisocket waits for the peer's FIN in FIN_WAIT2"),
+        Some(ReplacedBy::TimeWait) | None => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, iter};
 use anstyle::{AnsiColor, Style};
 
 use super::units::duration;
-use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, State, Table, TcpState, Took};
+use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, ReplacedBy, State, Table, TcpState};
 use crate::sink::{foreign, page::WIDTH};
 
 /// Adds formatted text; a `String` takes all.
@@ -144,7 +144,7 @@ pub(super) fn what(out: &mut String, event: &Event) -> Style {
 /// The kernel's two states, but TIME_WAIT by its name: to the kernel that is another object.
 fn state_change(out: &mut String, state: &State, opened: Option<Opened>) -> Style {
     let is_open = state.new == TcpState::ESTABLISHED;
-    let new = if !is_open && state.became == Some(Took::TimeWait) { TcpState::TIME_WAIT } else { state.new };
+    let new = if !is_open && state.became == Some(ReplacedBy::TimeWait) { TcpState::TIME_WAIT } else { state.new };
     out.push_str(&state.old.name());
     out.push_str(" -> ");
     out.push_str(&new.name());

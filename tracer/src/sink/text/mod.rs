@@ -42,7 +42,7 @@ pub struct Text {
     /// Colours, for a terminal.
     pub colour: bool,
     /// What is shown below the lines.
-    pub manner: Manner,
+    pub style: TextStyle,
     /// The zone that times are shown in.
     pub zone: TimeZone,
     /// Processes that were introduced, by id and command line.
@@ -65,7 +65,7 @@ struct Parts {
 
 /// What a text is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum TextStyle {
     /// The demo: each state change says whether the socket is in the ehash.
     Demo,
     /// A trace: each process is introduced.
@@ -100,10 +100,10 @@ impl Sink for Text {
 
 impl Text {
     /// A text that begins.
-    pub fn new(colour: bool, manner: Manner, zone: TimeZone) -> Self {
+    pub fn new(colour: bool, style: TextStyle, zone: TimeZone) -> Self {
         Self {
             colour,
-            manner,
+            style,
             zone,
             known: LruCache::new(KNOWN),
             recent: VecDeque::new(),
@@ -116,7 +116,7 @@ impl Text {
     fn event(&mut self, page: &mut Page<'_>, event: &Event) -> io::Result<()> {
         self.line(page, event)?;
         match &event.body {
-            Body::State(state) if self.manner == Manner::Demo => details::ehash(page, state),
+            Body::State(state) if self.style == TextStyle::Demo => details::ehash(page, state),
             Body::State(state) => details::state(page, state),
             Body::Rst(rst) | Body::StrayRst(rst) => details::rst(page, rst),
             Body::Lookup(lookup) => details::lookup(page, lookup),
@@ -125,7 +125,7 @@ impl Text {
             Body::Close(close) => details::close(page, close, event),
             Body::Overflow(overflow) => details::overflow(page, overflow),
         }?;
-        let Manner::Trace { tasks, evidence } = self.manner else { return Ok(()) };
+        let TextStyle::Trace { tasks, evidence } = self.style else { return Ok(()) };
         if let Some(verdict) = event.verdict() {
             self.why(page, verdict)?;
             if evidence {
