@@ -16,8 +16,8 @@ use crate::{
     offset, past, process, queue, shortage,
     sock::{self, Access, Identity, Object},
     tcp::{
-        self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
-        TCP_SYN_RECV, TCP_SYN_SENT,
+        self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK,
+        TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
     },
     word_copy,
 };
@@ -144,6 +144,10 @@ impl Change {
     pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &mut Remembered, wanted: bool) {
         if self.new == TCP_FIN_WAIT1 {
             entry.idle = tcp::idle(sk);
+        }
+        // Its CLOSE may be a packet's or a timer's doing.
+        if self.new == TCP_FIN_WAIT1 || self.new == TCP_LAST_ACK {
+            entry.signal = self.signal();
         }
         if self.new == TCP_LISTEN {
             memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);

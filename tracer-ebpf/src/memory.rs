@@ -52,7 +52,9 @@ pub(crate) struct Remembered {
     pub(crate) idle: u32,
     /// [`UNREMEMBERED`], or 0: all that happened since it began is here.
     pub(crate) gap: u8,
-    pub(crate) reserved: [u8; 7],
+    /// The signal that ended the task that sent its FIN, or 0.
+    pub(crate) signal: u8,
+    pub(crate) reserved: [u8; 6],
 }
 
 const _: () = assert!(size_of::<Remembered>() == room::REMEMBERED);
@@ -174,7 +176,8 @@ static FRESH: Remembered = Remembered {
     kept_at: 0,
     idle: 0,
     gap: 0,
-    reserved: [0; 7],
+    signal: 0,
+    reserved: [0; 6],
 };
 
 /// Begins to remember a socket. Where there is no room the entry is a [stand-in](stand_in), of this event only.

@@ -172,7 +172,8 @@ pub(crate) fn close<A: Access>(change: &Change, sk: Object<A>, ends: &Identity, 
         (&raw mut (*kept).resets).write_volatile(socket.resets);
         (&raw mut (*kept).how).write_volatile(socket.how);
         (&raw mut (*kept).wanted).write_volatile(socket.wanted);
-        (&raw mut (*kept).signal).write_volatile(change.signal());
+        let signal = change.signal();
+        (&raw mut (*kept).signal).write_volatile(if signal == 0 { socket.signal } else { signal });
         // It was kept before, then.
         (&raw mut (*kept).was_open).write_volatile(u8::from(socket.kept_at != 0));
         (&raw mut (*kept).end).write_volatile(mark);

@@ -6,10 +6,10 @@ use crate::report::tracer;
 #[ignore = "needs root"]
 fn what_is_not_written_as_it_must_be_is_wrong_usage() {
     for (option, value, reason) in [
-        ("-P", "0", "from 1 to 65535"),
-        ("-L", "9-8", "from 1 to 65535"),
-        ("-D", "80,65536", "from 1 to 65535"),
-        ("-P", "http", "from 1 to 65535"),
+        ("-P", "0", "(1-65535)"),
+        ("-L", "9-8", "(1-65535)"),
+        ("-D", "80,65536", "(1-65535)"),
+        ("-P", "http", "(1-65535)"),
         ("--addr", "10.0.0.0/33", "an address or a network"),
         ("--addr", "10/8", "an address or a network"),
         ("--addr", "::1,example.org", "an address or a network"),

@@ -79,6 +79,6 @@ fn an_event_in_part_is_a_failure_for_who_asks() {
     let in_part = objects.iter().filter(|event| event["unremembered"] == true).count();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.starts_with(&format!("tracer: {in_part} events came without what was before: ")), "{message}");
+    assert!(message.starts_with(&format!("tracer: {in_part} events are incomplete, because ")), "{message}");
     assert!(!of_kind(&objects, "loss").is_empty());
 }

@@ -11,14 +11,17 @@ use nix::sys::{
     signal::Signal,
     socket::{setsockopt, sockopt},
 };
-use tracer::demo::host::Host;
+use tracer::{
+    demo::{host::Host, tcp},
+    event::TcpState,
+};
 
 use super::{
     End, Happened, Situation,
     memory::MemoryGroup,
     worker::{Inside, Worker},
 };
-use crate::{peer::Peer, report};
+use crate::{peer::Peer, report, wait::until};
 
 pub(super) const ALL: &[Situation] = &[
     Situation { name: "a worker closes while its parent lives", perform: worker_closes },
@@ -144,7 +147,8 @@ fn killed_with_nothing_unread() -> anyhow::Result<Happened> {
         client.write_all(b"more")?;
         Ok((client, pid, ends))
     })?;
-    reset(&client)?;
+    let client = socket2::Socket::from(client);
+    until("the RST", || Ok(tcp::state(&client)? == TcpState::CLOSE))?;
     let how = killed_by_us()?;
     let told = |end: End| end.by("quiet", pid).says(&how).says("4 more bytes arrived").times(1);
     let ends =
