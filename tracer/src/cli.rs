@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
-use crate::{btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::ProbeFamily};
+use crate::{
+    btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::ProbeFamily,
+    sink::format::FormatArgs,
+};
 
 /// Explains why TCP connections were reset, and how they opened.
 #[derive(Debug, Parser)]
@@ -96,9 +99,9 @@ pub struct TraceArgs {
     #[arg(long)]
     pub fail_on_loss: bool,
 
-    /// Output JSON, one object per line
-    #[arg(short, long)]
-    pub json: bool,
+    /// The output format.
+    #[command(flatten)]
+    pub format: FormatArgs,
 
     /// Run COMMAND (as the sudo caller) and trace only it and its children; exits with its status
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["pids", "count", "duration"])]
@@ -145,9 +148,9 @@ pub struct RstArgs {
     #[arg(long)]
     pub fail_on_loss: bool,
 
-    /// Output JSON, one object per line
-    #[arg(short, long)]
-    pub json: bool,
+    /// The output format.
+    #[command(flatten)]
+    pub format: FormatArgs,
 
     // Last: what comes after it would be under its heading.
     #[command(flatten)]
@@ -185,9 +188,9 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub evidence: bool,
 
-    /// Output JSON, one object per line
-    #[arg(short, long)]
-    pub json: bool,
+    /// The output format.
+    #[command(flatten)]
+    pub format: FormatArgs,
 
     // Last: what comes after it would be under its heading.
     #[command(flatten)]
@@ -210,9 +213,9 @@ pub struct DemoArgs {
     #[arg(short = '6', long)]
     pub ipv6: bool,
 
-    /// Output JSON, one object per line
-    #[arg(short, long)]
-    pub json: bool,
+    /// The output format.
+    #[command(flatten)]
+    pub format: FormatArgs,
 
     /// Also write the packets on the wire, captured by packet sockets, to a pcapng file
     #[arg(long, value_name = "FILE")]
@@ -222,9 +225,9 @@ pub struct DemoArgs {
 /// `tracer doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Output one JSON object
-    #[arg(short, long)]
-    pub json: bool,
+    /// The output format.
+    #[command(flatten)]
+    pub format: FormatArgs,
 }
 
 impl DemoArgs {

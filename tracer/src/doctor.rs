@@ -21,7 +21,7 @@ use crate::{
     probes::{Mechanism, Outcome, Probe},
     room::Room,
     session,
-    sink::{foreign::printable, json::Json, page::Page},
+    sink::{foreign::printable, format::Format, json::Json, page::Page},
 };
 
 /// Everything that `doctor` finds out.
@@ -83,10 +83,9 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let unmet = preflight::check(Purpose::Trace);
     let (findings, failure) = examine(cli, unmet);
     let mut out = io::stdout().lock();
-    if args.json {
-        Json::default().line(&mut out, &findings)?;
-    } else {
-        print(&mut Page::new(&mut out, false), &findings)?;
+    match args.format.format() {
+        Format::Json => Json::default().line(&mut out, &findings)?,
+        Format::Text => print(&mut Page::new(&mut out, false), &findings)?,
     }
     out.flush()?;
     if let Some(failure) = failure {

@@ -9,23 +9,18 @@ use std::{
 };
 
 use anyhow::Context as _;
-use jiff::tz::TimeZone;
 
 use crate::{
     outlet::{Gauge, Outlet},
     report::Counts,
-    sink::{
-        Item, Sink,
-        json::Json,
-        text::{Text, TextStyle},
-    },
+    sink::{Item, Sink, format::Format, text::TextStyle},
 };
 
 /// How to show a run, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct OutputArgs<'a> {
-    /// JSON instead of text.
-    pub json: bool,
+    /// The format.
+    pub format: Format,
     /// What text says.
     pub style: TextStyle,
     /// A file instead of standard output.
@@ -102,15 +97,12 @@ impl Output {
 }
 
 impl OutputArgs<'_> {
-    /// Text has colours where a terminal shows it.
+    /// There are colours where a terminal shows them.
     fn sink(&self) -> Box<dyn Sink> {
-        if self.json {
-            return Box::new(Json::default());
-        }
         let is_terminal = self.file.is_none() && io::stdout().is_terminal();
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
             || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Box::new(Text::new(is_terminal && !plain, self.style, TimeZone::system()))
+        self.format.sink(self.style, is_terminal && !plain)
     }
 }
 

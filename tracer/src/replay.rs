@@ -38,7 +38,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let path = args.file.display();
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
     let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
-    let output = Output::new(&OutputArgs { json: args.json, style, file: None })?;
+    let output = Output::new(&OutputArgs { format: args.format.format(), style, file: None })?;
     match show(BufReader::new(file), args, output) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Another error is not about this file.

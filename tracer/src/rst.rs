@@ -9,7 +9,7 @@ use crate::{
     diagnose::{causes, deaths, queue},
     kind::Kind,
     output::OutputArgs,
-    sink::{json::Json, page::Page, text::TextStyle},
+    sink::{format::Format, json::Json, page::Page, text::TextStyle},
     trace::{self, Job},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 /// As [`trace::run`].
 pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
     if args.causes {
-        list(args.json)?;
+        list(args.format.format())?;
         return Ok(ExitCode::SUCCESS);
     }
     trace::perform(
@@ -34,7 +34,7 @@ pub fn run(cli: &Cli, args: &RstArgs) -> anyhow::Result<ExitCode> {
             command: &[],
             write: args.write.as_deref(),
             output: OutputArgs {
-                json: args.json,
+                format: args.format.format(),
                 style: TextStyle::Trace { tasks: false, evidence: args.evidence },
                 file: args.output.as_deref(),
             },
@@ -53,18 +53,19 @@ struct Listed {
 }
 
 /// The causes, with their texts.
-fn list(json: bool) -> anyhow::Result<()> {
+fn list(format: Format) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let of_rsts = causes::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
     let of_deaths = deaths::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
     let of_queues = Listed { cause: queue::FULL.id, title: queue::FULL.title, remedy: queue::FULL.remedy };
     for listed in of_rsts.chain(of_deaths).chain([of_queues]) {
-        if json {
-            Json::default().line(&mut out, &listed)?;
-        } else {
-            let mut page = Page::new(&mut out, false);
-            page.line(&format!("{}: {}", listed.cause, listed.title))?;
-            page.paragraph("    ", listed.remedy)?;
+        match format {
+            Format::Json => Json::default().line(&mut out, &listed)?,
+            Format::Text => {
+                let mut page = Page::new(&mut out, false);
+                page.line(&format!("{}: {}", listed.cause, listed.title))?;
+                page.paragraph("    ", listed.remedy)?;
+            }
         }
     }
     Ok(())

@@ -62,7 +62,7 @@ async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
         observed: session.observed(),
         capture: recorder.is_some(),
     };
-    let mut output = Output::new(&OutputArgs { json: args.json, style: TextStyle::Demo, file: None })?;
+    let mut output = Output::new(&OutputArgs { format: args.format.format(), style: TextStyle::Demo, file: None })?;
     output.write(Item::Start(&session.info()))?;
 
     let mut reports = Vec::new();
@@ -204,7 +204,9 @@ mod tests {
         seen.raw_send(CLIENT, segment(Flags::SYN, 1, 0));
         let (mut events, feed) = (seen.events.into_iter(), Feed::default());
         let file = Some(Path::new("/dev/null"));
-        let mut output = Output::new(&OutputArgs { json: true, style: TextStyle::Demo, file }).unwrap();
+        let mut output =
+            Output::new(&OutputArgs { format: crate::sink::format::Format::Json, style: TextStyle::Demo, file })
+                .unwrap();
         let mut first_look = None;
         let next_event = || {
             first_look.get_or_insert_with(Instant::now);

@@ -8,6 +8,7 @@ use crate::{
 };
 
 pub mod foreign;
+pub mod format;
 pub mod json;
 pub(crate) mod page;
 pub mod text;

@@ -80,7 +80,7 @@ pub fn run(cli: &Cli, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             count: args.count,
             command: &args.command,
             write: args.write.as_deref(),
-            output: OutputArgs { json: args.json, style, file: args.output.as_deref() },
+            output: OutputArgs { format: args.format.format(), style, file: args.output.as_deref() },
             rsts_only: false,
             detail: args.detail,
             fail_on_loss: args.fail_on_loss,
