@@ -18,6 +18,7 @@ use tracer::{
     sink::{
         Item, Sink,
         json::Json,
+        page::Medium,
         text::{Text, TextStyle},
     },
 };
@@ -126,7 +127,7 @@ fn decode_to_output(bencher: Bencher<'_, '_>, kind: &str, mut sink: impl Sink) {
 #[divan::bench(args = KINDS)]
 fn decode_to_text(bencher: Bencher<'_, '_>, kind: &str) {
     let manner = TextStyle::Trace { tasks: false, evidence: false };
-    decode_to_output(bencher, kind, Text::new(false, manner, TimeZone::UTC));
+    decode_to_output(bencher, kind, Text::new(Medium::PLAIN, manner, TimeZone::UTC));
 }
 
 #[divan::bench(args = KINDS)]

@@ -21,7 +21,12 @@ use crate::{
     probes::{Mechanism, Outcome, Probe},
     room::Room,
     session,
-    sink::{foreign::printable, format::Format, json::Json, page::Page},
+    sink::{
+        foreign::printable,
+        format::Format,
+        json::Json,
+        page::{Medium, Page},
+    },
 };
 
 /// Everything that `doctor` finds out.
@@ -85,7 +90,7 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match args.format.format() {
         Format::Json => Json::default().line(&mut out, &findings)?,
-        Format::Text => print(&mut Page::new(&mut out, false), &findings)?,
+        Format::Text => print(&mut Page::new(&mut out, Medium::PLAIN), &findings)?,
     }
     out.flush()?;
     if let Some(failure) = failure {

@@ -4,16 +4,18 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, BufWriter, IsTerminal as _, Write},
+    ops::RangeInclusive,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
+use rustix::termios::tcgetwinsize;
 
 use crate::{
     outlet::{Gauge, Outlet},
     report::Counts,
-    sink::{Item, Sink, format::Format, text::TextStyle},
+    sink::{Item, Sink, format::Format, page::Medium, text::TextStyle},
 };
 
 /// How to show a run, and where.
@@ -97,13 +99,25 @@ impl Output {
 }
 
 impl OutputArgs<'_> {
-    /// There are colours where a terminal shows them.
     fn sink(&self) -> Box<dyn Sink> {
-        let is_terminal = self.file.is_none() && io::stdout().is_terminal();
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        self.format.sink(self.style, is_terminal && !plain)
+        self.format.sink(self.style, if self.file.is_none() { stdout_medium() } else { Medium::PLAIN })
     }
+}
+
+/// There are colours where a terminal shows them, and lines are as long as it is wide.
+fn stdout_medium() -> Medium {
+    /// Less has no room for two ends and a process, more is hard to read.
+    const WIDTHS: RangeInclusive<usize> = 80..=200;
+    let stdout = io::stdout();
+    if !stdout.is_terminal() {
+        return Medium::PLAIN;
+    }
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    // A terminal that does not know its size says 0.
+    let columns = tcgetwinsize(stdout).map_or(0, |size| usize::from(size.ws_col));
+    let width = if columns == 0 { Medium::PLAIN.width } else { columns.clamp(*WIDTHS.start(), *WIDTHS.end()) };
+    Medium::terminal(!plain, width)
 }
 
 /// The file, or standard output.

@@ -9,7 +9,12 @@ use crate::{
     diagnose::{causes, deaths, queue},
     kind::Kind,
     output::OutputArgs,
-    sink::{format::Format, json::Json, page::Page, text::TextStyle},
+    sink::{
+        format::Format,
+        json::Json,
+        page::{Medium, Page},
+        text::TextStyle,
+    },
     trace::{self, Job},
 };
 
@@ -62,7 +67,7 @@ fn list(format: Format) -> anyhow::Result<()> {
         match format {
             Format::Json => Json::default().line(&mut out, &listed)?,
             Format::Text => {
-                let mut page = Page::new(&mut out, false);
+                let mut page = Page::new(&mut out, Medium::PLAIN);
                 page.line(&format!("{}: {}", listed.cause, listed.title))?;
                 page.paragraph("    ", listed.remedy)?;
             }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use super::{
     Sink,
     json::Json,
+    page::Medium,
     text::{Text, TextStyle},
 };
 
@@ -19,10 +20,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// What writes it. `colour`: for a terminal that shows colours.
-    pub fn sink(self, style: TextStyle, colour: bool) -> Box<dyn Sink> {
+    /// What writes it.
+    pub fn sink(self, style: TextStyle, medium: Medium) -> Box<dyn Sink> {
         match self {
-            Self::Text => Box::new(Text::new(colour, style, TimeZone::system())),
+            Self::Text => Box::new(Text::new(medium, style, TimeZone::system())),
             Self::Json => Box::new(Json::default()),
         }
     }

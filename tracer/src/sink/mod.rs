@@ -10,7 +10,7 @@ use crate::{
 pub mod foreign;
 pub mod format;
 pub mod json;
-pub(crate) mod page;
+pub mod page;
 pub mod text;
 
 /// Something to show.

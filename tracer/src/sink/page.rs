@@ -12,19 +12,49 @@ use anstyle::Style;
 
 use super::foreign::{self, printable};
 
-/// Columns of a page. What has no blank to break a line at may be longer.
-pub(crate) const WIDTH: usize = 100;
+/// What a page is written on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Medium {
+    /// It shows colours.
+    pub colour: bool,
+    /// Columns that it has. What has no blank to break a line at may be longer.
+    pub width: usize,
+    /// Where an event's line is broken; a file's is not, so that one line tells all that `grep` looks for.
+    pub row_width: usize,
+}
+
+impl Medium {
+    /// A file or a pipe.
+    pub const PLAIN: Self = Self { colour: false, width: 100, row_width: usize::MAX };
+    /// A terminal that shows colours, and is as wide as a file's page.
+    pub const COLOURED: Self = Self::terminal(true, Self::PLAIN.width);
+
+    /// A terminal of that many columns.
+    pub const fn terminal(colour: bool, width: usize) -> Self {
+        Self { colour, width, row_width: width }
+    }
+}
 
 /// Lines of text.
 pub(crate) struct Page<'a> {
     out: &'a mut dyn Write,
-    colour: bool,
+    medium: Medium,
 }
 
 impl<'a> Page<'a> {
-    /// A page with styles, or without.
-    pub(crate) fn new(out: &'a mut dyn Write, colour: bool) -> Self {
-        Self { out, colour }
+    /// A page on such a medium.
+    pub(crate) fn new(out: &'a mut dyn Write, medium: Medium) -> Self {
+        Self { out, medium }
+    }
+
+    /// Its columns.
+    pub(crate) const fn width(&self) -> usize {
+        self.medium.width
+    }
+
+    /// See [`Medium::row_width`].
+    pub(crate) const fn row_width(&self) -> usize {
+        self.medium.row_width
     }
 
     /// An empty line.
@@ -47,7 +77,7 @@ impl<'a> Page<'a> {
     /// ours: names were made printable when they were put in.
     pub(crate) fn rows(&mut self, rows: &mut String, end: usize, style: Style) -> io::Result<()> {
         // At once, as nearly all of a trace is such lines.
-        if !self.colour && rows.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n')) {
+        if !self.medium.colour && rows.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\n')) {
             rows.push('\n');
             return self.out.write_all(rows.as_bytes());
         }
@@ -63,18 +93,18 @@ impl<'a> Page<'a> {
 
     /// A paragraph, folded.
     pub(crate) fn paragraph(&mut self, indent: &str, text: &str) -> io::Result<()> {
-        if fits(indent, text) {
+        if fits(indent, text, self.width()) {
             self.out.write_all(indent.as_bytes())?;
             self.out.write_all(text.as_bytes())?;
             return self.gap();
         }
-        folded(indent, text).iter().try_for_each(|line| self.line(line))
+        folded(indent, text, self.width()).iter().try_for_each(|line| self.line(line))
     }
 
     /// A paragraph whose first words, after `before`, are in a style.
     pub(crate) fn marked(&mut self, before: &str, style: Style, mark: &str, after: &str) -> io::Result<()> {
         let text = format!("{before}{mark}{after}");
-        let lines = folded("", &text);
+        let lines = folded("", &text, self.width());
         let mut lines = lines.iter();
         if let Some(first) = lines.next() {
             match first.strip_prefix(before).and_then(|rest| rest.strip_prefix(mark)) {
@@ -91,7 +121,7 @@ impl<'a> Page<'a> {
 
     /// Writes what is printable already.
     fn paint(&mut self, style: Style, text: &str) -> io::Result<()> {
-        if self.colour && style != Style::new() {
+        if self.medium.colour && style != Style::new() {
             return write!(self.out, "{style}{text}{style:#}");
         }
         self.out.write_all(text.as_bytes())
@@ -99,18 +129,18 @@ impl<'a> Page<'a> {
 }
 
 /// The lines of a paragraph, of a text in which a line's end is but a character.
-pub(crate) fn folded(indent: &str, text: &str) -> Vec<String> {
+pub(crate) fn folded(indent: &str, text: &str, width: usize) -> Vec<String> {
     let text = printable(text);
-    if fits(indent, &text) {
+    if fits(indent, &text, width) {
         return vec![format!("{indent}{text}")];
     }
-    let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent).break_words(false);
+    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(indent).break_words(false);
     textwrap::wrap(&text, options).into_iter().map(Cow::into_owned).collect()
 }
 
 /// One line takes it all, and neither escaping nor folding would change it.
-fn fits(indent: &str, text: &str) -> bool {
-    let is_short = !text.is_empty() && !text.ends_with(' ') && indent.len() + text.len() <= WIDTH;
+fn fits(indent: &str, text: &str, width: usize) -> bool {
+    let is_short = !text.is_empty() && !text.ends_with(' ') && indent.len() + text.len() <= width;
     is_short && foreign::is_plain(text.as_bytes())
 }
 
@@ -120,12 +150,13 @@ mod tests {
 
     use super::*;
 
+    const WIDTH: usize = Medium::PLAIN.width;
     const INDENT: &str = "             ";
     const HOSTILE: &str = "\x1b[31mred\nTIME forged\u{9b}1m\u{202e}";
 
     fn shown(colour: bool, write: impl FnOnce(&mut Page<'_>) -> io::Result<()>) -> String {
         let mut out = Vec::new();
-        write(&mut Page::new(&mut out, colour)).unwrap();
+        write(&mut Page::new(&mut out, Medium { colour, ..Medium::PLAIN })).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -133,12 +164,12 @@ mod tests {
     fn a_text_that_fits_is_as_it_would_be_folded() {
         for text in ["a", "  two  words", "ends-with-a hyphen-", "why (certain): x[1] was killed by signal 9"] {
             for indent in ["", INDENT] {
-                assert!(fits(indent, text));
+                assert!(fits(indent, text, WIDTH));
                 let options = textwrap::Options::new(WIDTH).initial_indent(indent).subsequent_indent(indent);
-                assert_eq!(textwrap::wrap(text, options.break_words(false)), folded(indent, text), "{text:?}");
+                assert_eq!(textwrap::wrap(text, options.break_words(false)), folded(indent, text, WIDTH), "{text:?}");
             }
         }
-        assert!(!fits(INDENT, &"x".repeat(WIDTH - INDENT.len() + 1)) && !fits("", "é"));
+        assert!(!fits(INDENT, &"x".repeat(WIDTH - INDENT.len() + 1), WIDTH) && !fits("", "é", WIDTH));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use tracer::{
         Sink,
         foreign::Printable,
         json::Json,
+        page::Medium,
         text::{Text, TextStyle},
     },
 };
@@ -188,7 +189,7 @@ fn no_recording_makes_a_terminal_obey() {
         }
         let changed = recording(magic, &changed);
         let style = TextStyle::Trace { tasks: true, evidence: true };
-        let (text, error) = replayed(&changed, Box::new(Text::new(true, style, TimeZone::UTC)));
+        let (text, error) = replayed(&changed, Box::new(Text::new(Medium::COLOURED, style, TimeZone::UTC)));
         assert_plain(&without_styles(&text), &format!("text of {seed}"));
         assert_plain(&error, &format!("error of {seed}"));
         assert!(!text.lines().any(|line| line.starts_with("10:00:00.000 forged")), "{seed}: a name ends a line");
@@ -247,7 +248,7 @@ fn each_string_of_a_recording_is_shown_escaped() {
     }
     let changed = recording(&golden[..START], &changed);
     let style = TextStyle::Trace { tasks: true, evidence: true };
-    let (text, _) = replayed(&changed, Box::new(Text::new(false, style, TimeZone::UTC)));
+    let (text, _) = replayed(&changed, Box::new(Text::new(Medium::PLAIN, style, TimeZone::UTC)));
     assert_plain(&text, "text");
     assert!(text.contains("by \\u{1b}[7mX\\n["), "the task: {text}");
     assert!(text.lines().any(|line| line.contains("why (") && line.contains("\\u{1b}[7mX\\n[")), "the verdict: {text}");

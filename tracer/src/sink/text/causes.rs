@@ -9,10 +9,7 @@ use super::Text;
 use crate::{
     event::Direction,
     report::CauseCount,
-    sink::{
-        foreign::printable,
-        page::{Page, WIDTH},
-    },
+    sink::{foreign::printable, page::Page},
 };
 
 /// Rows shown; JSON has all.
@@ -26,7 +23,10 @@ impl Text {
             return Ok(());
         }
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH as u16);
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(page.width() as u16);
         table.set_header(["COUNT", "DIR", "CAUSE", "CONFIDENCE", "PROCESS", "PEER", "FIRST", "LAST"]);
         for row in causes.iter().take(ROWS) {
             table.add_row(cells(row, &self.zone));

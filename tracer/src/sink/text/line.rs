@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::units::duration;
 use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, ReplacedBy, State, Table, TcpState};
-use crate::sink::{foreign, page::WIDTH};
+use crate::sink::foreign;
 
 /// Adds formatted text; a `String` takes all.
 macro_rules! push {
@@ -15,41 +15,48 @@ macro_rules! push {
     }};
 }
 
-/// Adds the columns. Ends that are too long for theirs (IPv6) push what happened to a line of its own.
-pub(super) fn row(out: &mut String, time: &str, process: &str, local: &str, remote: &str, what: &str) {
+/// What an event line shows.
+pub(super) struct Columns<'a> {
+    pub(super) time: &'a str,
+    pub(super) process: &'a str,
+    pub(super) local: &'a str,
+    pub(super) remote: &'a str,
+    pub(super) what: &'a str,
+}
+
+/// Adds the columns. What they have no room for goes on below the local end: what happened where a page is narrow, and
+/// ends that are longer than their columns (IPv6). So each column begins at one place, whatever follows.
+pub(super) fn row(out: &mut String, columns: &Columns<'_>, width: usize) {
     const END: usize = 21;
-    const WHAT_AT: usize = 75;
+    let Columns { time, process, local, remote, what } = *columns;
     let before = out.len();
     pad(out, time, 12);
     out.push(' ');
     pad(out, process, 17);
     out.push(' ');
     let start = out.len() - before;
-    if local.len() <= END && remote.len() <= END {
-        // How a connection opened may take what the columns before it do not need.
-        let over = (start + END + 1 + END + 1 + what.len()).saturating_sub(WIDTH);
-        let remote_width = remote.len().max(END.saturating_sub(over));
-        let local_width = local.len().max((END + END - remote_width).saturating_sub(over));
-        if start + local_width + 1 + remote_width + 1 + what.len() <= WIDTH {
-            pad(out, local, local_width);
-            out.push(' ');
-            pad(out, remote, remote_width);
-            out.push(' ');
-            out.push_str(what);
-            return;
+    // The next part goes on in this line if it fits there.
+    let part = |out: &mut String, used: &mut usize, column: usize, text: &str| {
+        let at = (*used).max(column);
+        if at.saturating_add(text.len()) > width || *used > column && width != usize::MAX {
+            out.pop();
+            out.push('\n');
+            pad(out, "", start);
+            *used = start;
+        } else {
+            pad(out, "", at - *used);
+            *used = at;
         }
-    }
-    out.push_str(local);
-    if start + local.len() + 1 + remote.len() <= WIDTH {
+        out.push_str(text);
+        *used += text.len() + 1;
         out.push(' ');
-    } else {
-        out.push('\n');
-        pad(out, "", start);
-    }
-    out.push_str(remote);
-    out.push('\n');
-    pad(out, "", WHAT_AT.min(WIDTH.saturating_sub(what.len())));
-    out.push_str(what);
+    };
+    out.push_str(local);
+    out.push(' ');
+    let mut used = start + local.len() + 1;
+    part(out, &mut used, start + END + 1, remote);
+    part(out, &mut used, start + 2 * (END + 1), what);
+    out.pop();
 }
 
 /// Adds a text, and blanks up to that many characters.
@@ -166,5 +173,49 @@ fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
         (Some(handshake), _) => push!(out, " {}", duration(handshake)),
         (None, Some(rtt)) => push!(out, " rtt {}", duration(u64::from(rtt) * 1000)),
         (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(local: &str, remote: &str, what: &str, width: usize) -> String {
+        let mut out = String::new();
+        row(&mut out, &Columns { time: "12:00:00.000", process: "nginx[812]", local, remote, what }, width);
+        out
+    }
+
+    #[test]
+    fn columns_begin_at_one_place_whatever_follows() {
+        const WHATS: [&str; 3] =
+            ["CLOSE -> LISTEN", "SYN_RECV -> ESTABLISHED, self", "SYN_RECV -> ESTABLISHED, simultaneous"];
+        let place = |text: &str, part: &str| {
+            let (number, line) = text.lines().enumerate().find(|(_, line)| line.contains(part)).unwrap();
+            (number, line.find(part).unwrap())
+        };
+        for width in [80, 100, 200] {
+            for what in WHATS {
+                let text = shown("10.115.20.30:1234", "10.115.20.40:80", what, width);
+                assert_eq!(place(&text, "10.115.20.30"), (0, 31), "{text}");
+                assert_eq!(place(&text, "10.115.20.40"), (0, 53), "{text}");
+                let below = (1, 31);
+                let expected = if 75 + what.len() <= width { (0, 75) } else { below };
+                assert_eq!(place(&text, what), expected, "{text}");
+                assert!(text.lines().all(|line| line.len() <= width && !line.ends_with(' ')), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_addresses_go_on_below_the_first() {
+        let (local, remote) = ("[2001:db8:1111:2222:3333:4444:5555:6666]:65535", "[2001:db8::2]:443");
+        for width in [80, 100, 200] {
+            let text = shown(local, remote, "RST sent, was ESTABLISHED", width);
+            let places: Vec<_> = text.lines().map(|line| line.find(|at: char| "[2R".contains(at))).collect();
+            assert!(text.lines().skip(1).all(|line| line.starts_with(&" ".repeat(31))), "{text}");
+            assert!(text.lines().all(|line| line.len() <= width), "{text} {places:?}");
+            assert!([local, remote, "RST sent, was ESTABLISHED"].iter().all(|part| text.contains(part)), "{text}");
+        }
     }
 }

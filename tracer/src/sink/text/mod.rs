@@ -1,5 +1,5 @@
-//! Aligned columns for people: time, process, local, remote, what happened. It fits 100 columns, but
-//! for IPv6 addresses longer than theirs; details go on indented lines below.
+//! Aligned columns for people: time, process, local, remote, what happened. It fits the page's width, but for IPv6
+//! addresses longer than that; details go on indented lines below.
 
 mod causes;
 mod clock;
@@ -19,10 +19,13 @@ use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use lru::LruCache;
 
-use self::{clock::Clock, line::row};
+use self::{
+    clock::Clock,
+    line::{Columns, row},
+};
 use super::{
     Item, Sink,
-    page::{Page, folded},
+    page::{Medium, Page, folded},
 };
 use crate::{
     diagnose::Verdict,
@@ -39,8 +42,8 @@ const FRAMES: usize = 8;
 /// The text format.
 #[derive(Debug)]
 pub struct Text {
-    /// Colours, for a terminal.
-    pub colour: bool,
+    /// What it is written on.
+    pub medium: Medium,
     /// What is shown below the lines.
     pub style: TextStyle,
     /// The zone that times are shown in.
@@ -86,7 +89,7 @@ const WHYS: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 impl Sink for Text {
     fn write(&mut self, out: &mut dyn Write, item: Item<'_>) -> io::Result<()> {
-        let page = &mut Page::new(out, self.colour);
+        let page = &mut Page::new(out, self.medium);
         match item {
             Item::Start(info) => start(page, info),
             Item::Scenario(name, title, family) => scenario(page, name, title, family),
@@ -100,9 +103,9 @@ impl Sink for Text {
 
 impl Text {
     /// A text that begins.
-    pub fn new(colour: bool, style: TextStyle, zone: TimeZone) -> Self {
+    pub fn new(medium: Medium, style: TextStyle, zone: TimeZone) -> Self {
         Self {
-            colour,
+            medium,
             style,
             zone,
             known: LruCache::new(KNOWN),
@@ -150,14 +153,15 @@ impl Text {
         line::process(process, event);
         let style = line::what(what, event);
         let [local, remote] = [event.local, event.remote].map(end::text);
-        row(line, self.clock.show(event.time, &self.zone), process, &local, &remote, what);
+        let time = self.clock.show(event.time, &self.zone);
+        row(line, &Columns { time, process, local: &local, remote: &remote, what }, page.row_width());
         // Painted last: escape sequences have no width.
         page.rows(line, what.len(), style)
     }
 
     fn why(&mut self, page: &mut Page<'_>, verdict: &Verdict) -> io::Result<()> {
         let why = format!("why ({}): {}", verdict.confidence, verdict.summary);
-        let lines = self.whys.get_or_insert_with_key(why, |why| folded(INDENT, why));
+        let lines = self.whys.get_or_insert_with_key(why, |why| folded(INDENT, why, page.width()));
         lines.iter().try_for_each(|line| page.painted(Style::new().bold(), line))
     }
 
@@ -229,7 +233,8 @@ fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
         page.paragraph("", &format!("note: socket table: {sockets} sockets at a time ({memory}; --sockets)"))?;
     }
     let mut headings = String::new();
-    row(&mut headings, "TIME", "PROCESS", "LOCAL", "REMOTE", "WHAT HAPPENED");
+    let columns = Columns { time: "TIME", process: "PROCESS", local: "LOCAL", remote: "REMOTE", what: "WHAT HAPPENED" };
+    row(&mut headings, &columns, page.row_width());
     page.painted(Style::new().bold(), &headings)
 }
 
@@ -237,7 +242,7 @@ fn scenario(page: &mut Page<'_>, name: &str, title: &str, family: Family) -> io:
     page.gap()?;
     let over = if family == Family::Ipv6 { " (over IPv6)" } else { "" };
     let heading = format!("== {name}: {title}{over}");
-    folded("", &heading).iter().try_for_each(|line| page.painted(Style::new().bold(), line))
+    folded("", &heading, page.width()).iter().try_for_each(|line| page.painted(Style::new().bold(), line))
 }
 
 fn report_of(page: &mut Page<'_>, report: &ScenarioReport) -> io::Result<()> {
