@@ -235,7 +235,7 @@ fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
     let mut headings = String::new();
     let columns = Columns { time: "TIME", process: "PROCESS", local: "LOCAL", remote: "REMOTE", what: "WHAT HAPPENED" };
     row(&mut headings, &columns, page.row_width());
-    page.painted(Style::new().bold(), &headings)
+    headings.lines().try_for_each(|line| page.painted(Style::new().bold(), line))
 }
 
 fn scenario(page: &mut Page<'_>, name: &str, title: &str, family: Family) -> io::Result<()> {
