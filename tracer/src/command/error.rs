@@ -26,6 +26,12 @@ pub enum CommandError {
         /// What the kernel said, or what that means.
         reason: String,
     },
+    /// It is not known whom to run it as, and so it must not run as root.
+    #[error(
+        "SUDO_USER, SUDO_UID and SUDO_GID do not name one user of this system, so COMMAND could only run as root: call \
+         sudo again, or unset them to run it as root"
+    )]
+    UnknownCaller,
     /// Something before the exec failed.
     #[error("cannot {attempt}: {error}")]
     Other {
@@ -61,7 +67,7 @@ impl CommandError {
         match self {
             Self::NotFound { .. } => 127,
             Self::NotExecutable { .. } => 126,
-            Self::Other { .. } => 1,
+            Self::UnknownCaller | Self::Other { .. } => 1,
         }
     }
 }

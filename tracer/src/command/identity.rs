@@ -7,7 +7,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, User, getgrouplist, setgid, setgroups, setuid};
 
-use super::Environment;
+use super::{CommandError, Environment};
 
 /// Whom the command runs as, if not as we do.
 #[derive(Debug)]
@@ -18,18 +18,18 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The user that sudo's variables name; `None`, with a warning, if they contradict the system's users.
-    pub(super) fn from_sudo(environment: &Environment) -> Option<Self> {
+    /// The user that sudo's variables name; `None` without them.
+    ///
+    /// # Errors
+    /// [`CommandError::UnknownCaller`] if they contradict the system's users: who called must not become root by that.
+    pub(super) fn from_sudo(environment: &Environment) -> Result<Option<Self>, CommandError> {
         let value = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str());
         let (name, uid, gid) = (value("SUDO_USER"), value("SUDO_UID"), value("SUDO_GID"));
         if name.is_none() && uid.is_none() && gid.is_none() {
-            return None;
+            return Ok(None);
         }
         let identity = name.zip(uid).zip(gid).and_then(|((name, uid), gid)| Self::look_up(name, uid, gid));
-        if identity.is_none() {
-            log::warn!("SUDO_USER/SUDO_UID/SUDO_GID are inconsistent; running COMMAND as root");
-        }
-        identity
+        identity.ok_or(CommandError::UnknownCaller).map(Some)
     }
 
     fn look_up(name: &OsStr, uid: &OsStr, gid: &OsStr) -> Option<Self> {
@@ -73,12 +73,12 @@ mod tests {
     fn takes_a_user_only_if_all_variables_agree() {
         let identity =
             |name, uid| Identity::from_sudo(&environment(&[("SUDO_USER", name), ("SUDO_UID", uid), ("SUDO_GID", "0")]));
-        assert_eq!(identity("root", "0").map(|found| found.user.name).as_deref(), Some("root"));
-        assert!(identity("root", "1").is_none());
-        assert!(identity("root", "").is_none());
-        assert!(identity("no such user", "0").is_none());
-        assert!(Identity::from_sudo(&environment(&[("SUDO_USER", "root"), ("SUDO_UID", "0")])).is_none());
-        assert!(Identity::from_sudo(&environment(&[])).is_none());
+        assert_eq!(identity("root", "0").unwrap().map(|found| found.user.name).as_deref(), Some("root"));
+        for (name, uid) in [("root", "1"), ("root", ""), ("no such user", "0")] {
+            assert!(matches!(identity(name, uid), Err(CommandError::UnknownCaller)), "{name} {uid}");
+        }
+        assert!(Identity::from_sudo(&environment(&[("SUDO_USER", "root"), ("SUDO_UID", "0")])).is_err());
+        assert!(Identity::from_sudo(&environment(&[])).unwrap().is_none());
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
             ("HOME", "/elsewhere"),
             ("LANG", "C"),
         ]);
-        Identity::from_sudo(&variables).unwrap().adapt(&mut variables);
+        Identity::from_sudo(&variables).unwrap().unwrap().adapt(&mut variables);
         let names: Vec<_> = variables.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["LANG", "HOME", "USER", "LOGNAME", "SHELL"]);
         let root = User::from_name("root").unwrap().unwrap();

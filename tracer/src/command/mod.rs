@@ -65,7 +65,7 @@ impl Held {
     }
 
     fn fork_in(mut environment: Environment, command: &[OsString]) -> Result<Self, CommandError> {
-        let identity = if getuid().is_root() { Identity::from_sudo(&environment) } else { None };
+        let identity = if getuid().is_root() { Identity::from_sudo(&environment)? } else { None };
         if let Some(identity) = &identity {
             identity.adapt(&mut environment);
         }

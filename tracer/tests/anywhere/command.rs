@@ -169,6 +169,20 @@ fn under_sudo_it_runs_as_the_user_and_its_output_is_its_own() {
 
 #[test]
 #[ignore = "needs root"]
+fn for_a_caller_whom_nobody_knows_it_does_not_run_as_root() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = directory.path().join("ran");
+    let mut command = shell(&["-j"], &format!("touch {}", ran.display()));
+    let output =
+        command.envs([("SUDO_USER", "no-such-user"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("SUDO_USER, SUDO_UID and SUDO_GID do not name one user") && said.contains("unset"), "{said}");
+    assert!(!ran.exists(), "it must not have run");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn it_gets_our_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("report");
