@@ -99,7 +99,7 @@ struct PastConnection {
 #[map]
 static KEPT: Array<PastConnection> = Array::with_max_entries(recent::ENTRIES, 0);
 
-/// PastConnection connections by their clients' ports.
+/// These connections by their clients' ports.
 #[map]
 static BY_PORT: Array<Set> = Array::with_max_entries(recent::SETS, 0);
 

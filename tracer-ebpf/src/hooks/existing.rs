@@ -16,7 +16,7 @@ const S_IFMT: u16 = 0o170_000;
 const S_IFSOCK: u16 = 0o140_000;
 const IPPROTO_TCP: u16 = 6;
 
-/// `struct bpf_iter__task_file` (kernel/bpf/task_iter.c): four word_copy, the third an `u32`.
+/// `struct bpf_iter__task_file` (kernel/bpf/task_iter.c): four words, the third an `u32`.
 #[repr(C)]
 struct TaskFile {
     meta: *const u8,
