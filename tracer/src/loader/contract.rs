@@ -10,13 +10,18 @@ use tracer_ebpf::programs;
 const USERS: [&str; 3] =
     [include_str!("../probes/plan.rs"), include_str!("../probes/plan/owner.rs"), include_str!("mod.rs")];
 
-#[test]
-fn each_program_of_the_object_is_named_and_each_name_is_a_program() {
+/// The programs' object, if this was built with it.
+pub(super) fn object() -> Option<object::File<'static>> {
     if super::PROGRAMS.is_empty() {
         println!("not tested: built without the programs (see build.rs)");
-        return;
+        return None;
     }
-    let file = object::File::parse(super::PROGRAMS).unwrap();
+    Some(object::File::parse(super::PROGRAMS).unwrap())
+}
+
+#[test]
+fn each_program_of_the_object_is_named_and_each_name_is_a_program() {
+    let Some(file) = object() else { return };
     let text = file.section_by_name(".text").unwrap().index();
     let is_program = |symbol: &object::Symbol<'_, '_>| {
         symbol.kind() == SymbolKind::Text && symbol.section_index().is_some_and(|section| section != text)
