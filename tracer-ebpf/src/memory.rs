@@ -350,7 +350,8 @@ pub(crate) fn unlisten(netns: u32, ends: &Identity, socket: &Remembered, now: u6
         unsafe {
             (*there).count -= 1;
             closed.wanted |= (*there).wanted;
-            closed.shared = u8::from((*there).owner.pid != socket.owner.pid);
+            // Not by the ids: a listener may be inherited, and closed by another process than the one that listened.
+            closed.shared = u8::from((*there).owner.known == OWNER_UNKNOWN);
         }
     }
     #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be on the stack twice")]

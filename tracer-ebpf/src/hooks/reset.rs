@@ -8,8 +8,8 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
-    NO_REASON, OPEN_UNKNOWN, OWNER_PAST, Owner, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED, RST_SENT_ACTIVE,
-    RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
+    NO_REASON, OPEN_UNKNOWN, OWNER_PAST, OWNER_UNKNOWN, Owner, RESET_RECEIVED, RESET_SENT, RST_FRAMES, RST_RECEIVED,
+    RST_SENT_ACTIVE, RST_SENT_PASSIVE, RST_STRAY, Rst, Segment,
 };
 
 use super::{baseline, stray};
@@ -403,7 +403,8 @@ pub(super) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
     // SAFETY: `record` is reserved memory, of that type as far as its size goes; all that counts is written here.
     unsafe {
         emit::write_about(&raw mut (*record).header, kind, size, about, sk);
-        if told.is_past {
+        // Of several that listened it is none's.
+        if told.is_past && owner.known != OWNER_UNKNOWN {
             (&raw mut (*record).header.owner.known).write(OWNER_PAST);
         }
         word_copy::copy_halves(&raw mut (*record).segment, segment);

@@ -3,7 +3,7 @@
 use std::{
     ffi::CStr,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd as _,
 };
 
@@ -11,6 +11,7 @@ use nix::sys::{
     signal::Signal,
     socket::{setsockopt, sockopt},
 };
+use socket2::{Domain, Socket, Type};
 use tracer::{
     demo::{host::Host, tcp},
     event::TcpState,
@@ -35,6 +36,8 @@ pub(super) const ALL: &[Situation] = &[
     Situation { name: "a worker faults", perform: faults },
     Situation { name: "the OOM killer ends a worker", perform: runs_out_of_memory },
     Situation { name: "a worker starts another program", perform: starts_a_program },
+    Situation { name: "a worker closes the listener that it inherited, and a SYN comes", perform: inherited_listener },
+    Situation { name: "several processes have listened, and a SYN comes", perform: several_listened },
     Situation { name: "a worker reads, and its parent lives", perform: worker_reads },
     Situation { name: "a worker is killed with connections in its queue", perform: killed_with_a_queue },
     Situation { name: "a worker exits with connections in its queue", perform: exits_with_a_queue },
@@ -130,6 +133,67 @@ fn killed_while_it_waits() -> anyhow::Result<Happened> {
     with_a_request(c"waits", |inside| inside.sleep(), kill, &killed_by_us()?)
 }
 
+/// The last one that had it, and not the one that listened, has the port's RSTs.
+fn inherited_listener() -> anyhow::Result<Happened> {
+    let host = Host::new("inherited")?;
+    let (pid, place) = host.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let place = listener.local_addr()?;
+        let mut heir = Peer::inheriting("heir", &listener);
+        heir.ask(&format!("take {}", listener.as_raw_fd()));
+        drop(listener);
+        heir.ask("close 1");
+        anyhow::ensure!(TcpStream::connect(place).is_err(), "the SYN is refused");
+        Ok((heir.pid(), place))
+    })?;
+    Ok(Happened {
+        netns: vec![host.netns()],
+        alive: vec![Box::new(host)],
+        ends: vec![
+            End::sent("closed_port").local(place).owner("heir", pid).times(1),
+            End::received("closed_port").remote(place).times(1),
+        ],
+    })
+}
+
+/// Its twin: it is of none of them.
+fn several_listened() -> anyhow::Result<Happened> {
+    let host = Host::new("several")?;
+    let place = host.run(|| {
+        let bound = |place: SocketAddr| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&place.into())?;
+            Ok::<_, std::io::Error>(socket)
+        };
+        let one = bound("127.0.0.1:0".parse()?)?;
+        one.listen(1)?;
+        let place = one.local_addr()?.as_socket().expect("an IP socket");
+        let other = bound(place)?;
+        let descriptor = other.as_raw_fd();
+        let mut worker = Worker::fork(c"other", |inside| {
+            inside.listen(descriptor);
+            inside.is_ready();
+            inside.wait_for_go();
+        })?;
+        worker.wait_ready()?;
+        drop(other);
+        worker.go()?;
+        worker.wait()?;
+        drop(one);
+        anyhow::ensure!(TcpStream::connect(place).is_err(), "the SYN is refused");
+        Ok(place)
+    })?;
+    Ok(Happened {
+        netns: vec![host.netns()],
+        alive: vec![Box::new(host)],
+        ends: vec![
+            End::sent("closed_port").local(place).field("owner", serde_json::Value::Null).times(1),
+            End::received("closed_port").remote(place).times(1),
+        ],
+    })
+}
+
 /// It closes with a FIN then, and the client's next request meets nobody.
 fn killed_with_nothing_unread() -> anyhow::Result<Happened> {
     let host = Host::new("nothing-unread")?;
@@ -147,7 +211,7 @@ fn killed_with_nothing_unread() -> anyhow::Result<Happened> {
         client.write_all(b"more")?;
         Ok((client, pid, ends))
     })?;
-    let client = socket2::Socket::from(client);
+    let client = Socket::from(client);
     until("the RST", || Ok(tcp::state(&client)? == TcpState::CLOSE))?;
     let how = killed_by_us()?;
     let told = |end: End| end.by("quiet", pid).says(&how).says("4 more bytes arrived").times(1);
