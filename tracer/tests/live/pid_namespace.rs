@@ -51,7 +51,7 @@ fn isolated(mut command: Command) -> Command {
 #[test]
 #[ignore = "needs root"]
 fn a_command_is_traced_by_the_ids_of_the_namespace() {
-    const SELF: &str = "127.0.6.1:7701";
+    const SELF: &str = "127.0.10.1:7701";
     let part = child::player(&format!("self {SELF}"));
     // Apart from what the command prints.
     let report = tempfile::NamedTempFile::new().unwrap();
