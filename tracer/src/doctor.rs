@@ -6,8 +6,6 @@ use std::{
     process::ExitCode,
 };
 
-use anstyle::Style;
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::{
@@ -22,7 +20,6 @@ use crate::{
     room::Room,
     session,
     sink::{
-        foreign::printable,
         format::Format,
         json::Json,
         page::{Medium, Page},
@@ -90,7 +87,7 @@ pub fn run(cli: &Cli, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
     match args.format.format() {
         Format::Json => Json::default().line(&mut out, &findings)?,
-        Format::Text => print(&mut Page::new(&mut out, Medium::PLAIN), &findings)?,
+        Format::Text => print(&mut Page::new(&mut out, Medium::terminal(false, WIDTH)), &findings)?,
     }
     out.flush()?;
     if let Some(failure) = failure {
@@ -167,52 +164,96 @@ fn finding(outcome: &Outcome) -> Finding {
     }
 }
 
+/// Columns of the page: what a terminal has at least.
+const WIDTH: usize = 80;
+
+/// Where the text begins that stands behind a name.
+const COLUMN: usize = 24;
+
+/// What matters first: what works, what does not, and what to do about it. How that was found out comes last.
 fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
-    let lacking = |names: &[String]| match names {
-        [] => "ok".to_owned(),
-        names => format!("{} missing", names.join(", ")),
-    };
-    page.line(&format!("kernel        {} {}", findings.kernel, findings.arch))?;
-    page.line(&format!("BTF           {}", findings.btf))?;
-    page.line(&format!("lockdown      {}", findings.lockdown.as_deref().unwrap_or("not supported by this kernel")))?;
-    page.line(&format!("capabilities  for trace: {}", lacking(&findings.missing_capabilities)))?;
-    page.line(&format!("              for demo: {}", lacking(&findings.missing_for_demo)))?;
-    if let Some(Room { sockets, listeners, on_demand, bytes, most_bytes }) = findings.room {
-        let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
-        let memory = if on_demand { format!("{now} MiB, at most {most} MiB") } else { format!("{most} MiB") };
-        page.line(&format!("room          for {sockets} sockets and {listeners} listeners: {memory}"))?;
-    }
+    print_host(page, findings)?;
     if !findings.probes.is_empty() {
+        print_result(page, &findings.probes)?;
+        print_plan(page, &findings.probes)?;
+    }
+    if findings.missing_fields.len() + findings.pid_namespace.len() > 0 {
         page.gap()?;
-        page.rows(&mut table(&findings.probes).to_string(), 0, Style::new())?;
     }
     for sentence in findings.missing_fields.iter().chain(&findings.pid_namespace) {
-        page.line(&format!("note: {sentence}"))?;
+        page.labelled("note: ", 6, sentence)?;
     }
     Ok(())
 }
 
-/// One row for each logical event.
-fn table(findings: &[Finding]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(100)
-        .set_header(["EVENT", "OBSERVED BY", "REJECTED", "LIMITATIONS"]);
-    // A cell's lines are ours, and what is in them is what the kernel said.
-    let lines = |all: &[String]| {
-        let all: Vec<_> = all.iter().map(|line| printable(line)).collect();
-        if all.is_empty() { "-".to_owned() } else { all.join("\n") }
+fn print_host(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
+    let lacking = |names: &[String]| match names {
+        [] => "ok".to_owned(),
+        names => format!("{} missing", names.join(", ")),
     };
+    let mut line = |name: &str, text: &str| page.labelled(name, "capabilities  ".len(), text);
+    line("kernel", &format!("{} {}", findings.kernel, findings.arch))?;
+    line("BTF", &findings.btf)?;
+    line("lockdown", findings.lockdown.as_deref().unwrap_or("not supported by this kernel"))?;
+    line("capabilities", &format!("for trace: {}", lacking(&findings.missing_capabilities)))?;
+    line("", &format!("for demo: {}", lacking(&findings.missing_for_demo)))?;
+    if let Some(Room { sockets, listeners, on_demand, bytes, most_bytes }) = findings.room {
+        let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
+        let memory = if on_demand { format!("{now} MiB, at most {most} MiB") } else { format!("{most} MiB") };
+        line("room", &format!("for {sockets} sockets and {listeners} listeners: {memory}"))?;
+    }
+    Ok(())
+}
+
+fn print_result(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
+    let (works, fails): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.chosen.is_some());
+    let (whole, limited): (Vec<_>, Vec<_>) = works.into_iter().partition(|finding| finding.degraded.is_empty());
+    let names: Vec<_> = whole.iter().map(|finding| finding.title()).collect();
+    heading(page, "observed in full")?;
+    page.labelled("", 2, &if names.is_empty() { "nothing".to_owned() } else { names.join("; ") })?;
+    if !limited.is_empty() {
+        heading(page, "observed with limitations")?;
+    }
+    for finding in limited {
+        page.labelled(&format!("  {}", finding.title()), COLUMN, &finding.degraded.join("; "))?;
+    }
+    if !fails.is_empty() {
+        heading(page, "not observed")?;
+    }
+    for finding in fails {
+        let probe = finding.probe();
+        let lost = probe.map_or("", Probe::without);
+        page.labelled(&format!("  {}", finding.title()), COLUMN, lost)?;
+    }
+    Ok(())
+}
+
+fn print_plan(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
+    heading(page, "attached (and what the kernel rejected before)")?;
     for finding in findings {
         let chosen = match finding.chosen {
-            Some(mechanism) => format!("{mechanism}\n{}", lines(&finding.hooks)),
-            None => "unavailable".to_owned(),
+            Some(mechanism) => format!("{mechanism} {}", finding.hooks.join(", ")),
+            None => "nothing".to_owned(),
         };
-        let refused = finding.refused.iter().map(|r| format!("{}: {}", r.mechanism, r.reason)).collect::<Vec<_>>();
-        let title = Probe::ALL.into_iter().find(|probe| probe.name() == finding.event).map_or("", Probe::title);
-        table.add_row([title, &chosen, &lines(&refused), &lines(&finding.degraded)]);
+        page.labelled(&format!("  {}", finding.title()), COLUMN, &chosen)?;
+        for refusal in &finding.refused {
+            page.labelled("", COLUMN, &format!("not {}: {}", refusal.mechanism, refusal.reason))?;
+        }
     }
-    table
+    Ok(())
+}
+
+fn heading(page: &mut Page<'_>, text: &str) -> io::Result<()> {
+    page.gap()?;
+    page.line(text)
+}
+
+impl Finding {
+    fn probe(&self) -> Option<Probe> {
+        Probe::ALL.into_iter().find(|probe| probe.name() == self.event)
+    }
+
+    fn title(&self) -> &'static str {
+        self.probe().map_or("", Probe::title)
+    }
 }

@@ -117,6 +117,44 @@ impl Probe {
         matches!(self, Self::State | Self::RstSentPassive | Self::RstSentActive | Self::RstReceived)
     }
 
+    /// What is lost where nothing observes it, and what to do then.
+    pub fn without(self) -> &'static str {
+        match self {
+            Self::State => "nothing is reported without it: a kernel with BPF tracing (CONFIG_BPF_EVENTS) has it",
+            Self::RstSentPassive | Self::RstSentActive => {
+                "these RSTs are not reported; Linux 6.10 or later reports them, and so does a kernel with fentry or kprobes \
+                 (CONFIG_KPROBE_EVENTS). `nstat -az TcpOutRsts` counts them"
+            }
+            Self::RstFirewall => {
+                "a RST that a rule of this host sends (REJECT) is not reported as sent; the rules' own counters tell of it \
+                 (`nft list ruleset`, `iptables -nvL`)"
+            }
+            Self::RstReceived => {
+                "these RSTs are not reported; a capture shows them (`tcpdump 'tcp[tcpflags] & tcp-rst != 0'`), and \
+                 `nstat -az TcpEstabResets` counts some"
+            }
+            Self::RstStray => "RSTs that the kernel ignores are not reported; a capture shows them",
+            Self::AcceptQueue => {
+                "a listener's full queue is not reported; `nstat -az TcpExtListenOverflows TcpExtListenDrops` counts what \
+                 was dropped, and `ss -ltn` shows the queues"
+            }
+            Self::LookupEhash | Self::LookupListener => {
+                "`-e lookup` reports nothing of it; a kernel with fexit or kprobes (CONFIG_KPROBE_EVENTS) lets us observe it"
+            }
+            Self::RawSend => "segments sent through raw and packet sockets are not reported; a capture shows them",
+            Self::Accept => "a connection that came to a listener is told to be the listener's process's",
+            Self::Existing => {
+                "whose the sockets are that exist already is not known: start the trace before the processes"
+            }
+            Self::Release => {
+                "what is remembered of a socket is kept after its end: give the trace more room (`--sockets`)"
+            }
+            Self::Descent => "`--follow` does not find children",
+            Self::End => "how a process ended is not told: `dmesg` and the service manager's log do",
+            Self::Baseline => "`--baseline` finds no earlier segments to compare a RST with",
+        }
+    }
+
     /// What `doctor` calls it.
     pub fn title(self) -> &'static str {
         match self {

@@ -101,6 +101,15 @@ impl<'a> Page<'a> {
         folded(indent, text, self.width()).iter().try_for_each(|line| self.line(line))
     }
 
+    /// A paragraph behind a name: it begins at `column`, and so does each further line of it.
+    pub(crate) fn labelled(&mut self, name: &str, column: usize, text: &str) -> io::Result<()> {
+        let first = format!("{:column$}", printable(name));
+        let further = " ".repeat(column);
+        let options = textwrap::Options::new(self.width()).initial_indent(&first).subsequent_indent(&further);
+        let options = options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation);
+        textwrap::wrap(&printable(text), options).iter().try_for_each(|line| self.line(line))
+    }
+
     /// A paragraph whose first words, after `before`, are in a style.
     pub(crate) fn marked(&mut self, before: &str, style: Style, mark: &str, after: &str) -> io::Result<()> {
         let text = format!("{before}{mark}{after}");
