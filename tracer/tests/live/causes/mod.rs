@@ -125,6 +125,8 @@ struct Told {
 struct Outcome {
     scenario: &'static Scenario,
     told: anyhow::Result<Vec<Told>>,
+    /// Fewer RSTs were reported than there were.
+    is_missing: bool,
 }
 
 impl Outcome {
@@ -138,15 +140,52 @@ impl Outcome {
     }
 }
 
+/// A situation, and what was told of it.
+struct Lived {
+    situation: &'static Situation,
+    told: anyhow::Result<field::Told>,
+    /// Less was told than there was to tell.
+    is_missing: bool,
+}
+
 /// What came of all scenarios, and of the situations from the field.
 struct Outcomes {
     scenarios: Vec<Outcome>,
-    situations: Vec<(&'static Situation, anyhow::Result<field::Told>)>,
+    situations: Vec<Lived>,
     /// The last line of the trace: what was lost, if anything was.
     summary: Value,
 }
 
-fn play() -> Outcomes {
+/// Plays all of it; and what of it nothing was told of once more.
+///
+/// A kernel may keep programs from running while certain tasks run: that of a sandbox does so while the sandbox's own
+/// first process runs, and what a timer does that interrupts that process is seen by the kernel's ftrace, and by no
+/// program of any tool (docs/limits.md). That hits one scenario of timers in some hundred. An event that the tracer
+/// loses is lost again.
+fn play_all() -> Outcomes {
+    let scenarios = [deaths::ALL, timers::ALL, answers::ALL, aborts::ALL, peers::ALL, strays::ALL];
+    let mut all = play(scenarios.into_iter().flatten().collect(), field::all().collect());
+    let missing: Vec<_> = all.scenarios.extract_if(.., |one| one.is_missing).collect();
+    let untold: Vec<_> = all.situations.extract_if(.., |one| one.is_missing).collect();
+    if missing.is_empty() && untold.is_empty() {
+        return all;
+    }
+    let names = missing.iter().map(|one| one.scenario.cause).chain(untold.iter().map(|one| one.situation.name));
+    let names: Vec<_> = names.collect();
+    let mut shown = std::io::stdout();
+    writeln!(shown, "played again, as nothing was told: {}\n{:#}", names.join(", "), all.summary).unwrap();
+    assert!(names.len() <= MISSED, "too much was not told to be by chance: {names:?}");
+    let again =
+        play(missing.iter().map(|one| one.scenario).collect(), untold.iter().map(|one| one.situation).collect());
+    all.scenarios.extend(again.scenarios);
+    all.situations.extend(again.situations);
+    Outcomes { summary: again.summary, ..all }
+}
+
+/// Scenarios that may be played again: those whose timers end together.
+const MISSED: usize = 4;
+
+fn play(scenarios: Vec<&'static Scenario>, situations: Vec<&'static Situation>) -> Outcomes {
     let start = Instant::now();
     let mut trace = Trace::of("rst", &["--baseline"]);
     // What `rst` does not report: sockets that are closed in order.
@@ -154,10 +193,8 @@ fn play() -> Outcomes {
     OBSERVATION.get_or_init(|| trace.start.clone());
     let attached = start.elapsed();
     // Deaths take a while: a trace that has hardly begun is not sure of what it has not seen.
-    let scenarios =
-        [deaths::ALL, timers::ALL, answers::ALL, aborts::ALL, peers::ALL, strays::ALL].into_iter().flatten();
-    let played: Vec<_> = scenarios.map(|scenario| (scenario, now(), (scenario.perform)())).collect();
-    let happened: Vec<_> = field::all().map(|situation| (situation, now(), (situation.perform)())).collect();
+    let played: Vec<_> = scenarios.into_iter().map(|scenario| (scenario, now(), (scenario.perform)())).collect();
+    let happened: Vec<_> = situations.into_iter().map(|one| (one, now(), (one.perform)())).collect();
     let performed = start.elapsed();
     let deadline = Instant::now() + PATIENCE;
     let netns = played.iter().filter_map(|(_, _, one)| Some(&one.as_ref().ok()?.netns));
@@ -185,21 +222,23 @@ fn play() -> Outcomes {
         played.len(),
         start.elapsed()
     );
-    let outcome = |scenario: &Scenario, since, one: &Played| {
-        let told: Vec<_> = scenario.rsts(&seen, one, since).map(told).collect();
-        let others =
-            || seen.iter().filter(|event| one.is_of(event)).map(Value::to_string).collect::<Vec<_>>().join("\n");
-        anyhow::ensure!(told.len() >= one.rsts, "{} of {} were reported of\n{}", told.len(), one.rsts, others());
-        Ok(told)
+    let judge = |(scenario, since, played): (&'static Scenario, u64, anyhow::Result<Played>)| {
+        let told = played.map(|one| (scenario.rsts(&seen, &one, since).map(told).collect::<Vec<_>>(), one));
+        let is_missing = told.as_ref().is_ok_and(|(told, one)| told.len() < one.rsts);
+        let told = told.and_then(|(told, one)| {
+            let others =
+                || seen.iter().filter(|event| one.is_of(event)).map(Value::to_string).collect::<Vec<_>>().join("\n");
+            anyhow::ensure!(!is_missing, "{} of {} were reported of\n{}", told.len(), one.rsts, others());
+            Ok(told)
+        });
+        Outcome { scenario, told, is_missing }
     };
-    let judge = |(scenario, since, played): (_, _, anyhow::Result<Played>)| Outcome {
-        scenario,
-        told: played.and_then(|one| outcome(scenario, since, &one)),
+    let live = |(situation, since, outcome): (&'static Situation, u64, anyhow::Result<Happened>)| {
+        let has_come = |one: &Happened| one.has_come(&seen, since, false) && one.has_come(&closed, since, true);
+        let is_missing = outcome.as_ref().is_ok_and(|one| !has_come(one));
+        Lived { situation, told: outcome.map(|one| one.told(&seen, &closed, since)), is_missing }
     };
-    let situations = happened.into_iter().map(|(situation, since, outcome): (_, _, anyhow::Result<Happened>)| {
-        (situation, outcome.map(|one| one.told(&seen, &closed, since)))
-    });
-    let situations = situations.collect();
+    let situations = happened.into_iter().map(live).collect();
     let summary = seen.last().cloned().unwrap_or_default();
     Outcomes { scenarios: played.into_iter().map(judge).collect(), situations, summary }
 }
@@ -227,13 +266,13 @@ fn told(event: &Value) -> Told {
 #[test]
 #[ignore = "needs root"]
 fn each_cause_is_told_and_no_other() {
-    let Outcomes { scenarios: outcomes, situations, summary } = play();
+    let Outcomes { scenarios: outcomes, situations, summary } = play_all();
     // Not by println, which shows nothing of a test that passes: who looks at a kernel's run wants to see it.
     let mut shown = std::io::stdout();
     writeln!(shown, "{}", table::confusion(&outcomes)).unwrap();
     let mut wrong = table::differences(&outcomes);
     let mut score = Score::default();
-    for (situation, told) in situations {
+    for Lived { situation, told, .. } in situations {
         match told {
             Err(error) if error.is::<Lacks>() => println!("{}: not seen here: {error}", situation.name),
             Err(error) => wrong.push(format!("{}: {error:#}", situation.name)),
