@@ -133,7 +133,7 @@ impl Enricher {
             }
             // It tells of a queue, and not yet of a connection that found it full.
             Raw::Queue(record) if record.counted == 0 => return None,
-            Raw::Queue(record) => Body::Overflow(Overflow {
+            Raw::Queue(record) => Body::Overflow(Box::new(Overflow {
                 backlog: record.backlog,
                 max_backlog: record.max_backlog,
                 overflows: record.overflows,
@@ -141,7 +141,7 @@ impl Enricher {
                 listeners: record.listeners,
                 observed: record.dropped != 0,
                 verdict: None,
-            }),
+            })),
             Raw::Process(_) | Raw::End(_) => return None,
         })
     }

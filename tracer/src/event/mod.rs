@@ -135,7 +135,7 @@ pub enum Body {
     /// A socket that had, or attempted, a connection was closed.
     Close(Box<Close>),
     /// Connections were dropped by a full accept queue.
-    Overflow(Overflow),
+    Overflow(Box<Overflow>),
 }
 
 /// A state change.
