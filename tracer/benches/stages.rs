@@ -10,10 +10,13 @@ use std::{
 use divan::{Bencher, counter::ItemsCount};
 use jiff::tz::TimeZone;
 use tracer::{
-    decode::{self, Decoded, Record},
-    diagnose::Diagnoser,
-    enrich::{Enricher, clock::Clock, place::Places, symbols::Symbols},
     event::{Body, Event},
+    host::clock::Clock,
+    pipeline::{
+        decode::{self, Decoded, Record},
+        diagnose::Diagnoser,
+        enrich::{Enricher, place::Places, symbols::Symbols},
+    },
     recording::{Frame, Preamble, Reader},
     sink::{
         Item, Sink,

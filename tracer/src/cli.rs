@@ -5,7 +5,12 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
-    btf, demo::scenario, event::Family, filter::FilterArgs, kind::Kind, memory, probes::ProbeFamily,
+    config::Config,
+    demo::scenario,
+    event::{Family, kind::Kind},
+    filter::FilterArgs,
+    host::malloc,
+    kernel::{btf, probes::ProbeFamily},
     sink::format::FormatArgs,
 };
 
@@ -247,9 +252,16 @@ impl Cli {
         if self.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Warn }
     }
 
-    /// Size of the ring buffer in bytes.
-    pub fn ring_bytes(&self) -> u32 {
-        self.ring_size.map_or_else(|| default_ring(memory::total()), |kib| kib * 1024)
+    /// What holds for every command.
+    pub fn config(&self) -> Config {
+        let Self { verbose, ring_size, sockets, probes, btf, command: _ } = self;
+        Config {
+            btf: btf.clone(),
+            family: *probes,
+            ring_bytes: ring_size.map_or_else(|| default_ring(malloc::total()), |kib| kib * 1024),
+            sockets: *sockets,
+            verbose: *verbose,
+        }
     }
 }
 

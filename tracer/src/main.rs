@@ -7,22 +7,25 @@ use std::{
 
 use clap::Parser as _;
 use tracer::{
+    child::CommandError,
     cli::{Cli, Command},
-    command::CommandError,
-    demo, doctor, preflight, replay, rst,
+    commands::{doctor, replay, rst, trace},
+    demo,
+    kernel::preflight,
     sink::json,
-    stderr, trace,
+    stderr,
 };
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| stderr::usage(&error));
     stderr::start_log(cli.log_level());
+    let config = cli.config();
     let outcome = match &cli.command {
-        Command::Trace(args) => trace::run(&cli, args),
-        Command::Rst(args) => rst::run(&cli, args),
-        Command::Demo(args) => demo::run(&cli, args),
+        Command::Trace(args) => trace::run(&config, args),
+        Command::Rst(args) => rst::run(&config, args),
+        Command::Demo(args) => demo::run(&config, args),
         Command::Replay(args) => replay::run(args),
-        Command::Doctor(args) => doctor::run(&cli, args),
+        Command::Doctor(args) => doctor::run(&config, args),
         Command::Schema => schema(),
     };
     match outcome {

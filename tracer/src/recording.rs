@@ -15,7 +15,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    enrich::{Reasons, place::Fact},
+    event::Reasons,
+    pipeline::enrich::place::Fact,
     report::{Loss, RunInfo, Summary},
 };
 
@@ -284,7 +285,7 @@ mod tests {
             kernel: "6.12.0".into(),
             probes: BTreeMap::new(),
             degraded: vec![],
-            room: crate::room::Room::default(),
+            room: crate::kernel::room::Room::default(),
         };
         Preamble {
             endian: native_endian().into(),

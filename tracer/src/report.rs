@@ -8,7 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{diagnose::Confidence, event::Direction, kind::Kind, probes::Mechanism, room::Room};
+use crate::{
+    event::{Confidence, Direction, kind::Kind},
+    kernel::{probes::Mechanism, room::Room},
+};
 
 /// The end of one demo scenario.
 #[derive(Debug, Clone, JsonSchema, Serialize)]

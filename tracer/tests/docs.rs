@@ -7,9 +7,9 @@ use serde_json::Value;
 use tracer::{
     cli::Cli,
     demo::scenario,
-    diagnose::{causes, deaths, queue},
-    kind::Kind,
-    probes::{Limitation, Probe},
+    event::kind::Kind,
+    kernel::probes::{Limitation, Probe},
+    pipeline::diagnose::{causes, deaths, queue},
     sink::json,
 };
 

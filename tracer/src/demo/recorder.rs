@@ -20,7 +20,7 @@ use pcap_file::{
     },
 };
 
-use super::capture::{Capture, Frame, SNAPLEN};
+use crate::testbed::capture::{Capture, Frame, SNAPLEN};
 
 /// Writes captures to a pcapng file, one interface for each host of each scenario.
 ///
@@ -113,7 +113,7 @@ mod tests {
     use pcap_file::pcapng::{Block, PcapNgReader};
 
     use super::*;
-    use crate::demo::segment::Packet;
+    use crate::testbed::segment::Packet;
 
     fn frame(nanos: u64, seq: u32) -> Frame {
         let mut bytes = Vec::new();

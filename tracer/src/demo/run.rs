@@ -11,26 +11,30 @@ use std::{
 use anyhow::Context as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    capture::Capture,
-    feed::Feed,
-    recorder::Recorder,
-    scenario::{self, Scenario},
-    stage::{Settings, Stage},
-    summary,
-};
 use crate::{
-    cli::{Cli, DemoArgs, Detail},
-    event::{Event, Family},
+    cli::{DemoArgs, Detail},
+    commands::output::{Output, OutputArgs},
+    event::{Event, Family, kind::Kind},
     filter::Criteria,
-    kind::Kind,
-    loader::Watch,
-    output::{Output, OutputArgs},
-    preflight::{self, Purpose},
-    probes::Probe,
+    kernel::{
+        loader::Watch,
+        preflight::{self, Purpose},
+        probes::Probe,
+    },
     report::ScenarioReport,
     session::{Scope, Session},
     sink::{Item, text::TextStyle},
+};
+use crate::{
+    config::Config,
+    demo::{
+        feed::Feed,
+        recorder::Recorder,
+        scenario::{self, Scenario},
+        stage::{Settings, Stage},
+        summary,
+    },
+    testbed::capture::Capture,
 };
 
 /// How long a record may wait: scenarios wait for what the probes report.
@@ -43,18 +47,18 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// # Errors
 /// If the probes cannot be attached or the output fails. A scenario that goes wrong is no error but is
 /// reported, and the exit code says so.
-pub fn run(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+pub fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     preflight::check(Purpose::Demo)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(demo(cli, args))
+    runtime.block_on(demo(config, args))
 }
 
-async fn demo(cli: &Cli, args: &DemoArgs) -> anyhow::Result<ExitCode> {
+async fn demo(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut recorder = args.pcap.as_deref().map(Recorder::create).transpose()?;
     // What opens and closes is in the state changes too, which the scenarios are about.
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
     let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail: Detail { baseline: false, stacks: true } };
-    let mut session = Session::start(cli, scope, LATENCY)?;
+    let mut session = Session::start(config, scope, LATENCY)?;
     // It takes longer than a scenario, and would be done in the midst of the first one with a RST.
     session.read_symbols();
     let theatre = Theatre {

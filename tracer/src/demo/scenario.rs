@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::{scenarios, stage::Stage};
+use crate::demo::{scenarios, stage::Stage};
 use crate::{event::Event, report::ScenarioReport};
 
 /// A scenario: actions, and a judgement of what they led to.

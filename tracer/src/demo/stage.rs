@@ -10,16 +10,18 @@ use std::{
 use anyhow::bail;
 use nix::time::{ClockId, clock_gettime};
 
-use super::{
-    capture::{Capture, Tap},
-    feed::Feed,
-    host::Host,
-    wire::Wire,
+use crate::{
+    demo::feed::Feed,
+    testbed::{
+        capture::{Capture, Tap},
+        host::Host,
+        wire::Wire,
+    },
 };
 use crate::{
     event::{Body, Context, Event, Family, Lookup, Observed, Pid, Table, Task, TcpState},
-    probes::Probe,
-    sock_diag,
+    host::sock_diag,
+    kernel::probes::Probe,
 };
 
 /// The addresses of the two hosts; they exist in private namespaces only.

@@ -1,7 +1,7 @@
 //! The demo's answer to "can TCP connect without listen()?", from what was seen.
 
-use super::scenario::Script;
-use super::scenarios::{
+use crate::demo::scenario::Script;
+use crate::demo::scenarios::{
     raw_handshake::RawHandshake, raw_handshake_filtered::RawHandshakeFiltered, self_connect::SelfConnect,
     simultaneous_open::SimultaneousOpen,
 };

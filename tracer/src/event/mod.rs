@@ -8,25 +8,34 @@ use std::{net::SocketAddr, sync::Arc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{diagnose::Verdict, kind::Kind};
+use self::kind::Kind;
 
 mod connection;
+mod container;
 pub(crate) mod end;
+pub mod kind;
 mod names;
 mod overflow;
 mod owner;
 mod pid;
+mod reasons;
 mod rst;
 mod shared;
+mod time;
+mod verdict;
 
+pub(crate) use self::names::comm;
 pub use self::{
     connection::{Close, End, Open, Opened, Reader, ReplacedBy, Side},
+    container::{Container, Runtime},
     names::{Flags, TcpState},
     overflow::Overflow,
     owner::{Ended, Known, Owner, Sender},
     pid::Pid,
+    reasons::Reasons,
     rst::{Baseline, Circumstances, Direction, Former, Listener, Near, Numbers, Past, Rst, RstKind},
     shared::Shared,
+    verdict::{Confidence, Evidence, Verdict},
 };
 
 /// One observed kernel event.
@@ -36,7 +45,7 @@ pub struct Event {
     #[serde(flatten)]
     pub body: Body,
     /// Wall-clock time, RFC 3339 with nanoseconds in JSON.
-    #[serde(serialize_with = "crate::enrich::clock::serialize_rfc3339")]
+    #[serde(serialize_with = "time::serialize_rfc3339")]
     pub time: jiff::Timestamp,
     /// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` gives it.
     pub mono_ns: u64,

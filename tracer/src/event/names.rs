@@ -143,3 +143,9 @@ impl JsonSchema for Flags {
         })
     }
 }
+
+/// A task's name; invalid UTF-8 is replaced.
+pub(crate) fn comm(bytes: &[u8; 16]) -> String {
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::diagnose::Verdict;
+use crate::event::Verdict;
 
 /// A full accept queue dropped connections: their SYNs or final ACKs. `local` is the listener's address and port.
 #[derive(Debug, Clone, JsonSchema, Serialize)]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Pid;
-use crate::enrich::place::Container;
+use crate::event::Container;
 
 /// The process that owns a socket: it connected, listened or accepted, or made the last call on the socket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema, Serialize)]

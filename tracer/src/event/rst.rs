@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Flags, Owner, Pid, Segment, Shared, TcpState};
-use crate::diagnose::Verdict;
+use crate::event::Verdict;
 
 /// A RST that this host sent or received.
 #[derive(Debug, Clone, JsonSchema, Serialize)]

@@ -9,10 +9,7 @@ use std::{
 use tracer_ebpf::record::Process;
 
 use super::{FilterArgs, Ports, ports};
-use crate::{
-    event::{Body, Event, Family, Owner},
-    kind::Kind,
-};
+use crate::event::{Body, Event, Family, Owner, kind::Kind};
 
 /// Lets events pass.
 #[derive(Debug)]

@@ -12,9 +12,9 @@ use tracer_ebpf::criteria::{
 
 use super::{FilterArgs, ports};
 use crate::{
-    enrich::{connection::OPENS, place},
     event::Opened,
-    pid_namespace, pidfd,
+    host::{pid_namespace, pidfd},
+    pipeline::enrich::{connection::OPENS, place},
 };
 
 /// What opening a process fails with where there is none: or only a thread, or an id that none can have.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    loader::Probes,
-    pid_namespace,
-    probes::{Mechanism, Outcome},
+    host::pid_namespace,
+    kernel::{
+        loader::Probes,
+        probes::{Mechanism, Outcome},
+    },
     report::RunInfo,
 };
 

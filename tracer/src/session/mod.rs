@@ -12,26 +12,35 @@ use tracer_ebpf::record::{Delivery, KIND_END, KIND_PROCESS, KIND_QUEUE, KINDS};
 use zerocopy::IntoBytes as _;
 
 use crate::{
-    btf::KernelBtf,
-    cli::{Cli, Detail},
-    decode::{self, Decoded},
-    enrich::{
-        Enricher,
-        clock::{Clock, mono_now},
-        place::{Fact, Places},
-        symbols::Symbols,
+    cli::Detail,
+    config::Config,
+    event::{
+        Body, Event, Flags, RstKind, TcpState,
+        kind::{self, Kind},
     },
-    event::{Body, Event, Flags, RstKind, TcpState},
     filter::Criteria,
-    kind::{self, Kind},
-    loader::{Listeners, Probes, Processes, Settings, Watch},
-    memory,
+    host::{
+        clock::{Clock, mono_now},
+        malloc,
+    },
+    kernel::{
+        btf::KernelBtf,
+        loader::{Listeners, Probes, Processes, Settings, Watch},
+        preflight::Unmet,
+        probes::{self, Probe},
+        source::Source,
+    },
     outlet::Outlet,
-    preflight::Unmet,
-    probes::Probe,
+    pipeline::{
+        decode::{self, Decoded},
+        enrich::{
+            Enricher,
+            place::{Fact, Places},
+            symbols::Symbols,
+        },
+    },
     recording::{self, Preamble, Writer},
     report::{Accounted, Counts, Loss, Lost, RunInfo, Summary},
-    source::Source,
 };
 
 pub mod info;
@@ -93,9 +102,9 @@ impl Session {
     ///
     /// # Errors
     /// If the kernel lacks what everything rests on; see [`Probes::attach`].
-    pub fn start(cli: &Cli, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
+    pub fn start(config: &Config, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
         let Scope { kinds, criteria, detail } = scope;
-        let mut wanted = kind::probes(&kinds);
+        let mut wanted = probes::needed(&kinds);
         if !criteria.pids.is_empty() {
             wanted.insert(Probe::Descent);
         }
@@ -105,27 +114,27 @@ impl Session {
         let is_whole = criteria.are_none() && kinds.contains(&Kind::Rst);
         let settings = Settings {
             probes: wanted,
-            family: cli.probes,
+            family: config.family,
             reported: kind::reported(&kinds),
             criteria,
             stacks: detail.stacks,
-            ring_bytes: cli.ring_bytes(),
-            sockets: cli.sockets,
-            log: if cli.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
+            ring_bytes: config.ring_bytes,
+            sockets: config.sockets,
+            log: if config.verbose { log::LevelFilter::Debug } else { log::LevelFilter::Off },
         };
-        let mut probes = Probes::attach(&settings, &KernelBtf::load(&cli.btf)?)?;
+        let mut probes = Probes::attach(&settings, &KernelBtf::load(&config.btf)?)?;
         if !probes.outcomes.iter().any(|outcome| !outcome.probe.is_auxiliary() && outcome.is_observed()) {
             return Err(Unmet::NothingObserved(info::refusals(&probes.outcomes)).into());
         }
         let listeners = probes.take_listeners()?;
         let source = Source::new(probes.take_ring()?, latency)?;
-        if cli.verbose {
+        if config.verbose {
             forward_log(&mut probes)?;
         }
         let clock = Clock::now()?;
         let mut enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
         enricher.places().remember_processes();
-        memory::give_back();
+        malloc::give_back();
         let sees = |probe| probes.outcomes.iter().any(|outcome| outcome.probe == probe && outcome.is_observed());
         let sees_sent = is_whole && sees(Probe::RstSentPassive) && sees(Probe::RstSentActive);
         let started = Instant::now();

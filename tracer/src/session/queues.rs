@@ -9,7 +9,7 @@ use std::{
 
 use tracer_ebpf::record::{Header, Queue};
 
-use crate::snmp;
+use crate::host::snmp;
 
 /// How often the counters are read while a queue may be full, in nanoseconds.
 const INTERVAL: u64 = 500_000_000;

@@ -5,9 +5,11 @@ use std::{fs::File, net::SocketAddr, os::unix::fs::MetadataExt as _, path::PathB
 use nix::sched::{CloneFlags, setns};
 
 use crate::{
-    demo::netstat::{self, Program},
     event::{Body, End, Event, Reader, TcpState},
-    sock_diag::{self, TcpSocket},
+    host::{
+        netstat::{self, Program},
+        sock_diag::{self, TcpSocket},
+    },
 };
 
 /// The process that holds the peer's socket, if it is in the same network namespace.

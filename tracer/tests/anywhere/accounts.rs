@@ -10,7 +10,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     child::Player,

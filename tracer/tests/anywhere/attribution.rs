@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 use serde::Deserialize;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     alone,

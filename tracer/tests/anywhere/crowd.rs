@@ -10,7 +10,7 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     alone,

@@ -19,7 +19,7 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::report::{connection, objects, of_kind, tracer};
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{alone, peer::Peer, report::Trace};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     cgroup::Group,

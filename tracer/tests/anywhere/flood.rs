@@ -15,7 +15,7 @@ use nix::{
 };
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{alone, report::tracer};
 

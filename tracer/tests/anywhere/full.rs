@@ -11,7 +11,7 @@ use nix::{
     errno::Errno,
     sched::{CloneFlags, unshare},
 };
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     ends,

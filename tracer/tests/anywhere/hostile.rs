@@ -13,7 +13,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     cgroup::Group,

@@ -20,8 +20,8 @@ use nix::{
 };
 use serde_json::Value;
 use tracer::{
-    demo::{host::Host, tcp},
     report::Lost,
+    testbed::{host::Host, tcp},
 };
 
 use crate::{

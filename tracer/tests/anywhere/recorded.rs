@@ -11,7 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     child::Player,

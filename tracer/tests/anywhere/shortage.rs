@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::report::{objects, of_kind, tracer};
 

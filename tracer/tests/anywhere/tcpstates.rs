@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use tracer::demo::{host::Host, link, tcp};
+use tracer::testbed::{host::Host, link, tcp};
 
 use crate::{
     alone,

@@ -13,8 +13,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use tracer::{
     cli::{Cli, Command},
-    output::Output,
-    replay,
+    commands::{output::Output, replay},
     sink::{
         Sink,
         foreign::Printable,

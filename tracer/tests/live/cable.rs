@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracer::demo::segment::Packet;
+use tracer::testbed::segment::Packet;
 
 /// The next segment from the host that is wanted; others are dropped. `what` names it if none comes.
 pub(crate) fn next(

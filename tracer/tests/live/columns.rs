@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::{Map, Value};
-use tracer::probes::{Limitation, Probe};
+use tracer::kernel::probes::{Limitation, Probe};
 
 use crate::{
     demo::{self, by_family},

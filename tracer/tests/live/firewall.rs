@@ -3,7 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 
 use serde_json::Value;
-use tracer::demo::{filter, host::Host};
+use tracer::testbed::{filter, host::Host};
 
 use crate::report::{Trace, is_observed, of_kind};
 

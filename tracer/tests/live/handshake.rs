@@ -4,7 +4,7 @@ use std::{fs::File, io::Write as _, net::SocketAddr, time::Duration};
 
 use etherparse::PacketBuilder;
 use serde_json::Value;
-use tracer::demo::{host::Host, segment::Packet, tcp, tun};
+use tracer::testbed::{host::Host, segment::Packet, tcp, tun};
 
 use crate::{cable, report::Trace, wait::until};
 

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use socket2::{Domain, Socket, Type};
-use tracer::demo::{host::Host, tun};
+use tracer::testbed::{host::Host, tun};
 
 use crate::report::Trace;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use tracer::demo::{host::Host, segment::Packet, tcp, wire::Wire};
+use tracer::testbed::{host::Host, segment::Packet, tcp, wire::Wire};
 
 use crate::report::{Trace, of_kind};
 

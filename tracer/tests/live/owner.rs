@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd as _;
 
 use serde_json::Value;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     peer::Peer,

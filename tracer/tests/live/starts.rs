@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::report::{Trace, objects, run};
 

@@ -9,7 +9,7 @@ use std::{
 use etherparse::PacketBuilder;
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
-use tracer::demo::host::Host;
+use tracer::testbed::host::Host;
 
 use crate::{
     ends,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use etherparse::PacketBuilder;
-use tracer::demo::{host::Host, tun};
+use tracer::testbed::{host::Host, tun};
 
 use crate::{
     mechanisms::runs,

@@ -7,13 +7,12 @@ use crate::{
         evidence::{Life, Tuple, answers_no_socket, first_lookup, lives, resets},
         findings::Findings,
         scenario::Script,
-        segment::Packet,
         stage::{Network, Stage},
-        tcp,
     },
     event::{Body, Direction, Event, Flags, TcpState},
-    probes::Probe,
+    kernel::probes::Probe,
     report::ScenarioReport,
+    testbed::{segment::Packet, tcp},
 };
 
 /// A client connects to a port without a listener.

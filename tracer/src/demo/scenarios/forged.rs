@@ -7,17 +7,19 @@ use socket2::Socket;
 use crate::{
     demo::{
         evidence::{Tuple, answers_no_socket, first_lookup, lives, lookups, raw_sends, resets},
-        filter,
         findings::Findings,
+        stage::{Network, Stage},
+    },
+    event::{Body, Direction, Event, Family, Flags, Pid, Segment, Table, TcpState},
+    host::sock_diag,
+    kernel::probes::Probe,
+    testbed::{
+        filter,
         forge::Forger,
         host::Host,
         segment::{Packet, SYN_ACK},
-        stage::{Network, Stage},
         tcp,
     },
-    event::{Body, Direction, Event, Family, Flags, Pid, Segment, Table, TcpState},
-    probes::Probe,
-    sock_diag,
 };
 
 /// The sequence number of the forged SYN.

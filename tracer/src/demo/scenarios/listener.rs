@@ -7,12 +7,11 @@ use crate::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
         scenario::Script,
-        segment::Packet,
         stage::{Network, Stage},
-        tcp,
     },
     event::{Event, TcpState},
     report::ScenarioReport,
+    testbed::{segment::Packet, tcp},
 };
 
 const GREETING: &[u8] = b"hello, listener";

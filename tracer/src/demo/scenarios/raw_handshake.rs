@@ -6,11 +6,11 @@ use crate::{
         evidence::lives,
         findings::Findings,
         scenario::Script,
-        segment::Packet,
         stage::{Network, Stage},
     },
     event::{Event, TcpState},
     report::ScenarioReport,
+    testbed::segment::Packet,
 };
 
 /// A handshake forged through a raw socket.
@@ -74,11 +74,9 @@ impl Script for RawHandshake {
 pub(super) mod tests {
     use super::*;
     use crate::{
-        demo::{
-            scenarios::tests::{CLIENT, SERVER, Seen, segment},
-            segment::SYN_ACK,
-        },
+        demo::scenarios::tests::{CLIENT, SERVER, Seen, segment},
         event::{Body, Direction, Flags, Table},
+        testbed::segment::SYN_ACK,
     };
 
     pub(in super::super) fn forged() -> Forged {

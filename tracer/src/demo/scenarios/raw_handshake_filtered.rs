@@ -6,14 +6,13 @@ use super::forged::{self, Forged, ISN, Opening};
 use crate::{
     demo::{
         evidence::{Life, lives},
-        filter,
         findings::Findings,
         scenario::Script,
         stage::{Network, Stage},
-        tcp,
     },
     event::{Event, Flags, TcpState},
     report::ScenarioReport,
+    testbed::{filter, tcp},
 };
 
 const MESSAGE: &[u8] = b"forged by hand";

@@ -11,15 +11,16 @@ use crate::{
     demo::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
-        link,
-        netstat::{self, Program},
         scenario::Script,
         stage::Stage,
-        tcp,
     },
     event::{Event, TcpState},
+    host::{
+        netstat::{self, Program},
+        sock_diag::{self, TcpSocket},
+    },
     report::ScenarioReport,
-    sock_diag::{self, TcpSocket},
+    testbed::{link, tcp},
 };
 
 const MESSAGE: &[u8] = b"to myself, by TCP, with nobody listening";

@@ -7,14 +7,12 @@ use crate::{
     demo::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
         findings::Findings,
-        host::Host,
         scenario::Script,
-        segment::Packet,
         stage::{Network, Stage},
-        tcp,
     },
     event::{Event, TcpState},
     report::ScenarioReport,
+    testbed::{host::Host, segment::Packet, tcp},
 };
 
 const NAMES: [&str; 2] = ["left", "right"];

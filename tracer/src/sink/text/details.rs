@@ -6,11 +6,11 @@ use super::{
     FRAMES, INDENT,
     units::{counted, duration},
 };
-use crate::diagnose::{Evidence, Verdict};
 use crate::event::{
     Close, Context, End, Event, Lookup, Observed, Open, Opened, Overflow, Owner, ReplacedBy, Rst, RstKind, Segment,
     Side, State,
 };
+use crate::event::{Evidence, Verdict};
 use crate::sink::{foreign::printable, page::Page};
 
 pub(super) fn rst(page: &mut Page<'_>, rst: &Rst) -> io::Result<()> {

@@ -28,11 +28,9 @@ use super::{
     page::{Medium, Page, folded},
 };
 use crate::{
-    diagnose::Verdict,
-    event::{Body, Event, Family, Owner, Pid, Shared, end},
-    probes::Probe,
+    event::{Body, Event, Family, Owner, Pid, Shared, Verdict, end},
+    kernel::{probes::Probe, room::Room},
     report::{Loss, RunInfo, ScenarioReport, Summary, Unaccounted},
-    room::Room,
 };
 
 const INDENT: &str = "             ";

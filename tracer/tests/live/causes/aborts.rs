@@ -9,8 +9,8 @@ use std::{
 use anyhow::Context as _;
 use nix::sys::socket::{setsockopt, sockopt};
 use tracer::{
-    demo::{host::Host, tcp},
     event::{Flags, TcpState},
+    testbed::{host::Host, tcp},
 };
 
 use super::{

@@ -5,8 +5,8 @@ use std::{fs, io::Write as _, net::TcpStream, time::Duration};
 use anyhow::Context as _;
 use etherparse::{Icmpv4Type, PacketBuilder, icmpv4::DestUnreachableHeader};
 use tracer::{
-    demo::{host::Host, segment::Packet, tcp},
     event::Flags,
+    testbed::{host::Host, segment::Packet, tcp},
 };
 
 use super::{

@@ -12,7 +12,7 @@ use std::{
 
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use tracer::diagnose::Confidence;
+use tracer::event::Confidence;
 
 use crate::{
     field::{self, Happened, Judgement, Score, Situation},

@@ -4,8 +4,8 @@ use anyhow::ensure;
 use socket2::Socket;
 use std::{io::Write as _, net::Shutdown, time::Instant};
 use tracer::{
-    demo::{forge::Forger, host::Host, tcp},
     event::Flags,
+    testbed::{forge::Forger, host::Host, tcp},
 };
 
 use self::hand::{Hand, TIMEOUT, both};

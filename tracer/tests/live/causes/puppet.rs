@@ -11,8 +11,8 @@ use anyhow::{Context, bail};
 use etherparse::{PacketBuilder, TcpHeader};
 use socket2::Socket;
 use tracer::{
-    demo::{host::Host, segment::Packet, tcp, tun},
     event::Flags,
+    testbed::{host::Host, segment::Packet, tcp, tun},
 };
 
 use super::Played;

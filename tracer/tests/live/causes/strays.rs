@@ -4,8 +4,8 @@ use std::net::Shutdown;
 
 use anyhow::ensure;
 use tracer::{
-    demo::{host::Host, tcp},
     event::{Flags, TcpState},
+    testbed::{host::Host, tcp},
 };
 
 use super::{

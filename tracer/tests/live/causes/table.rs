@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write, io::Write as _};
 
-use tracer::diagnose::{Confidence, causes, deaths, queue};
+use tracer::{
+    event::Confidence,
+    pipeline::diagnose::{causes, deaths, queue},
+};
 
 use super::Outcome;
 

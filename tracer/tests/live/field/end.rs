@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde_json::Value;
-use tracer::diagnose::Confidence;
+use tracer::event::Confidence;
 
 use super::{Judgement, confidence};
 

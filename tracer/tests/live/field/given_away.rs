@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context as _, ensure};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tracer::{
-    demo::{host::Host, tcp},
-    diagnose::Confidence,
+    event::Confidence,
+    testbed::{host::Host, tcp},
 };
 
 use super::{End, Happened, Situation};

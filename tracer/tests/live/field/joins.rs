@@ -9,10 +9,9 @@ use std::{
 use anyhow::ensure;
 use socket2::{Domain, Socket, Type};
 use tracer::{
-    demo::{filter, forge::Forger, host::Host, tcp},
-    diagnose::Confidence,
-    event::{Flags, TcpState},
-    sock_diag::{self, TcpSocket},
+    event::{Confidence, Flags, TcpState},
+    host::sock_diag::{self, TcpSocket},
+    testbed::{filter, forge::Forger, host::Host, tcp},
 };
 
 use super::{

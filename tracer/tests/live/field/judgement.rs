@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tracer::diagnose::Confidence;
+use tracer::event::Confidence;
 
 /// What a verdict is worth to who acts on it, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use nix::sys::{
 };
 use socket2::{Domain, Socket, Type};
 use tracer::{
-    demo::{host::Host, tcp},
     event::TcpState,
+    testbed::{host::Host, tcp},
 };
 
 use super::{

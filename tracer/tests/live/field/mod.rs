@@ -6,7 +6,7 @@
 use std::any::Any;
 
 use serde_json::Value;
-use tracer::diagnose::Confidence;
+use tracer::event::Confidence;
 
 mod end;
 mod given_away;

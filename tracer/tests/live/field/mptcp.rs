@@ -8,8 +8,8 @@ use nix::sys::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tracer::{
-    demo::{host::Host, tcp},
-    diagnose::Confidence,
+    event::Confidence,
+    testbed::{host::Host, tcp},
 };
 
 use super::{End, Happened, Situation, worker::Worker};

@@ -15,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 use etherparse::{Ipv4Header, TcpHeader};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracer::demo::{host::Host, tun};
+use tracer::testbed::{host::Host, tun};
 
 /// The client's host and the server's (TEST-NET-1, RFC 5737).
 const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use socket2::{Domain, Socket, Type};
-use tracer::demo::{host::Host, segment::Packet};
+use tracer::testbed::{host::Host, segment::Packet};
 
 use super::{End, Happened, Situation};
 use crate::{

@@ -3,7 +3,7 @@
 use std::{fs, io, net::SocketAddr, path::Path};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tracer::{demo::netlink, event::Flags};
+use tracer::{event::Flags, testbed::netlink};
 
 use super::{
     super::{

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::ensure;
 use socket2::{Domain, Socket, Type};
-use tracer::demo::{filter, host::Host};
+use tracer::testbed::{filter, host::Host};
 
 use crate::{
     causes::{Lacks, Played, observation},

@@ -1,6 +1,6 @@
 //! Data for a process that has closed its socket.
 
-use tracer::{demo::segment::Packet, event::Flags};
+use tracer::{event::Flags, testbed::segment::Packet};
 
 use super::super::{
     Played,

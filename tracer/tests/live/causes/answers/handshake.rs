@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use etherparse::{TcpOptionElement, TcpOptions, TcpSlice};
-use tracer::demo::segment::Packet;
+use tracer::testbed::segment::Packet;
 
 use super::super::{
     Played,

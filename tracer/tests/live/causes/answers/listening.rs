@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use tracer::{
-    demo::{host::Host, tcp},
     event::{Family, TcpState},
-    sock_diag,
+    host::sock_diag,
+    testbed::{host::Host, tcp},
 };
 
 use crate::wait::until;

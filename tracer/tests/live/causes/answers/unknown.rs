@@ -5,8 +5,8 @@ use std::{os::fd::AsFd, time::Duration};
 use anyhow::ensure;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracer::{
-    demo::{forge::Forger, segment::Packet, tcp},
     event::{Flags, TcpState},
+    testbed::{forge::Forger, segment::Packet, tcp},
 };
 
 use crate::wait::until;

@@ -11,8 +11,8 @@ use anyhow::{Context as _, ensure};
 use etherparse::{PacketBuilder, TcpHeader};
 use socket2::Socket;
 use tracer::{
-    demo::{host::Host, segment::Packet, tcp, tun},
     event::{Flags, Segment, TcpState},
+    testbed::{host::Host, segment::Packet, tcp, tun},
 };
 
 use crate::{cable, wait::until};

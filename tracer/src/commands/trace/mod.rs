@@ -1,0 +1,230 @@
+//! `tracer trace`: the whole machine, some processes, or a command; live.
+
+use std::{collections::BTreeSet, ffi::OsString, fs::File, path::Path, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, bail};
+use tokio::time::timeout;
+
+use self::{
+    accounts::Accounts,
+    readers::Readers,
+    show::Show,
+    signals::{Cause, Signals},
+    target::Target,
+};
+use crate::{
+    child::Held,
+    cli::{Detail, TraceArgs},
+    commands::output::{Output, OutputArgs},
+    config::Config,
+    event::kind::Kind,
+    filter::{Criteria, FilterArgs},
+    host::priority,
+    kernel::preflight::{self, Purpose},
+    outlet::{Gauge, Outlet},
+    session::{Scope, Session},
+    sink::text::TextStyle,
+};
+
+mod accounts;
+mod readers;
+mod show;
+mod signals;
+mod target;
+
+/// How long an event may wait to be shown.
+const LATENCY: Duration = Duration::from_millis(20);
+/// Events shown before signals are looked at again, so that a flood cannot keep us from stopping.
+const BATCH: u64 = 1024;
+
+/// What to report and where to.
+pub struct Job<'a> {
+    /// What to observe.
+    pub kinds: BTreeSet<Kind>,
+    /// What to show of that.
+    pub shown: BTreeSet<Kind>,
+    /// What it must be about.
+    pub filter: &'a FilterArgs,
+    /// When to stop.
+    pub duration: Option<Duration>,
+    /// After how many events to stop.
+    pub count: Option<u64>,
+    /// What to run.
+    pub command: &'a [OsString],
+    /// Where to record.
+    pub write: Option<&'a Path>,
+    /// How to show it.
+    pub output: OutputArgs<'a>,
+    /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
+    pub rsts_only: bool,
+    /// What else to find out about RSTs.
+    pub detail: Detail,
+    /// A loss is a failure.
+    pub fail_on_loss: bool,
+}
+
+/// Runs `tracer trace`.
+///
+/// # Errors
+/// If the filters or the command name something that is not there, the probes cannot be attached, or the
+/// output fails.
+pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
+    let kinds = BTreeSet::from_iter(args.events.iter().copied());
+    let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
+    perform(
+        config,
+        &Job {
+            shown: kinds.clone(),
+            kinds,
+            filter: &args.filter,
+            duration: args.duration,
+            count: args.count,
+            command: &args.command,
+            write: args.write.as_deref(),
+            output: OutputArgs { format: args.format.format(), style, file: args.output.as_deref() },
+            rsts_only: false,
+            detail: args.detail,
+            fail_on_loss: args.fail_on_loss,
+        },
+    )
+}
+
+/// Does a job.
+///
+/// # Errors
+/// As [`run`].
+pub fn perform(config: &Config, job: &Job<'_>) -> anyhow::Result<ExitCode> {
+    // It gets the limits that we were given, not those that we raise for ourselves.
+    let held = if job.command.is_empty() { None } else { Some(Held::fork(job.command)?) };
+    preflight::check(Purpose::Trace)?;
+    // The command was made before, and keeps its own.
+    priority::raise();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(trace(config, job, held))
+}
+
+async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Result<ExitCode> {
+    // Before the probes, so that no signal can end the process without its summary.
+    let mut signals = Signals::listen()?;
+    let mut criteria = Criteria::of_host(job.filter)?;
+    criteria.deaths_only = job.rsts_only;
+    if let Some(held) = &held {
+        criteria.want_process(held.pid());
+        criteria.follow = true;
+    }
+    let mut target = Target::new(&job.filter.pids)?;
+    let (output, reader) = Output::on_thread(&job.output)?;
+    let (recording, disk) = job.write.map(recording).transpose()?.unzip();
+    if !is_open(&mut signals, "write to", job.output.file, &reader).await? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(disk) = &disk
+        && !is_open(&mut signals, "record to", job.write, disk).await?
+    {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_whole = criteria.are_none() && job.kinds.contains(&Kind::Rst);
+    let mut session =
+        Session::start(config, Scope { kinds: job.kinds.clone(), criteria, detail: job.detail }, LATENCY)?;
+    if let Some(duration) = job.duration {
+        signals.stop_after(session.started(), duration);
+    }
+    target.watch(session.take_processes()?)?;
+    if let Some(recording) = recording {
+        session.record(recording)?;
+    }
+    if let Some(held) = held {
+        target.start(held)?;
+    }
+    let accounts = Accounts::open(is_whole);
+    let mut show = Show::new(output, Readers::new(reader, disk), job, accounts, session.attached_ns());
+    let followed = follow(&mut signals, &mut session, &mut target, &mut show).await;
+    let finished = match followed {
+        // What was seen before the signal is shown; what comes after it is not even observed.
+        Ok(()) => show.finish(&mut session, &mut target.sockets, &mut signals).await,
+        // Whoever read the output has gone, or its disk is full. The recording is whole all the same.
+        Err(error) if show.readers.output_has_failed() => {
+            show.mute();
+            show.finish(&mut session, &mut target.sockets, &mut signals).await.and(Err(error))
+        }
+        Err(error) => Err(error),
+    };
+    // The recorder is the session's; it may have failed.
+    drop(session);
+    let settled = show.settle(&mut signals).await;
+    let lost = finished?;
+    settled?;
+    let (in_part, lost) = (lost.in_part(), lost.total());
+    if job.fail_on_loss && lost > 0 {
+        bail!("{lost} events were lost: increase --ring-size, or narrow with filters or -e");
+    }
+    if job.fail_on_loss && in_part > 0 {
+        bail!("{in_part} events are incomplete, because the socket table was full: increase --sockets");
+    }
+    Ok(target.exit_code())
+}
+
+/// Shows what happens, until somebody or something ends it.
+async fn follow(
+    signals: &mut Signals,
+    session: &mut Session,
+    target: &mut Target,
+    show: &mut Show,
+) -> anyhow::Result<()> {
+    show.start(session)?;
+    let mut stopped = false;
+    let mut more = false;
+    while !show.is_done() && !stopped {
+        tokio::select! {
+            biased;
+            cause = signals.next() => stopped = match cause? {
+                Cause::Signal { signal, is_of_terminal } => !target.pass_on(signal, is_of_terminal),
+                Cause::Timeout => true,
+            },
+            ended = target.command_ended() => ended?,
+            waited = something_to_do(session, &show.readers, more) => waited?,
+        }
+        if stopped {
+            break;
+        }
+        // Else what the kernel has to say waits in the ring buffer, and what finds that full is counted.
+        let has_room = show.readers.have_room();
+        if has_room {
+            more = show.batch(session, &mut target.sockets, BATCH)?;
+        }
+        let is_held_up = !has_room && signals.are_urgent();
+        stopped |= !(more && has_room) && target.has_ended(is_held_up)?;
+    }
+    Ok(())
+}
+
+/// Waits until there may be events to show, and room for them; but not for long.
+async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -> anyhow::Result<()> {
+    if !readers.have_room() {
+        // Later is soon enough.
+        return timeout(LATENCY, readers.room()).await.unwrap_or(Ok(()));
+    }
+    if !more {
+        session.ready().await?;
+    }
+    Ok(())
+}
+
+fn recording(path: &Path) -> anyhow::Result<(Outlet, Gauge)> {
+    let path = path.to_owned();
+    Outlet::new(|| File::create(path)).context("cannot start a thread that writes")
+}
+
+/// Waits until a file is open: that of a named pipe is when somebody reads it. False if a signal came before.
+async fn is_open(signals: &mut Signals, what: &str, path: Option<&Path>, file: &Gauge) -> anyhow::Result<bool> {
+    tokio::select! {
+        biased;
+        cause = signals.next() => cause.map(|_| false),
+        opened = file.room() => {
+            let path = path.unwrap_or(Path::new("standard output"));
+            opened.map(|()| true).with_context(|| format!("cannot {what} {}", path.display()))
+        }
+    }
+}
+
+const CANNOT_WRITE: &str = "cannot write the output";

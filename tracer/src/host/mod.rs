@@ -1,0 +1,11 @@
+//! What this host says of itself without any program: processes, sockets, addresses, counters, memory.
+
+pub mod addresses;
+pub mod clock;
+pub(crate) mod malloc;
+pub mod netstat;
+pub(crate) mod pid_namespace;
+pub(crate) mod pidfd;
+pub(crate) mod priority;
+pub(crate) mod snmp;
+pub mod sock_diag;

@@ -1,0 +1,109 @@
+//! Before anything is loaded: one requirement, one sentence, one remedy.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use caps::{CapSet, Capability};
+
+use crate::kernel::btf;
+
+/// `EX_UNAVAILABLE` of sysexits.h: kernel support is missing.
+const UNAVAILABLE: u8 = 69;
+/// `EX_NOPERM` of sysexits.h: insufficient privileges.
+const NO_PERMISSION: u8 = 77;
+
+const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+
+/// A requirement that is not met.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmet {
+    /// Loading tracing programs needs these.
+    #[error("loading eBPF programs needs {}: run tracer as root, for example with sudo", .0.join(", "))]
+    Capabilities(Vec<String>),
+    /// The kernel keeps its memory from everyone.
+    #[error(
+        "kernel lockdown (confidentiality mode) forbids eBPF programs to read kernel memory: boot with lockdown=integrity or without lockdown"
+    )]
+    LockedDown,
+    /// A field that everything rests on is missing.
+    #[error("cannot locate a required socket field ({0}): this kernel may need a newer tracer")]
+    UnknownSockets(btf::FieldError),
+    /// Processes were to be chosen by ids that cannot be told.
+    #[error(
+        "the tracer runs in a pid namespace of its own, and this kernel does not expose the process ids of that namespace ({0}): run it in the host's pid namespace (docker run --pid=host), or without -p and COMMAND"
+    )]
+    PidNamespace(&'static str),
+    /// No probe at all could be attached.
+    #[error("no requested event can be probed on this kernel: {0}; try without --probes, and see `tracer doctor`")]
+    NothingObserved(String),
+}
+
+/// What a run will do, and so what it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Only look.
+    Trace,
+    /// Also make network namespaces and raw sockets.
+    Demo,
+}
+
+/// Checks what must hold and prepares what can be prepared.
+///
+/// # Errors
+/// The first [`Unmet`] requirement.
+pub fn check(purpose: Purpose) -> Result<(), Unmet> {
+    let lacking = lacking(purpose);
+    if !lacking.is_empty() {
+        return Err(Unmet::Capabilities(lacking.iter().map(ToString::to_string).collect()));
+    }
+    if lockdown().as_deref() == Some("confidentiality") {
+        return Err(Unmet::LockedDown);
+    }
+    raise_memlock();
+    Ok(())
+}
+
+/// The exit code for an error.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let code = match (error.downcast_ref::<Unmet>(), error.downcast_ref::<btf::Error>()) {
+        (Some(Unmet::Capabilities(_)), _) => NO_PERMISSION,
+        (
+            Some(Unmet::LockedDown | Unmet::UnknownSockets(_) | Unmet::PidNamespace(_) | Unmet::NothingObserved(_)),
+            _,
+        )
+        | (None, Some(_)) => UNAVAILABLE,
+        (None, None) => 1,
+    };
+    ExitCode::from(code)
+}
+
+/// Capabilities that `purpose` needs and this process does not have in effect.
+pub fn lacking(purpose: Purpose) -> Vec<Capability> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    // Before 5.8 there is no CAP_BPF; CAP_SYS_ADMIN includes it ever since.
+    let mut needed =
+        if has(Capability::CAP_SYS_ADMIN) { vec![] } else { vec![Capability::CAP_BPF, Capability::CAP_PERFMON] };
+    if purpose == Purpose::Demo {
+        needed.extend([Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]);
+    }
+    needed.retain(|&capability| !has(capability));
+    needed
+}
+
+/// The kernel's lockdown mode: "none", "integrity" or "confidentiality"; `None` without that module.
+pub fn lockdown() -> Option<String> {
+    let modes = fs::read_to_string(Path::new(LOCKDOWN)).ok()?;
+    let (_, rest) = modes.split_once('[')?;
+    Some(rest.split_once(']')?.0.to_owned())
+}
+
+/// Before 5.11 maps count against `RLIMIT_MEMLOCK`, 64 KiB by default. Where it cannot be raised and
+/// matters, making the maps fails and says so.
+fn raise_memlock() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+    if setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_err()
+        && let Ok((_, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK)
+        && let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard)
+    {
+        log::warn!("cannot raise RLIMIT_MEMLOCK: {error}; before Linux 5.11 the eBPF maps may not fit");
+    }
+}
