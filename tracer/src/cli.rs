@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
     config::Config,
-    demo::scenario,
+    demo::scenarios,
     event::{Family, kind::Kind},
     filter::FilterArgs,
     host::malloc,
@@ -207,7 +207,7 @@ pub struct ReplayArgs {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Scenarios to play; all by default
-    #[arg(value_name = "SCENARIO", value_parser = PossibleValuesParser::new(scenario::names()))]
+    #[arg(value_name = "SCENARIO", value_parser = PossibleValuesParser::new(scenarios::names()))]
     pub scenarios: Vec<String>,
 
     /// Play over IPv4 (the default)

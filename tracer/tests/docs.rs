@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, ValueEnum as _};
 use serde_json::Value;
 use tracer::{
     cli::Cli,
-    demo::scenario,
+    demo::scenarios,
     event::kind::Kind,
     kernel::probes::{Limitation, Probe},
     pipeline::diagnose::{causes, deaths, queue},
@@ -83,7 +83,7 @@ fn the_usage_names_every_command_option_and_scenario() {
     let options = command.get_arguments().chain(command.get_subcommands().flat_map(clap::Command::get_arguments));
     let names: BTreeSet<_> = options.filter_map(clap::Arg::get_long).map(|long| format!("--{long}")).collect();
     missing.extend(names.into_iter().filter(|long| !usage.contains(long)));
-    missing.extend(scenario::names().map(str::to_owned).into_iter().filter(|name| !usage.contains(name)));
+    missing.extend(scenarios::names().map(str::to_owned).into_iter().filter(|name| !usage.contains(name)));
     assert!(missing.is_empty(), "docs/usage.md lacks {missing:?}");
 }
 

@@ -30,7 +30,8 @@ use crate::{
     demo::{
         feed::Feed,
         recorder::Recorder,
-        scenario::{self, Scenario},
+        scenario::Scenario,
+        scenarios,
         stage::{Settings, Stage},
         summary,
     },
@@ -71,7 +72,7 @@ async fn demo(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
     let mut reports = Vec::new();
     for family in args.families() {
-        for scenario in scenario::ALL.into_iter().filter(|scenario| is_wanted(*scenario, &args.scenarios)) {
+        for scenario in scenarios::ALL.into_iter().filter(|scenario| is_wanted(*scenario, &args.scenarios)) {
             let (report, captures) = theatre.perform(scenario, family, &mut session, &mut output).await?;
             if let Some(recorder) = &mut recorder {
                 recorder.write(scenario.name(), &captures)?;
@@ -216,7 +217,7 @@ mod tests {
             first_look.get_or_insert_with(Instant::now);
             Ok(events.next())
         };
-        show(scenario::ALL[0], next_event, &mut std::iter::empty(), &feed, &mut output).unwrap();
+        show(scenarios::ALL[0], next_event, &mut std::iter::empty(), &feed, &mut output).unwrap();
         assert_eq!(feed.events().len(), 1);
         assert!(feed.complete_until() <= first_look && feed.complete_until().is_some());
     }

@@ -1,9 +1,8 @@
-//! What a scenario is, and the list of them.
+//! What a scenario is.
 
 use serde_json::Map;
 
-use crate::demo::{scenarios, stage::Stage};
-use crate::{event::Event, report::ScenarioReport};
+use crate::{demo::stage::Stage, event::Event, report::ScenarioReport};
 
 /// A scenario: actions, and a judgement of what they led to.
 pub trait Script {
@@ -56,19 +55,4 @@ impl<S: Script + Sync> Scenario for S {
             },
         }
     }
-}
-
-/// All scenarios, in the order in which they are played.
-pub const ALL: [&dyn Scenario; 6] = [
-    &scenarios::listener::Listener,
-    &scenarios::self_connect::SelfConnect,
-    &scenarios::simultaneous_open::SimultaneousOpen,
-    &scenarios::raw_handshake::RawHandshake,
-    &scenarios::raw_handshake_filtered::RawHandshakeFiltered,
-    &scenarios::closed_port::ClosedPort,
-];
-
-/// The names of [`ALL`].
-pub fn names() -> [&'static str; ALL.len()] {
-    ALL.map(Scenario::name)
 }

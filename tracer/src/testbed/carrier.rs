@@ -14,7 +14,10 @@ use nix::{
     sys::eventfd::EventFd,
 };
 
-use crate::testbed::{segment::Packet, wire::Wanted};
+use crate::testbed::segment::Packet;
+
+/// Which segments to hold.
+pub(super) type Wanted = fn(&Packet) -> bool;
 
 /// What the wire's owner and its thread share.
 #[derive(Debug)]

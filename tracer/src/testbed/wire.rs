@@ -14,14 +14,11 @@ use anyhow::{Context as _, bail};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::testbed::{
-    carrier::{Carrier, Shared, State},
+    carrier::{Carrier, Shared, State, Wanted},
     host::Host,
     segment::Packet,
     tun,
 };
-
-/// Which segments to hold.
-pub type Wanted = fn(&Packet) -> bool;
 
 /// Both ends' TUN devices and the thread between them. Dropping it removes the devices.
 #[derive(Debug)]

@@ -72,7 +72,7 @@ pub(super) fn close(record: &record::Close, context: Context) -> Close {
         retransmits: closing.retransmits,
         unanswered: closing.unanswered,
         user_timeout_ms: closing.user_timeout,
-        idle_ms: super::rst::idle(closing.last_ack, closing.jiffies, now),
+        idle_ms: super::jiffies::idle(closing.last_ack, closing.jiffies, now),
         window_closed: closing.error != 0 && closing.jiffies != 0 && closing.window == 0,
         unacked: closing.unacked,
         unsent: closing.unsent,

@@ -18,6 +18,7 @@ use crate::{
 
 pub(crate) mod connection;
 pub mod context;
+mod jiffies;
 mod owner;
 pub mod place;
 mod rst;

@@ -7,11 +7,8 @@ use tracer_ebpf::record::{
     RESET_SENT, SOCKET_IS_ORPHAN, SOCKET_IS_SHUT, SOCKET_KEEPS_ALIVE, SOCKET_LINGERS, TASK_EXECS, TASK_EXITS,
 };
 
-use super::{Enricher, connection};
+use super::{Enricher, connection, jiffies};
 use crate::event::{Baseline, Circumstances, Direction, Former, Near, Numbers, Past, Rst, RstKind, TcpState};
-
-/// Values of CONFIG_HZ (kernel/Kconfig.hz).
-const HERTZ: [u64; 4] = [100, 250, 300, 1000];
 
 impl Enricher {
     pub(super) fn rst(&mut self, record: &record::Rst, stack: Vec<String>) -> Rst {
@@ -62,7 +59,7 @@ impl Enricher {
             lifetime_ns: (past.began_ns != 0).then(|| past.closed_ns.saturating_sub(past.began_ns)),
             closed_from: TcpState(past.closed_from),
             idle_ms: past.idle.checked_sub(1).and_then(|idle| {
-                let hertz = hertz(record.circumstances.jiffies, record.header.mono_ns)?;
+                let hertz = jiffies::hertz(record.circumstances.jiffies, record.header.mono_ns)?;
                 Some(u64::from(idle) * 1000 / hertz)
             }),
             unread: past.unread,
@@ -122,7 +119,7 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
         rcv_nxt: raw.rcv_nxt,
         snd_nxt: raw.snd_nxt,
         snd_wnd: raw.snd_wnd,
-        idle_ms: idle(raw.last_ack, raw.jiffies, mono_ns),
+        idle_ms: jiffies::idle(raw.last_ack, raw.jiffies, mono_ns),
         backlog: raw.backlog,
         max_backlog: raw.max_backlog,
         lingers: is_set(SOCKET_LINGERS),
@@ -141,43 +138,6 @@ fn circumstances(raw: &record::Circumstances, mono_ns: u64) -> Circumstances {
     }
 }
 
-/// Milliseconds since the last acknowledgment, whose time is the low half of a counter; 0 until the first one.
-pub(super) fn idle(last_ack: u32, jiffies: u64, mono_ns: u64) -> Option<u64> {
-    let since = (last_ack != 0).then(|| u64::from((jiffies as u32).wrapping_sub(last_ack)))?;
-    Some(since * 1000 / hertz(jiffies, mono_ns)?)
-}
-
-/// Jiffies in a second. The counter starts 300 s before its low half wraps (INITIAL_JIFFIES in
-/// include/linux/jiffies.h) and runs as long as the monotonic clock. `None` near those 300 s, when it does
-/// not tell.
-fn hertz(jiffies: u64, mono_ns: u64) -> Option<u64> {
-    const WRAPS_AT: f64 = 300.0;
-    let seconds = mono_ns as f64 / 1e9 - WRAPS_AT;
-    let ticks = jiffies as f64 - 2f64.powi(32);
-    let fits = |hertz: &&u64| (ticks - seconds * **hertz as f64).abs() < 3.0 * **hertz as f64;
-    let mut fitting = HERTZ.iter().filter(fits);
-    let found = fitting.next().copied();
-    if fitting.next().is_some() { None } else { found }
-}
-
 fn address(bytes: [u8; 16]) -> IpAddr {
     IpAddr::from(Ipv6Addr::from(bytes)).to_canonical()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_counter_tells_how_fast_it_runs() {
-        let at = |hertz: u64, seconds: u64| {
-            let jiffies = (1u64 << 32) - 300 * hertz + seconds * hertz;
-            super::hertz(jiffies, seconds * 1_000_000_000 + 500_000_000)
-        };
-        for hertz in HERTZ {
-            assert_eq!(at(hertz, 20), Some(hertz));
-            assert_eq!(at(hertz, 100_000), Some(hertz));
-            assert_eq!(at(hertz, 300), None);
-        }
-    }
 }
