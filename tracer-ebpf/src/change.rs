@@ -3,8 +3,8 @@
 use aya_ebpf::Global;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_PROCESS, Close, Closing, ERROR_TAKEN, FIN_LOCAL, FIN_NONE, FIN_REMOTE, GAVE_UP_NS,
-    KILLED_WAITING_NS, KIND_CLOSE, KIND_OPEN, KIND_RST, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_RESTORED, OPEN_SELF,
-    OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OWNER_LISTENED, Open, Opening, Owner, RESET_NOTHING, UNREMEMBERED,
+    KILLED_WAITING_NS, KIND_CLOSE, KIND_OPEN, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_RESTORED, OPEN_SELF, OPEN_SIMULTANEOUS,
+    OPEN_UNKNOWN, OWNER_LISTENED, Open, Opening, Owner, RESET_NOTHING, UNREMEMBERED,
 };
 use tracer_ebpf::room;
 
@@ -13,11 +13,12 @@ use crate::{
     emit::{self, About},
     filter,
     memory::{self, Remembered},
-    offset, past, process, queue, shortage,
+    offset, process, shortage,
     sock::{self, Access, Identity, Object},
+    task,
     tcp::{
-        self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK,
-        TCP_LISTEN, TCP_SYN_RECV, TCP_SYN_SENT,
+        self, TCP_CLOSE, TCP_CLOSE_WAIT, TCP_CLOSING, TCP_ESTABLISHED, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LISTEN,
+        TCP_SYN_RECV, TCP_SYN_SENT,
     },
     word_copy,
 };
@@ -104,7 +105,7 @@ impl Change {
                 if let Some(owner) = caller
                     && !self.is_exec(entry, owner)
                 {
-                    memory::adopt(entry, process::current(), owner);
+                    memory::adopt(entry, task::current(), owner);
                 }
                 entry
             }
@@ -139,38 +140,11 @@ impl Change {
         Some(entry)
     }
 
-    /// Remembers what it tells of other sockets to come. `wanted`: the two ends are of interest.
-    #[inline(always)]
-    pub(crate) fn note<A: Access>(&self, sk: Object<A>, ends: &Identity, entry: &mut Remembered, wanted: bool) {
-        if self.new == TCP_FIN_WAIT1 {
-            entry.idle = tcp::idle(sk);
-        }
-        // Its CLOSE may be a packet's or a timer's doing.
-        if self.new == TCP_FIN_WAIT1 || self.new == TCP_LAST_ACK {
-            entry.signal = self.signal();
-        }
-        if self.new == TCP_LISTEN {
-            memory::listen(self.netns, ends, &entry.owner, entry.wanted != 0);
-        } else if self.old == TCP_LISTEN {
-            if self.new == TCP_CLOSE {
-                memory::unlisten(self.netns, ends, entry, self.now, self.signal());
-                queue::closes(sk, self.netns, ends);
-            }
-        } else if wanted && filter::reports(KIND_RST) {
-            if self.new == TCP_ESTABLISHED {
-                entry.kept_at = past::establish(self.context, self.netns, sk.address(), ends);
-            }
-            if self.new == TCP_CLOSE {
-                entry.kept_at = past::close(self, sk, ends, entry);
-            }
-        }
-    }
-
     #[inline(always)]
     fn begin(&self, sk: u64, ends: &Identity, caller: Option<&Owner>) -> Option<&'static mut Remembered> {
         let began = if self.is_first() { self.now } else { 0 };
         if let Some(owner) = caller {
-            let wanted = filter::wants_owner(owner, process::current());
+            let wanted = filter::wants_owner(owner, task::current());
             return memory::begin(sk, owner, wanted, began, self.context);
         }
         // Also one whose birth was missed, or was opened before the trace and waits to be accepted.
@@ -182,7 +156,7 @@ impl Change {
             entry.owner.known = OWNER_LISTENED;
             return Some(entry);
         }
-        let entry = memory::begin(sk, &memory::NOBODY, !filter::is_by_owner(), began, self.context)?;
+        let entry = memory::begin(sk, &process::NOBODY, !filter::is_by_owner(), began, self.context)?;
         if shortage::is_of(room::LISTENERS) {
             entry.gap = UNREMEMBERED;
         }
@@ -215,7 +189,7 @@ impl Change {
     /// The signal that ends the task whose doing it is, or 0.
     #[inline(always)]
     pub(crate) fn signal(&self) -> u8 {
-        if self.context == CONTEXT_INTERRUPT { 0 } else { process::signal() }
+        if self.context == CONTEXT_INTERRUPT { 0 } else { task::signal() }
     }
 
     /// A process gives up a connection that nobody has answered, and has waited for that.

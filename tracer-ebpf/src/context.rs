@@ -11,7 +11,6 @@
 //! interrupt has a stack of its own.
 
 use aya_ebpf::{
-    Global,
     helpers::{bpf_get_current_task_btf, bpf_task_pt_regs},
     macros::map,
     maps::PerCpuArray,
@@ -19,17 +18,13 @@ use aya_ebpf::{
 use tracer_ebpf::{layout::MISSING, record};
 
 use crate::{
-    offset, process,
+    features, offset,
     sock::{Access, Typed, probe_read},
-    verifier,
+    task, verifier,
 };
 
 /// `THREAD_SIZE` of x86-64 and of arm64 with 4 KiB pages.
 const THREAD_SIZE: u64 = 16 << 10;
-
-/// 1: `bpf_task_pt_regs` is there (5.15 and later, seen in BTF).
-#[unsafe(no_mangle)]
-pub(crate) static TASK_REGS_HELPER: Global<u8> = Global::new(0);
 
 /// Takes an address through memory, which makes it a number for the verifier: it allows no
 /// arithmetic between a context pointer and an unknown scalar.
@@ -57,16 +52,16 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
         slot.write_volatile(ctx as u64);
         slot.read_volatile()
     };
-    let stack: u64 = match process::current_typed() {
+    let stack: u64 = match task::current_typed() {
         Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
-        None => process::current().get(&offset::TASK_STACK).unwrap_or(0),
+        None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
     };
-    let flags = process::current_flags();
+    let flags = task::current_flags();
     if here.wrapping_sub(stack) >= THREAD_SIZE {
         record::CONTEXT_INTERRUPT
-    } else if flags & process::PF_KTHREAD != 0 {
-        if process::runs_softirqs() { record::CONTEXT_INTERRUPT } else { record::CONTEXT_KERNEL_THREAD }
-    } else if flags & process::PF_EXITING == 0 && is_interrupted_in_user_mode(stack) {
+    } else if flags & task::PF_KTHREAD != 0 {
+        if task::runs_softirqs() { record::CONTEXT_INTERRUPT } else { record::CONTEXT_KERNEL_THREAD }
+    } else if flags & task::PF_EXITING == 0 && is_interrupted_in_user_mode(stack) {
         record::CONTEXT_INTERRUPT
     } else {
         record::CONTEXT_PROCESS
@@ -90,9 +85,9 @@ pub(crate) fn execs() -> bool {
     const EXECVE: u64 = 59;
     const EXECVEAT: u64 = 322;
 
-    let stack: u64 = match process::current_typed() {
+    let stack: u64 = match task::current_typed() {
         Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
-        None => process::current().get(&offset::TASK_STACK).unwrap_or(0),
+        None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
     };
     matches!(system_call(stack), Some(EXECVE | EXECVEAT))
 }
@@ -104,7 +99,7 @@ fn system_call(stack: u64) -> Option<u64> {
     if offset == MISSING || stack == 0 {
         return None;
     }
-    Some(if TASK_REGS_HELPER.load() != 0 {
+    Some(if features::TASK_REGS_HELPER.load() != 0 {
         // SAFETY: the helpers have no preconditions but the type that the one hands to the other.
         let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as *const u8;
         // SAFETY: a member of the `struct pt_regs` that the verifier knows this pointer to be.

@@ -4,8 +4,9 @@ use aya_ebpf::{macros::map, maps::LruHashMap};
 use tracer_ebpf::record::{CONTEXT_PROCESS, KIND_END, ProcessEnd};
 
 use crate::{
-    emit, filter, offset, pid, process,
+    announced, emit, filter, offset, pid, process,
     sock::{Address, Object, Probed, bytes},
+    task,
 };
 
 /// Who sent a signal that may end a process.
@@ -69,12 +70,12 @@ pub(crate) fn sent(signal: u32, info: u64, to: Object<Probed>) {
     if signal == SIGKILL && first.is_some_and(|sender| sender.at >= started(to)) {
         return;
     }
-    let task = process::current();
+    let task = task::current();
     let sender = Sender {
         at: emit::now(),
         pid: pid::of_process(task),
         uid: task.follow(&offset::TASK_CRED).and_then(|cred| cred.get(&offset::CRED_UID)).unwrap_or(u32::MAX),
-        comm: process::leaders_comm(task),
+        comm: task::leaders_comm(task),
     };
     // A full map forgets the oldest.
     let _ = SENDERS.insert(key, sender, 0);
@@ -90,7 +91,7 @@ fn started(task: Object<Probed>) -> u64 {
 /// sockets.
 #[inline(always)]
 pub(crate) fn announce_known(process: u32) {
-    if filter::reports(KIND_END) && process::is_announced(process) && ends() {
+    if filter::reports(KIND_END) && announced::is_announced(process) && ends() {
         announce_end(process);
     }
 }
@@ -100,7 +101,7 @@ pub(crate) fn announce_known(process: u32) {
 pub(crate) fn ends() -> bool {
     /// `SIGNAL_GROUP_EXIT` (include/linux/sched/signal.h).
     const GROUP_EXIT: u32 = 4;
-    let Some(signal) = process::current().follow(&offset::TASK_SIGNAL) else { return false };
+    let Some(signal) = task::current().follow(&offset::TASK_SIGNAL) else { return false };
     signal.get::<u32>(&offset::SIGNAL_FLAGS).unwrap_or(0) & GROUP_EXIT != 0
         || signal.get::<u32>(&offset::SIGNAL_LIVE) == Some(0)
 }
@@ -111,7 +112,7 @@ pub(crate) fn ends() -> bool {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn announce_end(process: u32) -> u32 {
-    let task = process::current();
+    let task = task::current();
     let code: u32 = task.get(&offset::TASK_EXIT_CODE).unwrap_or(0);
     let signal = task.follow(&offset::TASK_SIGNAL);
     let oom: u64 = signal.and_then(|signal| signal.get(&offset::SIGNAL_OOM_MM)).unwrap_or(0);
@@ -134,7 +135,7 @@ extern "C" fn announce_end(process: u32) -> u32 {
         }
     });
     if delivered {
-        process::ended(process);
+        announced::ended(process);
     }
     0
 }

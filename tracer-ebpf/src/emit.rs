@@ -10,9 +10,9 @@ use aya_ebpf::{
 use tracer_ebpf::record::{Delivery, Header, KINDS, Owner};
 
 use crate::{
-    context, memory, offset, pid, process,
+    context, offset, pid, process,
     sock::{Access, Identity, Object, bytes, cookie},
-    word_copy,
+    task, word_copy,
 };
 
 /// The records; the loader sets the size.
@@ -115,14 +115,14 @@ pub(crate) unsafe fn write_header(header: *mut Header, kind: u16, size: usize, m
         header.netns = netns;
         header.pid = pid;
         header.tid = tid;
-        match process::current_typed() {
+        match task::current_typed() {
             Some(task) => header.comm = bytes(task.get_pair(&offset::TASK_COMM)),
             // Where it fails it leaves zeros.
             None => {
                 bpf_get_current_comm((&raw mut header.comm).cast(), size_of::<[u8; 16]>() as u32);
             }
         }
-        header.owner.uid = memory::NOBODY.uid;
+        header.owner.uid = process::NOBODY.uid;
         header.context = context;
     }
 }

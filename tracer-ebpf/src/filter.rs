@@ -16,8 +16,9 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    offset, process,
+    offset,
     sock::{Address, Identity, Object, Probed, bytes, is_v4_mapped, v4_mapped},
+    task,
 };
 
 /// 1: only the namespaces in [`NETNS`] are reported.
@@ -55,15 +56,6 @@ pub(crate) static DEATHS_ONLY: Global<u8> = Global::new(0);
 /// 1: children of the processes in [`PIDS`] get into it too.
 #[unsafe(no_mangle)]
 pub(crate) static FOLLOW_CHILDREN: Global<u8> = Global::new(0);
-
-/// 1: `bpf_get_socket_cookie` takes a socket in tracing programs (BTF has `bpf_get_socket_ptr_cookie`).
-#[unsafe(no_mangle)]
-pub(crate) static COOKIE_HELPER: Global<u8> = Global::new(0);
-
-/// 1: `tcp:tcp_send_reset` reports passive resets too. Before 6.10 it fires for full sockets only,
-/// and they are taken from the functions instead.
-#[unsafe(no_mangle)]
-pub(crate) static RESET_TP_PASSIVE: Global<u8> = Global::new(0);
 
 /// Inodes of the namespaces to report, if [`NETNS_ONLY`].
 #[map]
@@ -215,7 +207,7 @@ fn has_name(owner: &Owner, task: Object<Probed>) -> bool {
     if contains!(COMMS, owner.comm) {
         return true;
     }
-    contains!(COMMS, bytes(process::leaders_comm(task)))
+    contains!(COMMS, bytes(task::leaders_comm(task)))
 }
 
 /// The task's control group, or one above it, is among [`CGROUPS`].

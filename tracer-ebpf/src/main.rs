@@ -4,14 +4,19 @@
 #![no_main]
 #![expect(clippy::needless_pass_by_value, reason = "the macros of aya-ebpf hand each program its context by value")]
 
+mod announce;
+mod announced;
+mod baseline;
 mod change;
 mod context;
 mod death;
 mod emit;
+mod features;
 mod filter;
 mod hooks;
 mod inquiry;
 mod memory;
+mod note;
 mod offset;
 mod overflow;
 mod past;
@@ -19,9 +24,11 @@ mod pid;
 mod process;
 mod queue;
 mod recent;
+mod rst;
 mod segment;
 mod shortage;
 mod sock;
+mod task;
 mod tcp;
 mod verifier;
 mod word_copy;

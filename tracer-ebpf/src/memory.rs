@@ -20,7 +20,7 @@ use tracer_ebpf::{
 use crate::{
     context, filter, process, shortage,
     sock::{Identity, Object, Probed, v4_mapped},
-    word_copy,
+    task, word_copy,
 };
 
 /// What is known of a socket.
@@ -108,7 +108,7 @@ pub(crate) fn known(entry: Option<&'static Remembered>, gap: u8) -> Known {
             wanted: entry.wanted != 0 && filter::wants_opened(entry.how),
         },
         None => Known {
-            owner: &NOBODY,
+            owner: &process::NOBODY,
             opened: OPEN_UNKNOWN | gap,
             wanted: !filter::is_by_owner() && filter::wants_opened(OPEN_UNKNOWN),
         },
@@ -123,7 +123,7 @@ pub(crate) fn known_by_listener(netns: u32, ends: &Identity) -> Option<Known> {
         Some(open) => (&open.owner, open.wanted),
         None => {
             let closed = listened(netns, ends)?;
-            (if closed.shared == 0 { &closed.owner } else { &NOBODY }, closed.wanted)
+            (if closed.shared == 0 { &closed.owner } else { &process::NOBODY }, closed.wanted)
         }
     };
     let wanted = wanted != 0 && filter::wants_opened(OPEN_UNKNOWN);
@@ -163,7 +163,7 @@ pub(crate) fn at(sk: u64) -> Option<&'static mut Remembered> {
 
 /// A socket that nothing is known of yet. It lies in the programs' read-only data, not on the stack.
 static FRESH: Remembered = Remembered {
-    owner: NOBODY,
+    owner: process::NOBODY,
     began_ns: 0,
     opened_ns: 0,
     wanted: 0,
@@ -251,7 +251,7 @@ pub(crate) fn forget(sk: u64) {
 pub(crate) fn adopt_by_current(entry: &mut Remembered) -> bool {
     // SAFETY: the map's memory.
     unsafe { process::write_caller(&raw mut entry.owner) };
-    let wanted = filter::wants_owner(&entry.owner, process::current());
+    let wanted = filter::wants_owner(&entry.owner, task::current());
     entry.wanted = u8::from(wanted);
     fill_gap(entry);
     wanted
@@ -275,10 +275,6 @@ pub(crate) fn adopt(entry: &mut Remembered, task: Object<Probed>, owner: &Owner)
     unsafe { word_copy::copy(&raw mut entry.owner, owner) };
     wanted
 }
-
-/// Nobody in particular.
-pub(crate) static NOBODY: Owner =
-    Owner { cgroup: 0, pid: 0, tid: 0, uid: u32::MAX, known: OWNER_UNKNOWN, comm: [0; 16] };
 
 /// The listener that a connection came to, if there is one with an owner. Where several processes listen at
 /// the same place it may be any one's.
@@ -317,7 +313,7 @@ pub(crate) fn listen(netns: u32, ends: &Identity, owner: &Owner, wanted: bool) {
         Some(there) => unsafe {
             (*there).count += 1;
             if (*there).owner.pid != owner.pid {
-                (*there).owner = NOBODY;
+                (*there).owner = process::NOBODY;
                 (*there).wanted |= u8::from(wanted);
             }
         },

@@ -9,7 +9,7 @@ use tracer_ebpf::record::{KIND_QUEUE, Queue};
 use crate::{
     change::Change,
     emit::{self, About},
-    filter, memory, offset,
+    filter, memory, offset, process,
     sock::{Access, Identity, Object, Probed},
 };
 
@@ -79,7 +79,7 @@ pub(crate) fn tell(full: &Full, ends: &Identity) {
     let _ = TOLD.insert(key, now, 0);
     let (owner, wanted) = match memory::find_listener(netns, ends) {
         Some(listener) => (&listener.owner, listener.wanted != 0),
-        None => (&memory::NOBODY, !filter::is_by_owner()),
+        None => (&process::NOBODY, !filter::is_by_owner()),
     };
     if !wanted {
         return;

@@ -20,7 +20,8 @@ use tracer_ebpf::{
 use crate::{
     change::Change,
     context, emit, filter,
-    memory::{self, Known, NOBODY, Remembered},
+    memory::{self, Known, Remembered},
+    process,
     recent::{self, Set},
     sock::{self, Access, Address, Identity, Object, Probed, v4_mapped},
     tcp, word_copy,
@@ -386,8 +387,8 @@ fn live(kept: &PastConnection) -> Numbers {
 pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
     // SAFETY: the caller's.
     let past = unsafe { word_copy::clear(past) };
-    past.owner.uid = NOBODY.uid;
-    past.other.owner.uid = NOBODY.uid;
+    past.owner.uid = process::NOBODY.uid;
+    past.other.owner.uid = process::NOBODY.uid;
     if let Some(kept) = gone(found) {
         // SAFETY: just cleared.
         unsafe { word_copy::copy(&raw mut past.owner, &kept.owner) };
@@ -407,7 +408,7 @@ pub(crate) unsafe fn write(past: *mut Past, found: Found) -> u32 {
     }
     if let Some(kept) = recent::at::<PastConnection>(found.other) {
         let is_open = kept.closed_ns == 0;
-        let of_socket = memory::at(kept.sk).map_or(&NOBODY, |entry| &entry.owner);
+        let of_socket = memory::at(kept.sk).map_or(&process::NOBODY, |entry| &entry.owner);
         // SAFETY: just cleared; all are at a multiple of 8 bytes (asserted below).
         unsafe {
             word_copy::copy(&raw mut past.other.owner, if is_open { of_socket } else { &kept.owner });

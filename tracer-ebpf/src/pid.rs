@@ -8,8 +8,8 @@ use tracer_ebpf::record::OUTSIDE;
 
 use crate::{
     offset::{self, Offset},
-    process,
     sock::{Access, Object, probe_read},
+    task,
 };
 
 /// Inode of the tracer's pid namespace, 0 if it is the initial one: then ids are what the kernel calls its tasks.
@@ -44,14 +44,14 @@ pub(crate) fn of_current() -> (u32, u32) {
         let ids = bpf_get_current_pid_tgid();
         return ((ids >> 32) as u32, ids as u32);
     }
-    (of_process(process::current()), of_thread(process::current()))
+    (of_process(task::current()), of_thread(task::current()))
 }
 
 /// The current task is the tracer: its namespace is the deepest that it is in.
 #[inline(always)]
 pub(crate) fn learn_depth() {
     if let Some(depth) = DEPTH.get_ptr_mut(0) {
-        let pid: u64 = read(process::current().address(), &offset::TASK_THREAD_PID);
+        let pid: u64 = read(task::current().address(), &offset::TASK_THREAD_PID);
         // SAFETY: the map's memory.
         unsafe { *depth = read(pid, &offset::PID_LEVEL) };
     }

@@ -280,9 +280,20 @@ pub(crate) fn ehash_mask<A: Access>(sk: Object<A>) -> u32 {
 #[inline(always)]
 pub(crate) fn cookie<A: Access>(sk: Object<A>) -> u64 {
     let cookie = sk.get(&offset::SK_COOKIE).unwrap_or(0);
-    if cookie == 0 && A::TYPED && crate::filter::COOKIE_HELPER.load() != 0 {
+    if cookie == 0 && A::TYPED && crate::features::COOKIE_HELPER.load() != 0 {
         // SAFETY: the pointer is a BTF-typed `struct sock`; the helper accepts minisockets and null.
         return unsafe { bpf_get_socket_cookie(sk.address.cast_mut().cast()) };
     }
     cookie
+}
+
+/// Whether that bit of the struct at an address is set, if this kernel has it.
+#[inline(always)]
+pub(crate) fn is_set(bit: &offset::Bit, address: u64) -> bool {
+    let bit = bit.load();
+    if bit == MISSING {
+        return false;
+    }
+    let byte: u8 = probe_read((address + u64::from(bit / 8)) as *const u8);
+    byte >> (bit % 8) & 1 != 0
 }

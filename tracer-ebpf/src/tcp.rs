@@ -10,9 +10,9 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    context, offset, process,
+    context, offset,
     sock::{self, Access, Object, Probed, Typed, Whole, probe_read},
-    word_copy,
+    task, word_copy,
 };
 
 pub(crate) const TCP_ESTABLISHED: u8 = 1;
@@ -144,7 +144,7 @@ pub(crate) fn next<A: Access>(sk: Object<A>) -> (u32, u32) {
 /// Whether it is in repair mode: a process takes its connection away, or puts one into it.
 #[inline(always)]
 pub(crate) fn is_repaired(sk: u64) -> bool {
-    offset::is_set(&offset::TP_REPAIR, sk)
+    sock::is_set(&offset::TP_REPAIR, sk)
 }
 
 /// `later - earlier` of two sequence numbers.
@@ -187,14 +187,14 @@ pub(crate) unsafe fn write_circumstances<A: Access>(to: *mut Circumstances, sk: 
     let to = unsafe { word_copy::clear(to) };
     let Some(tcp) = whole(sk) else { return };
     let socket_flags: u64 = tcp.get(&offset::SK_FLAGS).unwrap_or(0);
-    let (task_flags, exit_code) = process::current_exit();
+    let (task_flags, exit_code) = task::current_exit();
     let shutdown: u8 = tcp.get(&offset::SK_SHUTDOWN).unwrap_or(0);
     // Shifted into place, not branched on: older verifiers would walk each way.
     to.flags = bit(socket_flags, SOCK_LINGER, SOCKET_LINGERS)
         | bit(socket_flags, SOCK_DEAD, SOCKET_IS_ORPHAN)
         | bit(socket_flags, SOCK_KEEPOPEN, SOCKET_KEEPS_ALIVE)
         | bit(u64::from(is_shut(shutdown)), 0, SOCKET_IS_SHUT)
-        | bit(u64::from(task_flags), process::PF_EXITING.trailing_zeros(), TASK_EXITS)
+        | bit(u64::from(task_flags), task::PF_EXITING.trailing_zeros(), TASK_EXITS)
         | bit(u64::from(context::execs()), 0, TASK_EXECS);
     to.jiffies = now();
     to.last_ack = tcp.get(&offset::TP_RCV_TSTAMP).unwrap_or(0);

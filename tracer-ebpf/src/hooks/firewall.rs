@@ -6,9 +6,10 @@
 use aya_ebpf::{EbpfContext, macros::kprobe, programs::ProbeContext};
 use tracer_ebpf::record::{NO_REASON, RST_SENT_FIREWALL};
 
-use super::reset::{Seen, report};
 use crate::{
-    context, segment,
+    context,
+    rst::{Seen, report},
+    segment,
     sock::{self, Object, Probed},
 };
 

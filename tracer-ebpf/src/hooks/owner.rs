@@ -15,7 +15,7 @@ use tracer_ebpf::{
 };
 
 use crate::{
-    context, filter, memory, offset, pid, process, shortage,
+    announce, context, filter, memory, offset, pid, shortage,
     sock::{self, Object, Probed},
 };
 
@@ -81,7 +81,7 @@ fn accepted(sk: u64) {
         && memory::adopt_by_current(entry)
         && filter::wants_ends(&sock::identity(sk))
     {
-        process::announce();
+        announce::announce();
     }
 }
 

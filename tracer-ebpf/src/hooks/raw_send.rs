@@ -13,10 +13,11 @@ use aya_log_ebpf::debug;
 use tracer_ebpf::record::{KIND_RAW_SEND, OPEN_UNKNOWN, RawSend, VIA_PACKET, VIA_RAW};
 
 use crate::{
-    context,
+    announce, context,
     emit::{self, About},
     filter, offset, process, segment,
     sock::{self, Access, Identity, Object, Probed, Typed},
+    task,
 };
 
 const AF_PACKET: u16 = 17;
@@ -68,10 +69,10 @@ fn report<A: Access>(ctx: &impl EbpfContext, skb: Object<A>) {
         return;
     }
     let owner = process::caller();
-    if !filter::wants_owner(&owner, process::current()) || !filter::wants_opened(OPEN_UNKNOWN) {
+    if !filter::wants_owner(&owner, task::current()) || !filter::wants_opened(OPEN_UNKNOWN) {
         return;
     }
-    process::announce();
+    announce::announce();
     debug!(ctx, "raw send via {} flags {:x}", via, packet.segment.flags);
     let context = context::of(ctx.as_ptr());
     let about = About { now: emit::now(), netns, context, ends: &ends, owner: &owner, opened: OPEN_UNKNOWN };

@@ -12,12 +12,13 @@ use tracer_ebpf::record::{
 };
 
 use crate::{
+    announce,
     change::{self, Change},
     context,
     emit::{self, About, Depth},
     filter,
     memory::{self, Remembered},
-    offset, overflow, process, shortage,
+    note, offset, overflow, shortage,
     sock::{self, Access, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
     verifier,
@@ -144,7 +145,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
     let caller = change.caller(sk);
     // There is always one: where there is no room it is a stand-in.
     let Some(entry) = change.follow(sk.address(), &ends, caller.as_ref()) else { return };
-    change.note(sk, &ends, entry, wanted);
+    note::note(&change, sk, &ends, entry, wanted);
     if wanted && change.is_child() {
         overflow::came(&change, sk, &ends);
     }
@@ -157,7 +158,7 @@ fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8
         return;
     }
     if caller.is_some() {
-        process::announce();
+        announce::announce();
     }
     let about = About { now: change.now, netns, context, ends: &ends, owner: known.owner, opened: known.opened };
     debug!(ctx, "state {} -> {} sk {:x} netns {}", old, new, sk.address(), netns);

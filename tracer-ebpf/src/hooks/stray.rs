@@ -12,9 +12,10 @@ use aya_ebpf::{
 };
 use tracer_ebpf::record::{KIND_STRAY, NO_REASON, RST_STRAY};
 
-use super::reset::{Seen, report};
 use crate::{
-    context, emit, filter, offset, segment,
+    context, emit, filter, offset,
+    rst::{Seen, report},
+    segment,
     sock::{self, Object, Probed},
 };
 

@@ -17,7 +17,7 @@ pub(crate) fn synack_again(ctx: RawTracePointContext) -> i32 {
     let (sk, request) = (Object::<Probed>::new(ctx.arg(0)), Object::<Probed>::new(ctx.arg(1)));
     // With TCP_DEFER_ACCEPT one that was answered waits for data: whatever the queue is like.
     let length = Length::of(sk);
-    if !offset::is_set(&offset::REQUEST_ACKED, request.address()) || !length.is_full() {
+    if !sock::is_set(&offset::REQUEST_ACKED, request.address()) || !length.is_full() {
         return 0;
     }
     let (netns, ends) = (sock::netns(sk), sock::identity(request));
