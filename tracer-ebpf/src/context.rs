@@ -18,13 +18,10 @@ use aya_ebpf::{
 use tracer_ebpf::{layout::MISSING, record};
 
 use crate::{
-    features, offset,
+    arch, features, offset,
     sock::{Access, Typed, probe_read},
     task, verifier,
 };
-
-/// `THREAD_SIZE` of x86-64 and of arm64 with 4 KiB pages.
-const THREAD_SIZE: u64 = 16 << 10;
 
 /// Takes an address through memory, which makes it a number for the verifier: it allows no
 /// arithmetic between a context pointer and an unknown scalar.
@@ -57,7 +54,7 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
         None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
     };
     let flags = task::current_flags();
-    if here.wrapping_sub(stack) >= THREAD_SIZE {
+    if here.wrapping_sub(stack) >= arch::THREAD_SIZE {
         record::CONTEXT_INTERRUPT
     } else if flags & task::PF_KTHREAD != 0 {
         if task::runs_softirqs() { record::CONTEXT_INTERRUPT } else { record::CONTEXT_KERNEL_THREAD }
@@ -71,25 +68,18 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
 /// The current task came to the kernel from user mode, but not by a system call.
 #[inline(always)]
 fn is_interrupted_in_user_mode(stack: u64) -> bool {
-    /// `orig_ax` of interrupts and exceptions: "no syscall to restart".
-    const NO_SYSCALL: u64 = u64::MAX;
-
-    system_call(stack) == Some(NO_SYSCALL)
+    system_call(stack) == Some(arch::NO_SYSCALL)
 }
 
 /// The current task, a process's, starts another program: what it closes now was to be closed by that
 /// (`FD_CLOEXEC`), and the task has that program's name already.
 #[inline(always)]
 pub(crate) fn execs() -> bool {
-    /// `execve` and `execveat` of arch/x86/entry/syscalls/syscall_64.tbl.
-    const EXECVE: u64 = 59;
-    const EXECVEAT: u64 = 322;
-
     let stack: u64 = match task::current_typed() {
         Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
         None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
     };
-    matches!(system_call(stack), Some(EXECVE | EXECVEAT))
+    matches!(system_call(stack), Some(arch::EXECVE | arch::EXECVEAT))
 }
 
 /// The number of the system call that the current task, whose stack is there, makes.
@@ -105,9 +95,7 @@ fn system_call(stack: u64) -> Option<u64> {
         // SAFETY: a member of the `struct pt_regs` that the verifier knows this pointer to be.
         unsafe { Typed::read::<u64>(registers.wrapping_add(offset as usize)) }
     } else {
-        // `task_pt_regs()` of kernels before FRED: the registers end where the stack does.
-        let registers = stack + THREAD_SIZE - size_of::<aya_ebpf::bindings::pt_regs>() as u64;
-        probe_read((registers + u64::from(offset)) as *const u8)
+        probe_read((arch::saved_registers(stack) + u64::from(offset)) as *const u8)
     })
 }
 

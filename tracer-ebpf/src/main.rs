@@ -6,6 +6,7 @@
 
 mod announce;
 mod announced;
+mod arch;
 mod baseline;
 mod change;
 mod context;

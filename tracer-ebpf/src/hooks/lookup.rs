@@ -14,7 +14,7 @@ use aya_log_ebpf::debug;
 use tracer_ebpf::record::{AF_INET, AF_INET6, KIND_LOOKUP, Lookup, TABLE_EHASH, TABLE_LISTENER};
 
 use crate::{
-    context,
+    arch, context,
     emit::{self, About},
     filter, memory, offset, shortage,
     sock::{self, Address, Identity, Object, Probed},
@@ -87,7 +87,7 @@ macro_rules! lookup_kprobe {
             let Some(net) = ctx.arg(0) else { return 0 };
             let netns = sock::inode(Some(Object::<Probed>::new(net)));
             if filter::wants_netns(netns) {
-                let arg = |n| argument(&ctx, AT.remote + n);
+                let arg = |n| arch::argument(&ctx, AT.remote + n);
                 if let Some(question) = question(netns, $table, $family, arg) {
                     // A full map evicts the oldest: a lookup that never returned.
                     let _ = UNDER_WAY.insert(flow_of_control(), question, 0);
@@ -129,18 +129,6 @@ fn flow_of_control() -> u64 {
         0 => u64::from(unsafe { bpf_get_smp_processor_id() }),
         task => task,
     }
-}
-
-/// Argument `n`; on x86-64 the seventh and later ones are on the stack, behind the return address.
-#[inline(always)]
-fn argument(ctx: &ProbeContext, n: usize) -> Option<u64> {
-    #[cfg(bpf_target_arch = "x86_64")]
-    if n >= 6 {
-        // SAFETY: the context of a kprobe is a valid `pt_regs`.
-        let stack = unsafe { (*ctx.regs).rsp } + 8 * (n as u64 - 5);
-        return Some(sock::probe_read(stack as *const u8));
-    }
-    ctx.arg(n)
 }
 
 /// The question from the arguments saddr, sport, daddr, hnum.
