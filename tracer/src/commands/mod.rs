@@ -4,5 +4,6 @@ pub mod doctor;
 pub mod output;
 pub mod replay;
 pub mod rst;
+mod showing;
 mod tally;
 pub mod trace;

@@ -14,6 +14,7 @@ use crate::{
     cli::ReplayArgs,
     commands::{
         output::{Output, OutputArgs},
+        showing::Showing,
         tally::Tally,
     },
     event::kind::Kind,
@@ -21,7 +22,7 @@ use crate::{
     host::clock::Clock,
     pipeline::{
         decode::{self, Body, Decoded},
-        diagnose::{Diagnoser, Watch},
+        diagnose::Watch,
         enrich::{
             Enricher,
             place::{Fact, Places},
@@ -73,10 +74,7 @@ pub fn show(recording: impl Read, args: &ReplayArgs, output: Output) -> anyhow::
 /// From frames to the output.
 struct Replay {
     enricher: Enricher,
-    diagnoser: Diagnoser,
-    admission: Admission,
-    tally: Tally,
-    output: Output,
+    showing: Showing<Admission>,
 }
 
 impl Replay {
@@ -84,69 +82,57 @@ impl Replay {
         let symbols = Symbols::Recorded(HashMap::new());
         let kinds = if args.events.is_empty() { Kind::ALL.to_vec() } else { args.events.clone() };
         output.write(Item::Start(&preamble.run))?;
-        let mut diagnoser = Diagnoser::new(Watch::since(preamble.attached_ns));
+        let admission = Admission::new(args.filter.clone(), kinds.into_iter().collect());
+        let mut showing = Showing::new(output, admission, Watch::since(preamble.attached_ns)).with_table();
         if !preamble.sees_sent {
-            diagnoser.misses_sent();
+            showing.diagnoser().misses_sent();
         }
         Ok(Self {
             enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons()),
-            diagnoser,
-            admission: Admission::new(args.filter.clone(), kinds.into_iter().collect()),
-            tally: Tally::default(),
-            output,
+            showing,
         })
     }
 
     fn take(&mut self, frame: Frame) -> anyhow::Result<()> {
         match frame {
             Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
-            Frame::Fact(Fact::Lost { mono_ns }) => self.diagnoser.lose(mono_ns),
-            Frame::Fact(Fact::Stopped { mono_ns }) => self.diagnoser.stop(mono_ns),
+            Frame::Fact(Fact::Lost { mono_ns }) => self.showing.diagnoser().lose(mono_ns),
+            Frame::Fact(Fact::Stopped { mono_ns }) => self.showing.diagnoser().stop(mono_ns),
             Frame::Fact(fact) => self.enricher.places().learn(fact),
             Frame::Record(bytes) => match decode::decode(&bytes) {
                 Ok(Decoded { record, also }) => {
                     if let Body::Process(process) = &record.body {
-                        self.admission.learn(process);
+                        self.showing.admission.learn(process);
                     }
                     for record in [Some(record), also].into_iter().flatten() {
                         // What is not shown may be evidence all the same.
                         if let Some(event) = self.enricher.event(record) {
-                            self.diagnoser.push(event);
-                            self.show()?;
+                            self.showing.push(event)?;
                         }
                     }
                 }
                 Err(error) => log::warn!("skipping malformed record: {error}"),
             },
             Frame::Loss(loss) => {
-                self.diagnoser.reach(loss.mono_ns);
-                self.show()?;
-                self.output.write(Item::Loss(&loss))?;
+                self.showing.reach(loss.mono_ns)?;
+                self.showing.output().write(Item::Loss(&loss))?;
             }
             Frame::Summary(_) => {}
         }
         Ok(())
     }
 
-    fn show(&mut self) -> anyhow::Result<()> {
-        while let Some(event) = self.diagnoser.pop() {
-            if self.admission.admits(&event) {
-                self.tally.add(&event);
-                self.output.write(Item::Event(&event))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Shows what waits, and the summary if the recording has one.
     fn finish(mut self, summary: Option<Summary>) -> anyhow::Result<()> {
-        self.diagnoser.reach(u64::MAX);
-        self.show()?;
+        self.showing.reach(u64::MAX)?;
+        let table = self.showing.take_table();
+        let output = self.showing.output();
         if let Some(summary) = summary {
             // The losses are the recording's; the counts are of what is shown.
-            let causes = summary.causes.is_some().then(|| self.tally.rows());
-            self.output.write(Item::Summary(&Summary { counts: self.output.counts(), causes, ..summary }))?;
+            let causes = table.filter(|_| summary.causes.is_some()).map(Tally::rows);
+            let counts = output.counts();
+            output.write(Item::Summary(&Summary { counts, causes, ..summary }))?;
         }
-        Ok(self.output.flush()?)
+        Ok(output.flush()?)
     }
 }

@@ -9,10 +9,10 @@ use anyhow::Context as _;
 
 use super::{BATCH, CANNOT_WRITE, Job, accounts::Accounts, readers::Readers, signals::Signals, target::Sockets};
 use crate::{
-    commands::{output::Output, tally::Tally},
+    commands::{output::Output, showing::Showing, tally::Tally},
     event::kind::Kind,
     host::clock::mono_now,
-    pipeline::diagnose::{Diagnoser, Watch},
+    pipeline::diagnose::Watch,
     report::Lost,
     session::Session,
     sink::Item,
@@ -23,17 +23,8 @@ const EXPLAINING: Duration = Duration::from_millis(300);
 
 /// Shows events in order.
 pub(super) struct Show {
-    output: Output,
-    shown: BTreeSet<Kind>,
-    diagnoser: Diagnoser,
-    /// RSTs by cause, if there is to be a table.
-    tally: Option<Tally>,
+    showing: Showing<BTreeSet<Kind>>,
     accounts: Accounts,
-    left: u64,
-    /// Events that were pushed and not popped yet, or never will be.
-    inside: u64,
-    /// Events that were popped, but are not of a kind, or of a time, that is shown.
-    evidence: u64,
     pub(super) readers: Readers,
     /// `CLOCK_MONOTONIC` up to which all has been read, 0 while there may be more.
     reached_ns: u64,
@@ -42,46 +33,38 @@ pub(super) struct Show {
 impl Show {
     /// `attached_ns`: when all was observed, on `CLOCK_MONOTONIC` in nanoseconds.
     pub(super) fn new(output: Output, readers: Readers, job: &Job<'_>, accounts: Accounts, attached_ns: u64) -> Self {
-        Self {
-            output,
-            readers,
-            shown: job.shown.clone(),
-            diagnoser: Diagnoser::new(Watch::since(attached_ns)),
-            tally: job.rsts_only.then(Tally::default),
-            accounts,
-            left: job.count.unwrap_or(u64::MAX),
-            reached_ns: 0,
-            inside: 0,
-            evidence: 0,
-        }
+        let showing = Showing::new(output, job.shown.clone(), Watch::since(attached_ns));
+        let showing = showing.at_most(job.count.unwrap_or(u64::MAX));
+        let showing = if job.rsts_only { showing.with_table() } else { showing };
+        Self { showing, readers, accounts, reached_ns: 0 }
     }
 
     /// The first line.
     pub(super) fn start(&mut self, session: &Session) -> anyhow::Result<()> {
         if !session.sees_sent() {
-            self.diagnoser.misses_sent();
+            self.showing.diagnoser().misses_sent();
         }
         let info = &session.info();
-        self.output.write(Item::Start(info)).context(CANNOT_WRITE)?;
+        self.showing.output().write(Item::Start(info)).context(CANNOT_WRITE)?;
         self.flush()
     }
 
     /// Passes on what was shown so far.
     fn flush(&mut self) -> anyhow::Result<()> {
-        self.output.flush().context(CANNOT_WRITE)?;
-        self.readers.were_given(self.output.events());
+        self.showing.output().flush().context(CANNOT_WRITE)?;
+        self.readers.were_given(self.showing.output().events());
         Ok(())
     }
 
     /// Shows nothing any more, because nobody is there to see it.
     pub(super) fn mute(&mut self) {
-        self.output.mute();
+        self.showing.output().mute();
         self.readers.leave_output();
     }
 
     /// As many events as were asked for were shown.
     pub(super) fn is_done(&self) -> bool {
-        self.left == 0
+        self.showing.is_done()
     }
 
     /// Shows what is there, but takes no more than `batch` events; whether there may be more.
@@ -89,30 +72,27 @@ impl Show {
         let began = mono_now();
         let mut taken = 0;
         while taken < batch
-            && self.left > 0
+            && !self.is_done()
             && let Some(event) = session.next_event()?
         {
             taken += 1;
             sockets.saw(&event);
-            if self.shown.contains(&event.kind()) && self.diagnoser.reports(&event) {
+            if self.showing.would_show(&event) {
                 self.accounts.saw(&event);
             }
-            self.diagnoser.push(event);
-            self.inside += 1;
-            self.drain()?;
+            self.showing.push(event).context(CANNOT_WRITE)?;
         }
         let more = taken == batch;
         self.reached_ns = if more { 0 } else { began };
         if !more {
             if session.has_lost(began)? {
-                self.diagnoser.lose(began);
+                self.showing.diagnoser().lose(began);
             }
             // All that happened before we looked has been seen.
-            self.diagnoser.reach(began);
-            self.drain()?;
+            self.showing.reach(began).context(CANNOT_WRITE)?;
         }
         if let Some(loss) = session.new_loss(self.reached_ns)? {
-            self.output.write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
+            self.showing.output().write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
         }
         session.flush_recording()?;
         self.flush()?;
@@ -134,28 +114,28 @@ impl Show {
             self.make_room(signals).await?;
         }
         if let Some(loss) = session.last_loss(self.reached_ns)? {
-            self.output.write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
+            self.showing.output().write(Item::Loss(&loss)).context(CANNOT_WRITE)?;
         }
-        self.diagnoser.reach(u64::MAX);
-        self.drain()?;
-        let mut summary = session.summary(self.output.counts())?;
-        let waiting = self.diagnoser.waiting() as u64;
+        self.showing.reach(u64::MAX).context(CANNOT_WRITE)?;
+        let mut summary = session.summary(self.showing.output().counts())?;
+        let [waiting, retracted, evidence] = self.showing.unshown();
         let mut accounted = session.account();
         accounted.cut_off += waiting;
-        accounted.retracted = self.inside - waiting;
-        accounted.evidence += self.evidence;
+        accounted.retracted = retracted;
+        accounted.evidence += evidence;
         summary.accounted = Some(accounted);
         summary.unaccounted = self.accounts.close();
-        summary.causes = self.tally.take().map(Tally::rows);
+        summary.causes = self.showing.take_table().map(Tally::rows);
         session.finish_recording(&summary)?;
-        self.output.write(Item::Summary(&summary)).context(CANNOT_WRITE)?;
+        self.showing.output().write(Item::Summary(&summary)).context(CANNOT_WRITE)?;
         self.flush()?;
         Ok(summary.lost)
     }
 
     /// Waits until what was shown has been read, and what was recorded written.
     pub(super) async fn settle(self, signals: &mut Signals) -> anyhow::Result<()> {
-        let Self { mut output, readers, .. } = self;
+        let Self { showing, readers, .. } = self;
+        let mut output = showing.into_output();
         // Where it fails, whoever waits for it is told.
         let _ = output.flush();
         drop(output);
@@ -172,11 +152,11 @@ impl Show {
     ) -> anyhow::Result<()> {
         let stopped = mono_now();
         session.stop(stopped)?;
-        self.diagnoser.stop(stopped);
+        self.showing.diagnoser().stop(stopped);
         let deadline = Instant::now() + EXPLAINING;
         while Instant::now() < deadline {
             let more = self.batch(session, sockets, BATCH)?;
-            if self.diagnoser.is_done() || self.is_done() {
+            if self.showing.diagnoser().is_done() || self.is_done() {
                 break;
             }
             if more {
@@ -197,26 +177,5 @@ impl Show {
                 Ok(())
             }
         }
-    }
-
-    fn drain(&mut self) -> anyhow::Result<()> {
-        while self.left > 0
-            && let Some(event) = self.diagnoser.pop()
-        {
-            self.inside -= 1;
-            if !self.shown.contains(&event.kind()) {
-                self.evidence += 1;
-                continue;
-            }
-            if let Some(tally) = &mut self.tally {
-                tally.add(&event);
-            }
-            self.output.write(Item::Event(&event)).context(CANNOT_WRITE)?;
-            self.left -= 1;
-        }
-        let unreported = self.diagnoser.take_unreported();
-        self.inside -= unreported;
-        self.evidence += unreported;
-        Ok(())
     }
 }
