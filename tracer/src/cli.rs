@@ -43,6 +43,10 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "PATH", default_value = btf::VMLINUX)]
     pub btf: PathBuf,
 
+    /// Overwrite files that exist
+    #[arg(long, global = true)]
+    pub force: bool,
+
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -254,12 +258,13 @@ impl Cli {
 
     /// What holds for every command.
     pub fn config(&self) -> Config {
-        let Self { verbose, ring_size, sockets, probes, btf, command: _ } = self;
+        let Self { verbose, ring_size, sockets, probes, btf, force, command: _ } = self;
         Config {
             btf: btf.clone(),
             family: *probes,
             ring_bytes: ring_size.map_or_else(|| default_ring(malloc::total()), |kib| kib * 1024),
             sockets: *sockets,
+            force: *force,
             verbose: *verbose,
         }
     }

@@ -15,6 +15,8 @@ pub struct Config {
     pub ring_bytes: u32,
     /// Sockets whose past is remembered at a time; by the machine's memory if none is given.
     pub sockets: Option<u32>,
+    /// Files that exist are overwritten.
+    pub force: bool,
     /// The programs' own log is shown.
     pub verbose: bool,
 }

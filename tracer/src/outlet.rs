@@ -56,10 +56,12 @@ struct State {
 }
 
 /// An [`io::Error`] that can be told more than once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Failure {
     number: Option<i32>,
     kind: io::ErrorKind,
+    /// What it says, if the system does not say it.
+    text: Arc<str>,
 }
 
 impl Outlet {
@@ -238,7 +240,11 @@ impl Shared {
 
     fn end(&self, outcome: io::Result<()>) {
         let mut state = self.lock();
-        state.failure = outcome.err().map(|error| Failure { number: error.raw_os_error(), kind: error.kind() });
+        state.failure = outcome.err().map(|error| Failure {
+            number: error.raw_os_error(),
+            kind: error.kind(),
+            text: error.to_string().into(),
+        });
         state.is_over = true;
         state.pieces.clear();
         drop(state);
@@ -248,10 +254,10 @@ impl Shared {
 
 impl State {
     fn check(&self) -> io::Result<()> {
-        match self.failure.filter(|_| !self.is_given_up) {
+        match self.failure.as_ref().filter(|_| !self.is_given_up) {
             None => Ok(()),
-            Some(Failure { number: Some(number), .. }) => Err(io::Error::from_raw_os_error(number)),
-            Some(Failure { number: None, kind }) => Err(kind.into()),
+            Some(Failure { number: Some(number), .. }) => Err(io::Error::from_raw_os_error(*number)),
+            Some(Failure { number: None, kind, text }) => Err(io::Error::new(*kind, text.to_string())),
         }
     }
 }

@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use rustix::termios::tcgetwinsize;
 
 use crate::{
+    host::new_file,
     outlet::{Gauge, Outlet},
     report::Counts,
     sink::{Item, Sink, format::Format, page::Medium, text::TextStyle},
@@ -42,19 +43,19 @@ impl Output {
     /// # Errors
     /// If the file cannot be made.
     pub fn new(args: &OutputArgs<'_>) -> anyhow::Result<Self> {
-        let out = open(args.file.map(Path::to_owned)).with_context(|| {
+        let out = open(args.file.map(Path::to_owned), false).with_context(|| {
             format!("cannot write to {}", args.file.unwrap_or(Path::new("standard output")).display())
         })?;
         Ok(Self::to(Box::new(BufWriter::with_capacity(64 << 10, out)), args.sink()))
     }
 
-    /// Written by a thread of its own. Whether there is a file shows with [`Gauge::room`].
+    /// Written by a thread of its own, over a file that exists if `force`. Whether there is a file shows with [`Gauge::room`].
     ///
     /// # Errors
     /// If there can be no thread.
-    pub fn on_thread(args: &OutputArgs<'_>) -> anyhow::Result<(Self, Gauge)> {
+    pub fn on_thread(args: &OutputArgs<'_>, force: bool) -> anyhow::Result<(Self, Gauge)> {
         let file = args.file.map(Path::to_owned);
-        let (outlet, gauge) = Outlet::new(|| open(file)).context("cannot start a thread that writes")?;
+        let (outlet, gauge) = Outlet::new(move || open(file, force)).context("cannot start a thread that writes")?;
         Ok((Self::to(Box::new(outlet), args.sink()), gauge))
     }
 
@@ -121,9 +122,9 @@ fn stdout_medium() -> Medium {
 }
 
 /// The file, or standard output.
-fn open(path: Option<PathBuf>) -> io::Result<File> {
+fn open(path: Option<PathBuf>, force: bool) -> io::Result<File> {
     match path {
-        Some(path) => File::create(path),
+        Some(path) => new_file::create(&path, force),
         None => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
 }

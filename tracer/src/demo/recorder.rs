@@ -20,7 +20,10 @@ use pcap_file::{
     },
 };
 
-use crate::testbed::capture::{Capture, Frame, SNAPLEN};
+use crate::{
+    host::new_file,
+    testbed::capture::{Capture, Frame, SNAPLEN},
+};
 
 /// Writes captures to a pcapng file, one interface for each host of each scenario.
 ///
@@ -35,8 +38,9 @@ impl Recorder<BufWriter<File>> {
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot write the capture to {}", path.display()))?;
+    pub fn create(path: &Path, force: bool) -> anyhow::Result<Self> {
+        let file =
+            new_file::create(path, force).with_context(|| format!("cannot write the capture to {}", path.display()))?;
         Self::new(BufWriter::new(file))
     }
 }

@@ -55,7 +55,7 @@ pub fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn demo(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let mut recorder = args.pcap.as_deref().map(Recorder::create).transpose()?;
+    let mut recorder = args.pcap.as_deref().map(|path| Recorder::create(path, config.force)).transpose()?;
     // What opens and closes is in the state changes too, which the scenarios are about.
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
     let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail: Detail { baseline: false, stacks: true } };

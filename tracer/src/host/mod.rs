@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod clock;
 pub(crate) mod malloc;
 pub mod netstat;
+pub(crate) mod new_file;
 pub(crate) mod pid_namespace;
 pub(crate) mod pidfd;
 pub(crate) mod priority;

@@ -285,7 +285,7 @@ fn a_command_is_told_of_a_signal_that_only_we_got() {
     for signal in ["INT", "HUP", "QUIT"] {
         let script = format!("trap 'kill -9 $!; echo told; exit 3' {signal}; sleep 1000 & echo up; wait");
         let mut command = with_signals(tracer(), SigHandler::SigDfl);
-        command.args(["trace", "-j", "-o", file.to_str().unwrap(), "--", "sh", "-c", &script]);
+        command.args(["trace", "-j", "--force", "-o", file.to_str().unwrap(), "--", "sh", "-c", &script]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

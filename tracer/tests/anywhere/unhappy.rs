@@ -56,6 +56,26 @@ fn wrong_usage_is_exit_code_2() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_file_that_exists_is_neither_overwritten_nor_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (kept, link) = (directory.path().join("kept"), directory.path().join("link"));
+    fs::write(&kept, "kept").unwrap();
+    std::os::unix::fs::symlink(directory.path().join("elsewhere"), &link).unwrap();
+    for (path, why) in [(&kept, "--force"), (&link, "symbolic link")] {
+        for args in [["trace", "-d", "1", "-o"], ["rst", "-d", "1", "-w"], ["demo", "-4", "closed-port", "--pcap"]] {
+            let output = tracer().args(args).arg(path).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+            assert!(message(&output).contains(why), "{args:?}: {output:?}");
+        }
+    }
+    assert_eq!(fs::read(&kept).unwrap(), b"kept");
+    assert!(!directory.path().join("elsewhere").exists());
+    run(&["trace", "--force", "-d", "1", "-o", kept.to_str().unwrap()]);
+    assert_ne!(fs::read(&kept).unwrap(), b"kept");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_early_end_of_the_reader_is_no_failure() {
     let mut child = tracer().args(["demo", "-j"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // As `| head -1` does: reads something and goes.

@@ -1,6 +1,6 @@
 //! `tracer trace`: the whole machine, some processes, or a command; live.
 
-use std::{collections::BTreeSet, ffi::OsString, fs::File, path::Path, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, bail};
 use tokio::time::timeout;
@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     event::kind::Kind,
     filter::{Criteria, FilterArgs},
-    host::priority,
+    host::{new_file, priority},
     kernel::preflight::{self, Purpose},
     outlet::{Gauge, Outlet},
     session::{Scope, Session},
@@ -113,8 +113,8 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
         criteria.follow = true;
     }
     let mut target = Target::new(&job.filter.pids)?;
-    let (output, reader) = Output::on_thread(&job.output)?;
-    let (recording, disk) = job.write.map(recording).transpose()?.unzip();
+    let (output, reader) = Output::on_thread(&job.output, config.force)?;
+    let (recording, disk) = job.write.map(|path| recording(path, config.force)).transpose()?.unzip();
     if !is_open(&mut signals, "write to", job.output.file, &reader).await? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -210,9 +210,9 @@ async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -
     Ok(())
 }
 
-fn recording(path: &Path) -> anyhow::Result<(Outlet, Gauge)> {
+fn recording(path: &Path, force: bool) -> anyhow::Result<(Outlet, Gauge)> {
     let path = path.to_owned();
-    Outlet::new(|| File::create(path)).context("cannot start a thread that writes")
+    Outlet::new(move || new_file::create(&path, force)).context("cannot start a thread that writes")
 }
 
 /// Waits until a file is open: that of a named pipe is when somebody reads it. False if a signal came before.
