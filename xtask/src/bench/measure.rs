@@ -99,7 +99,7 @@ impl Row {
 }
 
 fn start(ready: &Ready) -> Result<Option<Running>> {
-    ready.command().map(|command| Running::start(ready.subject.program, command)).transpose()
+    ready.command()?.map(|command| Running::start(ready.subject.program, command)).transpose()
 }
 
 /// As much as the machine makes, for a long time: does a subject keep up, and stay small?

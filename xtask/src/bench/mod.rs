@@ -5,7 +5,9 @@
 //! this process, whatever ends it: the load's namespace and the subjects are its children's and die with it,
 //! files have no names, and the kernel's account of programs hangs on a descriptor.
 
+mod bpf;
 mod bpf_stats;
+pub(crate) mod empty;
 pub(crate) mod load;
 mod machine;
 mod measure;
