@@ -55,6 +55,9 @@ enum Command {
     /// Attach programs that do nothing, as a subject of `bench`
     #[command(hide = true)]
     BenchEmpty,
+    /// Count what subjects of `bench` cost, in a virtual machine
+    #[command(hide = true)]
+    BenchCounted(bench::count::guest::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
     /// Run the tracer on other kernels, in virtual machines
@@ -83,6 +86,7 @@ fn run_command(command: Command) -> Result<ExitCode> {
         Command::Bench(args) => bench::main(&workspace()?, &args),
         Command::BenchLoad(args) => bench::load::main(&args),
         Command::BenchEmpty => bench::empty::main(),
+        Command::BenchCounted(args) => bench::count::guest::main(&args),
         Command::Ci(args) => ci::main(&workspace()?, &args),
         Command::Vm(args) => vm::main(&workspace()?, args),
     }

@@ -7,6 +7,7 @@
 
 mod bpf;
 mod bpf_stats;
+pub(crate) mod count;
 pub(crate) mod empty;
 pub(crate) mod load;
 mod machine;
@@ -32,14 +33,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{
     load::Workload,
     machine::Machine,
     measure::Settings,
     report::{LEGEND, Results},
-    subject::{NONE, Ready},
+    subject::{NONE, Ready, Subject},
 };
 use crate::{
     build::{self, Profile},
@@ -47,11 +48,14 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Of the wall-clock bench, if none are told.
+const ROUNDS: u32 = 10;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Rounds, in each of which every subject has its turn
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    /// Rounds, in each of which every subject has its turn [default: 10; with --count 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
     /// How long the load runs in each turn
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
@@ -71,6 +75,8 @@ pub(crate) struct Args {
     /// Measure this tracer instead of building one
     #[arg(long, value_name = "PATH")]
     tracer: Option<PathBuf>,
+    #[command(flatten)]
+    counting: count::Options,
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
@@ -78,6 +84,9 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => build::tracer(workspace, Profile::Release)?,
     };
+    if args.counting.count {
+        return count(workspace, args, &tracer);
+    }
     if !privilege::is_root() {
         return as_root(&tracer, args);
     }
@@ -88,11 +97,29 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         None => compare(args, &tracer)?,
     };
     println!("{LEGEND}");
-    if let Some(path) = &args.json {
-        let workloads: Vec<_> = results.iter().map(Results::to_json).collect();
-        let text = serde_json::to_string_pretty(&json!({ "machine": machine.to_json(), "workloads": workloads }))?;
-        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let workloads: Vec<_> = results.iter().map(Results::to_json).collect();
+    keep(args, &json!({ "machine": machine.to_json(), "workloads": workloads }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the results where --json says.
+fn keep(args: &Args, results: &Value) -> Result<()> {
+    let Some(path) = &args.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(results)?;
+    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Needs no root: the guest is its own.
+fn count(workspace: &Workspace, args: &Args, tracer: &Path) -> Result<ExitCode> {
+    let any = names_subject(args);
+    let is_wanted = |it: &&Subject| it.name == NONE || if any { is_named(args, it.name) } else { it.can_be_counted() };
+    let plan = count::Plan {
+        tracer,
+        workloads: workloads(args, &count::WORKLOADS),
+        subjects: subject::ALL.iter().filter(is_wanted).collect(),
+        rounds: args.rounds.unwrap_or(1),
+    };
+    keep(args, &count::main(workspace, &args.counting, &plan)?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -110,7 +137,7 @@ fn as_root(tracer: &Path, args: &Args) -> Result<ExitCode> {
 fn compare(args: &Args, tracer: &Path) -> Result<Vec<Results>> {
     let subjects = subjects(args, tracer);
     let threads = args.threads.map_or(1, usize::from);
-    let settings = Settings { rounds: args.rounds, time: args.seconds, threads };
+    let settings = Settings { rounds: args.rounds.unwrap_or(ROUNDS), time: args.seconds, threads };
     let mut results = Vec::new();
     for workload in workloads(args, &Workload::ALL) {
         let rows = measure::all(&subjects, workload, settings).with_context(|| workload.name())?;

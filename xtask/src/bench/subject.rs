@@ -47,6 +47,13 @@ pub(super) static ALL: [Subject; 11] = [
 /// The one that the others are compared with.
 pub(super) const NONE: &str = "none";
 
+impl Subject {
+    /// Whether it can go into a virtual machine that counts: bpftrace is linked with all of LLVM.
+    pub(super) fn can_be_counted(&self) -> bool {
+        self.program != Program::Peer(Peer::Bpftrace)
+    }
+}
+
 /// A subject that is there to be run.
 pub(super) struct Ready {
     pub(super) subject: &'static Subject,

@@ -69,7 +69,7 @@ impl Workload {
         }
     }
 
-    fn named(name: &str) -> Result<Self, String> {
+    pub(super) fn named(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| "there is no such workload".to_owned())
     }
 }
