@@ -119,7 +119,9 @@ fn count(workspace: &Workspace, args: &Args, tracer: &Path) -> Result<ExitCode> 
         subjects: subject::ALL.iter().filter(is_wanted).collect(),
         rounds: args.rounds.unwrap_or(1),
     };
-    keep(args, &count::main(workspace, &args.counting, &plan)?)?;
+    if let Some(results) = count::main(workspace, &args.counting, &plan)? {
+        keep(args, &results)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
