@@ -1,7 +1,8 @@
 //! `bench`: what tracing costs, beside what other tools cost in the same run.
 //!
 //! A load runs with each subject in turn: nothing, this tracer in several ways, other tools. What counts is
-//! the ratio within a round; absolute numbers are the machine's. Everything that is made for a run ends with
+//! the ratio to the untraced turns right before and after; absolute numbers are the machine's. [`count`]
+//! measures without a clock. Everything that is made for a run ends with
 //! this process, whatever ends it: the load's namespace and the subjects are its children's and die with it,
 //! files have no names, and the kernel's account of programs hangs on a descriptor.
 
@@ -12,6 +13,7 @@ pub(crate) mod empty;
 pub(crate) mod load;
 mod machine;
 mod measure;
+mod paired;
 mod peers;
 mod process;
 mod programs;
@@ -19,6 +21,7 @@ mod report;
 mod running;
 mod said;
 mod stats;
+mod stolen;
 mod subject;
 mod table;
 
@@ -93,8 +96,8 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let machine = Machine::this()?;
     println!("{}", machine.in_words());
     let results = match args.soak {
-        Some(time) => soak(args, &tracer, time)?,
-        None => compare(args, &tracer)?,
+        Some(time) => soak(args, &tracer, time, &machine)?,
+        None => compare(args, &tracer, &machine)?,
     };
     println!("{LEGEND}");
     let workloads: Vec<_> = results.iter().map(Results::to_json).collect();
@@ -136,21 +139,21 @@ fn as_root(tracer: &Path, args: &Args) -> Result<ExitCode> {
     Err(command.exec()).context("cannot run sudo")
 }
 
-fn compare(args: &Args, tracer: &Path) -> Result<Vec<Results>> {
+fn compare(args: &Args, tracer: &Path, machine: &Machine) -> Result<Vec<Results>> {
     let subjects = subjects(args, tracer);
     let threads = args.threads.map_or(1, usize::from);
     let settings = Settings { rounds: args.rounds.unwrap_or(ROUNDS), time: args.seconds, threads };
     let mut results = Vec::new();
     for workload in workloads(args, &Workload::ALL) {
         let rows = measure::all(&subjects, workload, settings).with_context(|| workload.name())?;
-        let result = Results { workload, rows };
+        let result = Results { workload, machine: machine.in_words(), rows };
         println!("\n{}", result.to_text());
         results.push(result);
     }
     Ok(results)
 }
 
-fn soak(args: &Args, tracer: &Path, time: Duration) -> Result<Vec<Results>> {
+fn soak(args: &Args, tracer: &Path, time: Duration, machine: &Machine) -> Result<Vec<Results>> {
     let threads = args.threads.map_or_else(|| thread::available_parallelism().map_or(1, Into::into), usize::from);
     let settings = Settings { rounds: 1, time, threads };
     let mut subjects = subjects(args, tracer);
@@ -164,7 +167,7 @@ fn soak(args: &Args, tracer: &Path, time: Duration) -> Result<Vec<Results>> {
             eprintln!("{}: {} for {} s", workload.name(), ready.subject.name, time.as_secs_f64());
             rows.extend(measure::soak(ready, workload, settings).with_context(|| ready.subject.name)?);
         }
-        let result = Results { workload, rows };
+        let result = Results { workload, machine: machine.in_words(), rows };
         println!("\n{}", result.to_text());
         results.push(result);
     }
