@@ -74,10 +74,10 @@ enum Clock {
     /// The world's.
     #[default]
     World,
-    /// A nanosecond for each instruction, and none but the way to the next timer while there is nothing to execute: what
+    /// They go on by a nanosecond for each instruction, and jump to the next timer while there is nothing to execute: what
     /// else this computer does, and how fast it is, makes no difference. That takes emulation, and a single processor.
     Instructions {
-        /// Of all numbers that the guest takes for random, those that its processor tells among them.
+        /// All numbers that the guest takes for random come from this one.
         seed: u32,
     },
 }

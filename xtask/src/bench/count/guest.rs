@@ -21,10 +21,10 @@ use crate::bench::{
 /// Where the host has put the tracer.
 const TRACER: &str = "/bin/tracer";
 
-/// The reader is told to be idle where it computes less than this part of [`LOOK`]: it looks for records now and then,
-/// whether there are any or not.
+/// A reader that computes less than this part of [`LOOK`] is idle: it looks for records now and then, whether there are
+/// any or not.
 const IDLE_PART: u32 = 50;
-/// Longer than any reader waits before it looks again. Time in which nobody computes costs none of the host's.
+/// No reader waits longer than this before it looks again. Time in which nobody computes takes none of the host's.
 const LOOK: Duration = Duration::from_millis(250);
 /// For a reader that is behind.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -54,9 +54,12 @@ fn count(subject: &'static Subject, workload: Workload) -> Result<Sample> {
     let reader = running.as_ref().map(Running::pid);
     let idle = || reader.map(when_idle).transpose();
     let count = operations(workload);
-    // What is made once only, such as memory for records, and what is filled, such as the caches of the allocator.
-    load.order(Order::Times { count: count / 4, bystander: None })?;
-    idle()?;
+    // What happens at the first operation, and what fills the kernel's caches, does not count. Each is over before the
+    // next begins: a reader that is busy with the first would lose some of the others.
+    for warm_up in [1, count / 4] {
+        load.order(Order::Times { count: warm_up, bystander: None })?;
+        idle()?;
+    }
     let done = load.order(Order::Times { count, bystander: reader })?;
     let (reader_meanwhile, reader_after) = match (done.bystander, idle()?) {
         (Some(reader), Some(in_the_end)) => (reader.after - reader.before, in_the_end.saturating_sub(reader.after)),
@@ -77,7 +80,7 @@ fn count(subject: &'static Subject, workload: Workload) -> Result<Sample> {
     })
 }
 
-/// Enough for many turns of the reader, and few enough for an emulated processor.
+/// So many that the reader has many turns, and so few that an emulated processor is done in a second or two.
 fn operations(workload: Workload) -> u64 {
     match workload {
         Workload::ChurnRst | Workload::ChurnFin => 2000,
