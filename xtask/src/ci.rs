@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    bench::count,
     build::host_cargo,
     cargo, ebpf, process,
     test::{self, Counts},
@@ -41,6 +42,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     if !args.skip_host_tests {
         counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[]))?;
     }
+    step("instructions of the loads", || count::check(workspace))?;
     counts += step("tests on other kernels", || {
         vm::test(workspace, &[vm::ALL.to_owned()], &vm::External::default(), &args.options, &[])
     })?;

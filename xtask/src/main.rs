@@ -24,6 +24,7 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
@@ -51,6 +52,12 @@ enum Command {
     /// Make the load that `bench` measures, as its child
     #[command(hide = true)]
     BenchLoad(bench::load::Args),
+    /// Attach programs that do nothing, as a subject of `bench`
+    #[command(hide = true)]
+    BenchEmpty,
+    /// Count what subjects of `bench` cost, in a virtual machine
+    #[command(hide = true)]
+    BenchCounted(bench::count::guest::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
     /// Run the tracer on other kernels, in virtual machines
@@ -62,18 +69,25 @@ fn main() -> ExitCode {
         vm::guest::main();
     }
     let cli = Cli::parse();
-    let outcome = Workspace::locate().and_then(|workspace| match cli.command {
-        Command::Setup(args) => setup::main(&workspace, &args),
-        Command::Build(args) => build::main(&workspace, &args),
-        Command::Run(args) => run::main(&workspace, &args),
-        Command::Test(args) => test::main(&workspace, &args),
-        Command::Bench(args) => bench::main(&workspace, &args),
-        Command::BenchLoad(args) => bench::load::main(&args),
-        Command::Ci(args) => ci::main(&workspace, &args),
-        Command::Vm(args) => vm::main(&workspace, args),
-    });
-    outcome.unwrap_or_else(|error| {
+    run_command(cli.command).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The parts of the bench that run in a virtual machine have no checkout to locate.
+fn run_command(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::locate;
+    match command {
+        Command::Setup(args) => setup::main(&workspace()?, &args),
+        Command::Build(args) => build::main(&workspace()?, &args),
+        Command::Run(args) => run::main(&workspace()?, &args),
+        Command::Test(args) => test::main(&workspace()?, &args),
+        Command::Bench(args) => bench::main(&workspace()?, &args),
+        Command::BenchLoad(args) => bench::load::main(&args),
+        Command::BenchEmpty => bench::empty::main(),
+        Command::BenchCounted(args) => bench::count::guest::main(&args),
+        Command::Ci(args) => ci::main(&workspace()?, &args),
+        Command::Vm(args) => vm::main(&workspace()?, args),
+    }
 }

@@ -1,4 +1,4 @@
-//! Rounds: in each, every subject has its turn under the same load, so that noise hits all alike.
+//! Rounds: in each, every subject has its turn under the same load, between two untraced ones.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result};
 use super::{
     bpf_stats::BpfStats,
     load::{Load, Workload},
+    paired::{Turn, Untraced},
     programs,
     running::{Ended, Running},
+    stolen::Watch,
     subject::{NONE, Ready},
 };
 
@@ -21,6 +23,12 @@ pub(super) struct Row {
     pub(super) subject: &'static str,
     /// Operations in a second, by round.
     pub(super) rates: Vec<f64>,
+    /// The same to those of the untraced turns before and after it. Of `none`: to the one before.
+    pub(super) ratios: Vec<f64>,
+    /// Turns that were thrown away because the processors were taken from the machine meanwhile.
+    pub(super) thrown: usize,
+    /// Turns that count though they were disturbed, because they were at each attempt.
+    pub(super) disturbed: usize,
     /// Seconds from the start until it was attached, by round.
     pub(super) attach: Vec<f64>,
     /// Nanoseconds that its programs ran for each operation of the load, by round.
@@ -48,9 +56,7 @@ pub(super) fn all(subjects: &[Ready], workload: Workload, settings: Settings) ->
     let mut rows: Vec<Row> = subjects.iter().map(new).collect();
     for round in 1..=settings.rounds {
         eprintln!("{}: round {round} of {}", workload.name(), settings.rounds);
-        for (ready, row) in subjects.iter().zip(&mut rows) {
-            row.turn(ready, workload, settings).with_context(|| ready.subject.name)?;
-        }
+        self::round(subjects, &mut rows, workload, settings)?;
     }
     for round in 1..=settings.rounds.min(COST_ROUNDS) {
         eprintln!("{}: the kernel's account, round {round}", workload.name());
@@ -61,20 +67,44 @@ pub(super) fn all(subjects: &[Ready], workload: Workload, settings: Settings) ->
     Ok(rows)
 }
 
-impl Row {
-    /// One round's turn: how fast the load is, and what the subject takes meanwhile.
-    fn turn(&mut self, ready: &Ready, workload: Workload, settings: Settings) -> Result<()> {
-        let mut load = Load::start(workload, settings.threads)?;
-        let running = start(ready)?;
-        load.run(settings.time / 10)?;
-        self.rates.push(load.run(settings.time)?.rate());
-        if let Some(running) = running {
-            self.attach.push(running.attach.as_secs_f64());
-            self.add(running.stop()?);
+/// One turn of each subject.
+fn round(subjects: &[Ready], rows: &mut [Row], workload: Workload, settings: Settings) -> Result<()> {
+    let mut untraced = Untraced::begin(|| {
+        let turn = turn(None, workload, settings).context(NONE)?;
+        Ok(Turn { rate: turn.rate, stolen: turn.stolen, more: () })
+    })?;
+    for (ready, row) in subjects.iter().zip(&mut *rows).filter(|(ready, _)| ready.subject.name != NONE) {
+        let paired = untraced.pair(|| turn(Some(ready), workload, settings));
+        let paired = paired.with_context(|| ready.subject.name)?;
+        row.rates.push(paired.turn.rate);
+        row.ratios.push(paired.ratio);
+        row.thrown += paired.thrown;
+        row.disturbed += usize::from(paired.is_disturbed);
+        if let Some((attach, ended)) = paired.turn.more {
+            row.attach.push(attach.as_secs_f64());
+            row.add(ended);
         }
-        Ok(())
     }
+    if let Some(row) = rows.iter_mut().find(|row| row.subject == NONE) {
+        row.rates.append(&mut untraced.rates);
+        row.ratios.append(&mut untraced.ratios);
+    }
+    Ok(())
+}
 
+/// How fast the load is, and what the subject takes meanwhile: until it is attached, and in all.
+fn turn(ready: Option<&Ready>, workload: Workload, settings: Settings) -> Result<Turn<Option<(Duration, Ended)>>> {
+    let mut load = Load::start(workload, settings.threads)?;
+    let running = ready.map(start).transpose()?.flatten();
+    load.run(settings.time / 10)?;
+    let watch = Watch::start()?;
+    let rate = load.run(settings.time)?.rate();
+    let stolen = watch.part()?;
+    let more = running.map(|running| Ok::<_, anyhow::Error>((running.attach, running.stop()?))).transpose()?;
+    Ok(Turn { rate, stolen, more })
+}
+
+impl Row {
     fn add(&mut self, ended: Ended) {
         self.cpu += ended.cpu;
         self.events += ended.account.events;
@@ -99,7 +129,7 @@ impl Row {
 }
 
 fn start(ready: &Ready) -> Result<Option<Running>> {
-    ready.command().map(|command| Running::start(ready.subject.program, command)).transpose()
+    ready.command()?.map(|command| Running::start(ready.subject.program, command)).transpose()
 }
 
 /// As much as the machine makes, for a long time: does a subject keep up, and stay small?

@@ -1,14 +1,19 @@
 //! `bench`: what tracing costs, beside what other tools cost in the same run.
 //!
 //! A load runs with each subject in turn: nothing, this tracer in several ways, other tools. What counts is
-//! the ratio within a round; absolute numbers are the machine's. Everything that is made for a run ends with
+//! the ratio to the untraced turns right before and after; absolute numbers are the machine's. [`count`]
+//! measures without a clock. Everything that is made for a run ends with
 //! this process, whatever ends it: the load's namespace and the subjects are its children's and die with it,
 //! files have no names, and the kernel's account of programs hangs on a descriptor.
 
+mod bpf;
 mod bpf_stats;
+pub(crate) mod count;
+pub(crate) mod empty;
 pub(crate) mod load;
 mod machine;
 mod measure;
+mod paired;
 mod peers;
 mod process;
 mod programs;
@@ -16,6 +21,7 @@ mod report;
 mod running;
 mod said;
 mod stats;
+mod stolen;
 mod subject;
 mod table;
 
@@ -30,14 +36,14 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::builder::PossibleValuesParser;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{
     load::Workload,
     machine::Machine,
     measure::Settings,
     report::{LEGEND, Results},
-    subject::{NONE, Ready},
+    subject::{NONE, Ready, Subject},
 };
 use crate::{
     build::{self, Profile},
@@ -45,11 +51,14 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Of the wall-clock bench, if none are told.
+const ROUNDS: u32 = 10;
+
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Rounds, in each of which every subject has its turn
-    #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
+    /// Rounds, in each of which every subject has its turn [default: 10; with --count 1]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
     /// How long the load runs in each turn
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
@@ -69,6 +78,8 @@ pub(crate) struct Args {
     /// Measure this tracer instead of building one
     #[arg(long, value_name = "PATH")]
     tracer: Option<PathBuf>,
+    #[command(flatten)]
+    counting: count::Options,
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
@@ -76,20 +87,43 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => build::tracer(workspace, Profile::Release)?,
     };
+    if args.counting.count {
+        return count(workspace, args, &tracer);
+    }
     if !privilege::is_root() {
         return as_root(&tracer, args);
     }
     let machine = Machine::this()?;
     println!("{}", machine.in_words());
     let results = match args.soak {
-        Some(time) => soak(args, &tracer, time)?,
-        None => compare(args, &tracer)?,
+        Some(time) => soak(args, &tracer, time, &machine)?,
+        None => compare(args, &tracer, &machine)?,
     };
     println!("{LEGEND}");
-    if let Some(path) = &args.json {
-        let workloads: Vec<_> = results.iter().map(Results::to_json).collect();
-        let text = serde_json::to_string_pretty(&json!({ "machine": machine.to_json(), "workloads": workloads }))?;
-        fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    let workloads: Vec<_> = results.iter().map(Results::to_json).collect();
+    keep(args, &json!({ "machine": machine.to_json(), "workloads": workloads }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the results where --json says.
+fn keep(args: &Args, results: &Value) -> Result<()> {
+    let Some(path) = &args.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(results)?;
+    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Needs no root: the guest is its own.
+fn count(workspace: &Workspace, args: &Args, tracer: &Path) -> Result<ExitCode> {
+    let any = names_subject(args);
+    let is_wanted = |it: &&Subject| it.name == NONE || if any { is_named(args, it.name) } else { it.can_be_counted() };
+    let plan = count::Plan {
+        tracer,
+        workloads: workloads(args, &count::WORKLOADS),
+        subjects: subject::ALL.iter().filter(is_wanted).collect(),
+        rounds: args.rounds.unwrap_or(1),
+    };
+    if let Some(results) = count::main(workspace, &args.counting, &plan)? {
+        keep(args, &results)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,21 +139,21 @@ fn as_root(tracer: &Path, args: &Args) -> Result<ExitCode> {
     Err(command.exec()).context("cannot run sudo")
 }
 
-fn compare(args: &Args, tracer: &Path) -> Result<Vec<Results>> {
+fn compare(args: &Args, tracer: &Path, machine: &Machine) -> Result<Vec<Results>> {
     let subjects = subjects(args, tracer);
     let threads = args.threads.map_or(1, usize::from);
-    let settings = Settings { rounds: args.rounds, time: args.seconds, threads };
+    let settings = Settings { rounds: args.rounds.unwrap_or(ROUNDS), time: args.seconds, threads };
     let mut results = Vec::new();
     for workload in workloads(args, &Workload::ALL) {
         let rows = measure::all(&subjects, workload, settings).with_context(|| workload.name())?;
-        let result = Results { workload, rows };
+        let result = Results { workload, machine: machine.in_words(), rows };
         println!("\n{}", result.to_text());
         results.push(result);
     }
     Ok(results)
 }
 
-fn soak(args: &Args, tracer: &Path, time: Duration) -> Result<Vec<Results>> {
+fn soak(args: &Args, tracer: &Path, time: Duration, machine: &Machine) -> Result<Vec<Results>> {
     let threads = args.threads.map_or_else(|| thread::available_parallelism().map_or(1, Into::into), usize::from);
     let settings = Settings { rounds: 1, time, threads };
     let mut subjects = subjects(args, tracer);
@@ -133,7 +167,7 @@ fn soak(args: &Args, tracer: &Path, time: Duration) -> Result<Vec<Results>> {
             eprintln!("{}: {} for {} s", workload.name(), ready.subject.name, time.as_secs_f64());
             rows.extend(measure::soak(ready, workload, settings).with_context(|| ready.subject.name)?);
         }
-        let result = Results { workload, rows };
+        let result = Results { workload, machine: machine.in_words(), rows };
         println!("\n{}", result.to_text());
         results.push(result);
     }

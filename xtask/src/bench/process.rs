@@ -1,9 +1,12 @@
 //! What `/proc` says of a process.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
-use nix::unistd::{SysconfVar, sysconf};
+use nix::{
+    time::ClockId,
+    unistd::{Pid, SysconfVar, sysconf},
+};
 
 /// Seconds that a process has computed so far, in user and kernel mode. One that has ended can be asked until
 /// somebody has waited for it.
@@ -12,6 +15,15 @@ pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
     let ticks = cpu_ticks(&stat).with_context(|| format!("the kernel says of process {pid}: {stat}"))?;
     let a_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel does not tell how long a tick is")?;
     Ok(ticks as f64 / a_second as f64)
+}
+
+/// Nanoseconds that a process has computed so far, in user and kernel mode, by the scheduler's clock, which is as fine as
+/// the machine's. Unlike [`cpu_seconds`] it says nothing of one that has ended.
+pub(super) fn computed(pid: u32) -> Result<u64> {
+    let failed = || format!("the kernel does not tell what process {pid} has computed");
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).with_context(failed)?;
+    let time = Duration::from(clock.now().with_context(failed)?);
+    Ok(u64::try_from(time.as_nanos())?)
 }
 
 /// KiB of memory that a process has held at most.
@@ -70,6 +82,7 @@ mod tests {
     #[test]
     fn this_process_has_computed_and_holds_memory() -> Result<()> {
         assert!(cpu_seconds(std::process::id())? >= 0.0);
+        assert!(computed(std::process::id())? > 0);
         assert!(peak_kib(std::process::id())? > 0);
         Ok(())
     }

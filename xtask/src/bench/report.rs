@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     load::Workload,
     measure::Row,
-    stats::{Spread, median, ratios},
+    stats::{Spread, median},
     subject::NONE,
     table,
 };
@@ -16,7 +16,8 @@ const ATTACH: &str = "ATTACH MS";
 
 /// What the columns mean.
 pub(super) const LEGEND: &str = "\
-RATIO: operations per second to those of `none` in the same round, the median; QUARTILES: their middle half.
+RATIO: operations per second to the mean of the untraced turns right before and right after, the median; of `none`, to
+the turn before: what the machine does by itself. QUARTILES: their middle half.
 KERNEL NS/OP: time of all the subject's eBPF programs for each operation of the load; NS/CHANGE: the same for
 each state change of a socket. READER S/M: processor seconds of the subject for a million events that it shows.
 PEAK MIB: its memory. LOST: events, by its own account. ATTACH MS: from its start until it reports.
@@ -25,15 +26,12 @@ Below each table: by what means this tracer observed. What it does not observe c
 /// All subjects under one load.
 pub(super) struct Results {
     pub(super) workload: Workload,
+    /// The processor, which no figure means anything without.
+    pub(super) machine: String,
     pub(super) rows: Vec<Row>,
 }
 
 impl Results {
-    fn ratios(&self, row: &Row) -> Vec<f64> {
-        let base = self.rows.iter().find(|row| row.subject == NONE);
-        base.map_or_else(Vec::new, |base| ratios(&row.rates, &base.rates))
-    }
-
     /// The kernel's time for a state change, where the load makes any.
     fn per_change(&self, row: &Row) -> Option<f64> {
         let changes = self.workload.changes();
@@ -45,11 +43,27 @@ impl Results {
         rows.extend(self.rows.iter().map(|row| self.cells(row)));
         let (name, about) = (self.workload.name(), self.workload.about());
         let means = self.rows.iter().filter_map(|row| Some(format!("{}: {}\n", row.subject, row.means.as_ref()?)));
-        format!("{name}: {about}\n{}{}", table::lay_out(&rows), means.collect::<String>())
+        let table = table::lay_out(&rows);
+        format!("{name}: {about}\non {}\n{table}{}{}", self.machine, means.collect::<String>(), self.thrown())
+    }
+
+    /// What was measured in vain.
+    fn thrown(&self) -> String {
+        let sum = |what: fn(&Row) -> usize| self.rows.iter().map(what).sum::<usize>();
+        let (thrown, disturbed) = (sum(|row| row.thrown), sum(|row| row.disturbed));
+        match thrown {
+            // A soak has but one turn, which it does not judge.
+            _ if self.rows.iter().all(|row| row.ratios.is_empty()) => String::new(),
+            0 => "no turn was disturbed: at no time did the machine lose its processors\n".to_owned(),
+            _ => format!(
+                "the machine lost its processors meanwhile: {thrown} thrown away and repeated, \
+                 {disturbed} kept though disturbed\n"
+            ),
+        }
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
-        let spread = Spread::of(&self.ratios(row));
+        let spread = Spread::of(&row.ratios);
         let is_none = row.subject == NONE;
         let unless_none = |text: String| if is_none { String::new() } else { text };
         vec![
@@ -72,11 +86,12 @@ impl Results {
     }
 
     fn row(&self, row: &Row) -> Value {
-        let ratio = Spread::of(&self.ratios(row));
+        let ratio = Spread::of(&row.ratios);
         json!({
             "subject": row.subject,
             "means": row.means,
             "operations_per_second": row.rates,
+            "ratios": row.ratios,
             "ratio": ratio.map(|it| json!({ "low": it.low, "median": it.median, "high": it.high })),
             "kernel_ns_per_operation": row.kernel_ns,
             "kernel_ns_per_change": self.per_change(row),
@@ -86,6 +101,8 @@ impl Results {
             "lost": row.lost,
             "peak_kib": row.peak_kib,
             "attach_seconds": row.attach,
+            "turns_thrown_away": row.thrown,
+            "turns_disturbed": row.disturbed,
         })
     }
 }
@@ -103,10 +120,13 @@ mod tests {
     use super::*;
 
     fn results() -> Results {
-        let none = Row { subject: NONE, rates: vec![100.0, 200.0], ..Row::default() };
+        let none = Row { subject: NONE, rates: vec![100.0, 200.0], ratios: vec![1.0], ..Row::default() };
         let trace = Row {
             subject: "trace",
             rates: vec![90.0, 190.0],
+            ratios: vec![0.9, 0.95],
+            thrown: 2,
+            disturbed: 1,
             attach: vec![0.1, 0.1],
             kernel_ns: vec![600.0],
             cpu: 0.5,
@@ -115,16 +135,18 @@ mod tests {
             peak_kib: 2048,
             means: Some("lookup not observed, state tp_btf".to_owned()),
         };
-        Results { workload: Workload::ChurnRst, rows: vec![none, trace] }
+        Results { workload: Workload::ChurnRst, machine: "2 cores of Fast CPU".to_owned(), rows: vec![none, trace] }
     }
 
     #[test]
     fn the_table_has_a_row_for_each_subject() {
         let text = results().to_text();
-        let cells: Vec<&str> = text.lines().nth(3).expect("a row").split_whitespace().collect();
+        let cells: Vec<&str> = text.lines().nth(4).expect("a row").split_whitespace().collect();
         let expected = ["trace", "140", "0.925", "0.912-0.938", "600", "100", "0.50", "2.0", "3", "100"];
         assert_eq!(cells, expected, "{text}");
-        assert_eq!(text.lines().last(), Some("trace: lookup not observed, state tp_btf"));
+        assert_eq!(text.lines().nth(5), Some("trace: lookup not observed, state tp_btf"));
+        assert!(text.lines().nth(1).is_some_and(|line| line.contains("Fast CPU")), "{text}");
+        assert!(text.ends_with("2 thrown away and repeated, 1 kept though disturbed\n"), "{text}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use nix::{
 };
 
 use super::{
+    empty,
     load::end_with_parent,
     process, programs,
     said::{self, Account},
@@ -109,6 +110,7 @@ impl Running {
         }
         match self.program {
             Program::Nobody => Ok(true),
+            Program::Empty => Ok(self.head()?.lines().any(|line| line == empty::ATTACHED)),
             // Its first line of JSON, or the heading of its columns: both come when it is attached.
             Program::Tracer(_) => {
                 let head = self.head()?;
@@ -133,13 +135,13 @@ impl Running {
                 let head = self.head()?;
                 Ok(Some(said::means_of_tracer(&head).with_context(|| format!("the tracer begins with: {head}"))?))
             }
-            Program::Nobody | Program::Peer(_) => Ok(None),
+            Program::Nobody | Program::Empty | Program::Peer(_) => Ok(None),
         }
     }
 
     fn account(&mut self) -> Result<Account> {
         match self.program {
-            Program::Nobody => Ok(Account::default()),
+            Program::Nobody | Program::Empty => Ok(Account::default()),
             Program::Tracer(_) => {
                 let length = self.output.metadata()?.len();
                 let mut tail = vec![0; usize::try_from(length.min(TAIL))?];

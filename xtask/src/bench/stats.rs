@@ -30,11 +30,6 @@ pub(super) fn median(values: &[f64]) -> f64 {
     Spread::of(values).map_or(0.0, |spread| spread.median)
 }
 
-/// The ratios of one series to another, round by round: what slows both down cancels out.
-pub(super) fn ratios(values: &[f64], base: &[f64]) -> Vec<f64> {
-    values.iter().zip(base).map(|(value, base)| value / base).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,10 +46,5 @@ mod tests {
     #[test]
     fn one_value_that_is_far_off_does_not_move_the_median() {
         assert_eq!(median(&[1.0, 1.0, 1000.0]), 1.0);
-    }
-
-    #[test]
-    fn a_round_that_is_slow_for_all_has_the_ratio_of_the_others() {
-        assert_eq!(ratios(&[90.0, 45.0], &[100.0, 50.0]), [0.9, 0.9]);
     }
 }

@@ -37,7 +37,7 @@ impl Initramfs {
         self.entry(name, FILE, content)
     }
 
-    /// Copies a program that needs no libraries.
+    /// Copies a program or a library.
     pub(crate) fn program(&mut self, name: &str, path: &Path) -> Result<()> {
         let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         self.entry(name, EXECUTABLE, &content)

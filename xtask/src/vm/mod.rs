@@ -10,6 +10,7 @@ mod fleet;
 pub(crate) mod guest;
 mod initramfs;
 mod kernel;
+mod libraries;
 mod mirror;
 mod modules;
 mod payload;
@@ -88,6 +89,37 @@ impl External {
             return Ok(None);
         };
         Kernel::external(image, self.modules.as_deref()).map(Some)
+    }
+}
+
+/// Programs of this system on another kernel.
+pub(crate) struct Guest {
+    emulator: Emulator,
+    kernel: Kernel,
+    payload: Payload,
+}
+
+impl Guest {
+    /// Finds or fetches what it takes. The programs are known by these names there.
+    pub(crate) fn provide(workspace: &Workspace, kernel: &str, programs: Vec<(String, PathBuf)>) -> Result<Self> {
+        let kernels = fetch_all(workspace, &[kernel.to_owned()], false)?;
+        let Ok([kernel]) = <[Kernel; 1]>::try_from(kernels) else {
+            bail!("this takes one kernel, and not {kernel}");
+        };
+        let emulator = Emulator::provide(workspace)?;
+        let payload = Payload::of_programs(workspace, programs)?;
+        Ok(Self { emulator, kernel, payload })
+    }
+
+    /// The kernel's release.
+    pub(crate) fn release(&self) -> String {
+        self.kernel.release()
+    }
+
+    /// Boots a machine, runs a command there and hands on what it says. The result is its exit status.
+    pub(crate) fn run(&self, command: Vec<String>, options: &Options, on_line: &mut dyn FnMut(&str)) -> Result<u8> {
+        let initramfs = self.payload.pack(&self.kernel, vec![command])?;
+        qemu::boot(&self.emulator, &self.kernel, &initramfs, options, on_line)
     }
 }
 

@@ -1,6 +1,11 @@
-//! What the guest runs: static builds, because it has no libraries.
+//! What the guest runs: static builds, because it has no libraries; or programs as they are, with theirs.
 
-use std::{fs::File, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -8,16 +13,11 @@ use super::{
     guest,
     initramfs::Initramfs,
     kernel::Kernel,
-    modules,
+    libraries, modules,
     protocol::{self, Plan},
     qemu,
 };
-use crate::{
-    build::host_cargo,
-    cargo::{self, Executable},
-    ebpf,
-    workspace::Workspace,
-};
+use crate::{build::host_cargo, cargo, ebpf, workspace::Workspace};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
@@ -28,8 +28,12 @@ const GROUP: &str = "root:x:0:\nnogroup:x:65534:\n";
 /// The programs for a guest, the same for each kernel.
 pub(crate) struct Payload {
     init: PathBuf,
-    tracer: PathBuf,
-    tests: Vec<Executable>,
+    /// What goes into `/bin`, by name.
+    programs: Vec<(String, PathBuf)>,
+    /// Which of the programs are tests.
+    tests: Vec<String>,
+    /// What the programs are linked with, at the places where the system has it.
+    libraries: BTreeSet<PathBuf>,
 }
 
 impl Payload {
@@ -51,22 +55,33 @@ impl Payload {
         })
     }
 
-    fn build(workspace: &Workspace, tracer: impl FnOnce(&std::path::Path) -> Command) -> Result<Self> {
-        if !cfg!(target_arch = "x86_64") {
-            bail!("the kernels are for x86_64, and so must this machine be to build for them");
+    /// Takes programs as they are, with the libraries that they need, and builds nothing but init.
+    pub(crate) fn of_programs(workspace: &Workspace, programs: Vec<(String, PathBuf)>) -> Result<Self> {
+        let init = init(workspace, &ebpf::build(workspace)?)?;
+        let mut libraries = BTreeSet::new();
+        for (_, path) in &programs {
+            libraries.extend(libraries::of(path)?);
         }
+        Ok(Self { init, programs, tests: Vec::new(), libraries })
+    }
+
+    fn build(workspace: &Workspace, tracer: impl FnOnce(&Path) -> Command) -> Result<Self> {
         let object = ebpf::build(workspace)?;
-        let mut init = static_cargo(workspace, "build", &object);
-        let init = cargo::executables(init.args(["--package", "xtask"]))?;
-        let (tests, programs) = cargo::executables(&mut tracer(&object))?.into_iter().partition(|it| it.is_test);
-        Ok(Self { init: path_of(init, "xtask")?, tracer: path_of(programs, "tracer")?, tests })
+        let init = init(workspace, &object)?;
+        let built = cargo::executables(&mut tracer(&object))?;
+        let tests = built.iter().filter(|it| it.is_test).map(|it| it.name.clone()).collect();
+        let programs: Vec<_> = built.into_iter().map(|it| (it.name, it.path)).collect();
+        if !programs.iter().any(|(name, _)| name == "tracer") {
+            bail!("cargo built no tracer");
+        }
+        Ok(Self { init, programs, tests, libraries: BTreeSet::new() })
     }
 
     /// The commands that run the tests.
     pub(crate) fn test_commands(&self, args: &[String]) -> Vec<Vec<String>> {
         let threads = format!("--test-threads={}", qemu::PROCESSORS);
-        let command = |test: &Executable| {
-            let fixed = [&test.name, "--include-ignored", &threads].map(String::from);
+        let command = |test: &String| {
+            let fixed = [test, "--include-ignored", &threads].map(String::from);
             fixed.into_iter().chain(args.iter().cloned()).collect()
         };
         self.tests.iter().map(command).collect()
@@ -79,10 +94,10 @@ impl Payload {
             archive.directory(name)?;
         }
         archive.program("init", &self.init)?;
-        archive.program("bin/tracer", &self.tracer)?;
-        for test in &self.tests {
-            archive.program(&format!("bin/{}", test.name), &test.path)?;
+        for (name, path) in &self.programs {
+            archive.program(&format!("bin/{name}"), path)?;
         }
+        self.pack_libraries(&mut archive)?;
         archive.file("etc/passwd", PASSWD.as_bytes())?;
         archive.file("etc/group", GROUP.as_bytes())?;
         let modules = match &kernel.modules {
@@ -98,16 +113,34 @@ impl Payload {
         archive.file(protocol::PLAN, plan.to_json().as_bytes())?;
         archive.finish()
     }
+
+    fn pack_libraries(&self, archive: &mut Initramfs) -> Result<()> {
+        let places = self.libraries.iter().filter_map(|path| path.strip_prefix("/").ok());
+        // Outer ones sort before inner ones.
+        let directories: BTreeSet<&Path> = places.clone().flat_map(|place| place.ancestors().skip(1)).collect();
+        for directory in directories.into_iter().filter(|it| !it.as_os_str().is_empty()) {
+            archive.directory(&directory.to_string_lossy())?;
+        }
+        for (place, path) in places.zip(&self.libraries) {
+            archive.program(&place.to_string_lossy(), path)?;
+        }
+        Ok(())
+    }
 }
 
-fn path_of(executables: Vec<Executable>, name: &str) -> Result<PathBuf> {
-    let found = executables.into_iter().find(|it| it.name == name);
-    Ok(found.with_context(|| format!("cargo built no {name}"))?.path)
+/// This program, built for the guest.
+fn init(workspace: &Workspace, object: &Path) -> Result<PathBuf> {
+    if !cfg!(target_arch = "x86_64") {
+        bail!("the kernels are for x86_64, and so must this machine be to build for them");
+    }
+    let built = cargo::executables(static_cargo(workspace, "build", object).args(["--package", "xtask"]))?;
+    let init = built.into_iter().find(|it| it.name == "xtask");
+    Ok(init.context("cargo built no xtask")?.path)
 }
 
 /// A cargo call for the guest. The target is named, though it is the host's, so that build scripts
 /// and procedural macros stay dynamic; the directory is its own, so that nothing else is rebuilt.
-fn static_cargo(workspace: &Workspace, subcommand: &str, object: &std::path::Path) -> Command {
+fn static_cargo(workspace: &Workspace, subcommand: &str, object: &Path) -> Command {
     let mut command = host_cargo(workspace, subcommand, object);
     command
         .args(["--target", TARGET])

@@ -56,6 +56,30 @@ pub(crate) struct Options {
     /// Show what the kernel says while it starts
     #[arg(long)]
     kernel_log: bool,
+    /// What its clocks follow
+    #[arg(skip)]
+    clock: Clock,
+}
+
+impl Options {
+    /// A machine whose time is the number of instructions that it executes, given up after so many seconds of ours.
+    pub(crate) fn counting(seed: u32, timeout: u64) -> Self {
+        Self { timeout, accel: None, kernel_log: false, clock: Clock::Instructions { seed } }
+    }
+}
+
+/// What a machine's clocks follow.
+#[derive(Clone, Copy, Debug, Default)]
+enum Clock {
+    /// The world's.
+    #[default]
+    World,
+    /// They go on by a nanosecond for each instruction, and jump to the next timer while there is nothing to execute: what
+    /// else this computer does, and how fast it is, makes no difference. That takes emulation, and a single processor.
+    Instructions {
+        /// All numbers that the guest takes for random come from this one.
+        seed: u32,
+    },
 }
 
 #[derive(clap::ValueEnum, Clone, Copy)]
@@ -80,12 +104,18 @@ impl Accelerator {
     fn options(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            // What a newer processor has costs more to emulate than it saves: vectors of 32 bytes, SMAP, and memory
-            // that is copied and cleared by the byte, which is fast in microcode only.
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,avx=off,avx2=off,smap=off,erms=off,fsrm=off"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", EMULATED_PROCESSOR],
         }
     }
 }
+
+/// What a newer processor has costs more to emulate than it saves: vectors of 32 bytes, SMAP, and memory that is copied
+/// and cleared by the byte, which is fast in microcode only.
+const EMULATED_PROCESSOR: &str = "max,avx=off,avx2=off,smap=off,erms=off,fsrm=off";
+
+/// Where instructions are counted, a processor that is the same in every version of the emulator: kernels choose their
+/// instructions by what it has.
+const COUNTED_PROCESSOR: &str = "Nehalem-v1,+rdrand";
 
 /// Boots a kernel and hands on what the guest says. The result is the guest's verdict.
 pub(crate) fn boot(
@@ -128,12 +158,24 @@ pub(crate) fn boot(
 }
 
 fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
-    let accelerator = options.accel.unwrap_or_else(Accelerator::detect);
     let quiet = if options.kernel_log { "" } else { " quiet" };
     let mut command = emulator.command();
+    match options.clock {
+        Clock::World => {
+            let accelerator = options.accel.unwrap_or_else(Accelerator::detect);
+            command.args(accelerator.options()).args(["-smp", &PROCESSORS.to_string()]);
+        }
+        Clock::Instructions { seed } => {
+            command
+                .args(["-accel", "tcg,thread=single", "-cpu", COUNTED_PROCESSOR, "-smp", "1"])
+                // 2^0 nanoseconds for an instruction; a guest that waits for a timer is there at once.
+                .args(["-icount", "shift=0,sleep=off"])
+                // All that the guest could learn of the world: the date, and randomness.
+                .args(["-rtc", "base=2024-01-01,clock=vm", "-seed", &seed.to_string()]);
+        }
+    }
     command
-        .args(accelerator.options())
-        .args(["-smp", &PROCESSORS.to_string(), "-m", "1G", "-nodefaults", "-no-reboot"])
+        .args(["-m", "1G", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio"])
         .arg("-device")
         .arg(format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::EXIT_PORT))

@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead as _, Write as _},
     process::ExitCode,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,9 +15,10 @@ use super::{
     Workload,
     churn::{Churn, Close, Refused},
     end_with_parent,
+    order::{Bystander, Done, Order},
     traffic::{Bulk, Exchange},
 };
-use crate::loopback;
+use crate::{bench::process, loopback};
 
 /// What one thread does.
 pub(super) trait Worker: Send {
@@ -34,10 +35,9 @@ pub(super) fn run(workload: Workload, threads: usize) -> Result<ExitCode> {
     let mut workers = (0..threads).map(|_| worker(workload)).collect::<io::Result<Vec<_>>>()?;
     println!("ready");
     for line in io::stdin().lock().lines() {
-        let time = Duration::from_millis(line?.trim().parse().context("that is no time")?);
-        let began = Instant::now();
-        let operations = all_until(&mut workers, began + time)?;
-        println!("{operations} {}", began.elapsed().as_nanos());
+        let line = line?;
+        let order = Order::parse(&line).with_context(|| format!("that is no order: {line}"))?;
+        println!("{}", obey(&mut workers, order)?.to_line());
         io::stdout().flush()?;
     }
     Ok(ExitCode::SUCCESS)
@@ -53,18 +53,45 @@ fn worker(workload: Workload) -> io::Result<Box<dyn Worker>> {
     })
 }
 
-/// Lets all work until then; how often they did it, together.
-fn all_until(workers: &mut [Box<dyn Worker>], end: Instant) -> Result<u64> {
-    let until = |worker: &mut Box<dyn Worker>| -> io::Result<u64> {
-        let mut operations = 0;
-        while Instant::now() < end {
-            worker.operate()?;
-            operations += 1;
-        }
-        Ok(operations)
+/// What a bystander computes is read right before and right after the work.
+fn obey(workers: &mut [Box<dyn Worker>], order: Order) -> Result<Done> {
+    let bystander = match order {
+        Order::Times { bystander, .. } => bystander,
+        Order::For(_) => None,
     };
+    let look = || bystander.map(process::computed).transpose();
+    let before = look()?;
+    let began = Instant::now();
+    let operations = match order {
+        Order::For(time) => all(workers, |worker| until(worker, began + time))?,
+        Order::Times { count, .. } => all(workers, |worker| times(worker, count))?,
+    };
+    let nanoseconds = u64::try_from(began.elapsed().as_nanos())?;
+    let bystander = before.zip(look()?).map(|(before, after)| Bystander { before, after });
+    Ok(Done { operations, nanoseconds, bystander })
+}
+
+fn until(worker: &mut dyn Worker, end: Instant) -> io::Result<u64> {
+    let mut operations = 0;
+    while Instant::now() < end {
+        worker.operate()?;
+        operations += 1;
+    }
+    Ok(operations)
+}
+
+fn times(worker: &mut dyn Worker, count: u64) -> io::Result<u64> {
+    for _ in 0..count {
+        worker.operate()?;
+    }
+    Ok(count)
+}
+
+/// Lets all work at once; how often they did it, together.
+fn all(workers: &mut [Box<dyn Worker>], work: impl Fn(&mut dyn Worker) -> io::Result<u64> + Sync) -> Result<u64> {
+    let work = &work;
     thread::scope(|scope| {
-        let threads: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(|| until(worker))).collect();
+        let threads: Vec<_> = workers.iter_mut().map(|worker| scope.spawn(move || work(worker.as_mut()))).collect();
         let counts = threads.into_iter().map(|thread| {
             let count = thread.join().map_err(|_| anyhow!("a thread of the load has panicked"))?;
             count.context("the load has failed")

@@ -5,6 +5,7 @@
 
 mod churn;
 mod driver;
+mod order;
 mod traffic;
 
 use std::{
@@ -16,6 +17,8 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use nix::sys::{prctl, signal::Signal};
+
+pub(super) use self::order::{Done, Order};
 
 /// What is done over and over again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +69,7 @@ impl Workload {
         }
     }
 
-    fn named(name: &str) -> Result<Self, String> {
+    pub(super) fn named(name: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| "there is no such workload".to_owned())
     }
 }
@@ -79,28 +82,9 @@ pub(crate) struct Args {
     threads: usize,
 }
 
-/// The child's part: a line of milliseconds comes, a line of operations and nanoseconds goes.
+/// The child's part: an order comes, an answer goes.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     driver::run(args.workload, args.threads)
-}
-
-/// What was done in which time.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Done {
-    pub(super) operations: u64,
-    nanoseconds: u64,
-}
-
-impl Done {
-    /// Operations in a second.
-    pub(super) fn rate(self) -> f64 {
-        self.operations as f64 * 1e9 / self.nanoseconds as f64
-    }
-
-    fn parse(line: &str) -> Option<Self> {
-        let (operations, nanoseconds) = line.split_once(' ')?;
-        Some(Self { operations: operations.parse().ok()?, nanoseconds: nanoseconds.parse().ok()? })
-    }
 }
 
 /// The child, seen from outside.
@@ -130,7 +114,12 @@ impl Load {
 
     /// Lets it work for so long.
     pub(super) fn run(&mut self, time: Duration) -> Result<Done> {
-        writeln!(self.orders, "{}", time.as_millis()).context("the load has ended")?;
+        self.order(Order::For(time))
+    }
+
+    /// Lets it do what an order says.
+    pub(super) fn order(&mut self, order: Order) -> Result<Done> {
+        writeln!(self.orders, "{}", order.to_line()).context("the load has ended")?;
         let answer = self.answer()?;
         Done::parse(&answer).with_context(|| format!("the load says: {answer}"))
     }
@@ -156,13 +145,6 @@ pub(super) fn end_with_parent() -> nix::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_is_a_rate() {
-        let done = Done::parse("3000 1500000000").expect("it is one");
-        assert_eq!(done.rate(), 2000.0);
-        assert_eq!(Done::parse("3000"), None);
-    }
 
     #[test]
     fn workloads_go_by_their_names() {
