@@ -40,6 +40,10 @@ pub(crate) fn command_beside(rustc: &Path, subcommand: &str) -> Command {
 fn call(cargo: OsString, subcommand: &str) -> Command {
     let mut command = Command::new(cargo);
     command.arg(subcommand);
+    // What is built is what was reviewed. (`fmt` builds nothing, and `install` has a lock file of its own.)
+    if !matches!(subcommand, "fmt" | "install") {
+        command.arg("--locked");
+    }
     for (name, _) in env::vars_os() {
         if is_ours(&name) {
             command.env_remove(name);

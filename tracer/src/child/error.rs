@@ -28,8 +28,8 @@ pub enum CommandError {
     },
     /// It is not known whom to run it as, and so it must not run as root.
     #[error(
-        "SUDO_USER, SUDO_UID and SUDO_GID do not name one user of this system, so COMMAND could only run as root: call \
-         sudo again, or unset them to run it as root"
+        "the variables of sudo, doas or pkexec (SUDO_USER, SUDO_UID and SUDO_GID; DOAS_USER; PKEXEC_UID) do not name one \
+         user of this system, so COMMAND could only run as root: call that program again, or unset them to run it as root"
     )]
     UnknownCaller,
     /// Something before the exec failed.

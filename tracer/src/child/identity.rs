@@ -1,8 +1,9 @@
-//! The user who called sudo.
+//! The user who called sudo, doas or pkexec.
 
 use std::{
     ffi::{CString, OsStr, OsString},
     os::unix::ffi::OsStrExt,
+    path::Path,
 };
 
 use nix::unistd::{Gid, Uid, User, getgrouplist, setgid, setgroups, setuid};
@@ -18,29 +19,38 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The user that sudo's variables name; `None` without them.
+    /// The user that the variables of sudo(8), doas(1) or pkexec(1) name; `None` without any of them.
     ///
     /// # Errors
     /// [`CommandError::UnknownCaller`] if they contradict the system's users: who called must not become root by that.
-    pub(super) fn from_sudo(environment: &Environment) -> Result<Option<Self>, CommandError> {
+    pub(super) fn of_caller(environment: &Environment) -> Result<Option<Self>, CommandError> {
         let value = |name: &str| environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str());
-        let (name, uid, gid) = (value("SUDO_USER"), value("SUDO_UID"), value("SUDO_GID"));
-        if name.is_none() && uid.is_none() && gid.is_none() {
-            return Ok(None);
-        }
-        let identity = name.zip(uid).zip(gid).and_then(|((name, uid), gid)| Self::look_up(name, uid, gid));
-        identity.ok_or(CommandError::UnknownCaller).map(Some)
+        let sudo = [value("SUDO_USER"), value("SUDO_UID"), value("SUDO_GID")];
+        let found = match (sudo, value("DOAS_USER"), value("PKEXEC_UID")) {
+            ([None, None, None], None, None) => return Ok(None),
+            ([Some(name), Some(uid), Some(gid)], ..) => Self::look_up(name, uid, gid),
+            ([None, None, None], Some(name), _) => name.to_str().and_then(|name| User::from_name(name).ok()?),
+            ([None, None, None], None, Some(uid)) => by_id(uid),
+            _ => None,
+        };
+        found.and_then(Self::of).ok_or(CommandError::UnknownCaller).map(Some)
     }
 
-    fn look_up(name: &OsStr, uid: &OsStr, gid: &OsStr) -> Option<Self> {
-        let uid = Uid::from_raw(uid.to_str()?.parse().ok()?);
-        let gid = Gid::from_raw(gid.to_str()?.parse().ok()?);
-        let user = User::from_name(name.to_str()?).ok()?.filter(|user| user.uid == uid)?;
-        let groups = getgrouplist(&CString::new(name.as_bytes()).ok()?, gid).ok()?;
+    fn of(user: User) -> Option<Self> {
+        let gid = user.gid;
+        let groups = getgrouplist(&CString::new(user.name.as_bytes()).ok()?, gid).ok()?;
         Some(Self { user, gid, groups })
     }
 
-    /// Makes sudo's environment the user's own.
+    /// The user of that name, if the ids are his; with that group.
+    fn look_up(name: &OsStr, uid: &OsStr, gid: &OsStr) -> Option<User> {
+        let gid = Gid::from_raw(gid.to_str()?.parse().ok()?);
+        let user =
+            User::from_name(name.to_str()?).ok()?.filter(|user| by_id(uid).is_some_and(|it| it.uid == user.uid))?;
+        Some(User { gid, ..user })
+    }
+
+    /// Makes the environment, which is in part root's, the user's own.
     pub(super) fn adapt(&self, environment: &mut Environment) {
         let own: [(&str, OsString); 4] = [
             ("HOME", self.user.dir.clone().into()),
@@ -48,7 +58,15 @@ impl Identity {
             ("LOGNAME", self.user.name.clone().into()),
             ("SHELL", self.user.shell.clone().into()),
         ];
-        environment.retain(|(key, _)| !key.as_bytes().starts_with(b"SUDO_") && own.iter().all(|(name, _)| key != name));
+        let is_callers =
+            |key: &OsStr| key.as_bytes().starts_with(b"SUDO_") || key == "DOAS_USER" || key == "PKEXEC_UID";
+        // Root's mailbox; and root's key to a display, of no use to anybody who may not read it.
+        let is_roots = |key: &OsStr, value: &OsStr| {
+            key == "MAIL" || key == "XAUTHORITY" && !Path::new(value).starts_with(&self.user.dir)
+        };
+        environment.retain(|(key, value)| {
+            !is_callers(key) && !is_roots(key, value) && own.iter().all(|(name, _)| key != name)
+        });
         environment.extend(own.map(|(name, value)| (name.into(), value)));
     }
 
@@ -59,6 +77,11 @@ impl Identity {
         setgid(self.gid)?;
         setuid(self.user.uid)
     }
+}
+
+/// The user with that id, in decimal digits.
+fn by_id(uid: &OsStr) -> Option<User> {
+    User::from_uid(Uid::from_raw(uid.to_str()?.parse().ok()?)).ok()?
 }
 
 #[cfg(test)]
@@ -72,13 +95,26 @@ mod tests {
     #[test]
     fn takes_a_user_only_if_all_variables_agree() {
         let identity =
-            |name, uid| Identity::from_sudo(&environment(&[("SUDO_USER", name), ("SUDO_UID", uid), ("SUDO_GID", "0")]));
+            |name, uid| Identity::of_caller(&environment(&[("SUDO_USER", name), ("SUDO_UID", uid), ("SUDO_GID", "0")]));
         assert_eq!(identity("root", "0").unwrap().map(|found| found.user.name).as_deref(), Some("root"));
         for (name, uid) in [("root", "1"), ("root", ""), ("no such user", "0")] {
             assert!(matches!(identity(name, uid), Err(CommandError::UnknownCaller)), "{name} {uid}");
         }
-        assert!(Identity::from_sudo(&environment(&[("SUDO_USER", "root"), ("SUDO_UID", "0")])).is_err());
-        assert!(Identity::from_sudo(&environment(&[])).unwrap().is_none());
+        assert!(Identity::of_caller(&environment(&[("SUDO_USER", "root"), ("SUDO_UID", "0")])).is_err());
+        assert!(Identity::of_caller(&environment(&[])).unwrap().is_none());
+    }
+
+    #[test]
+    fn knows_the_callers_of_doas_and_pkexec() {
+        let caller = |name: &str, value: &str| Identity::of_caller(&environment(&[(name, value)]));
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        for (name, value) in [("DOAS_USER", "nobody".to_owned()), ("PKEXEC_UID", nobody.uid.to_string())] {
+            let found = caller(name, &value).unwrap().unwrap();
+            assert_eq!((found.user.uid, found.gid), (nobody.uid, nobody.gid), "{name}");
+        }
+        for (name, value) in [("DOAS_USER", "no such user"), ("PKEXEC_UID", "4294967294"), ("PKEXEC_UID", "x")] {
+            assert!(matches!(caller(name, value), Err(CommandError::UnknownCaller)), "{name} {value}");
+        }
     }
 
     #[test]
@@ -89,9 +125,11 @@ mod tests {
             ("SUDO_GID", "0"),
             ("SUDO_COMMAND", "tracer"),
             ("HOME", "/elsewhere"),
+            ("MAIL", "/var/mail/other"),
+            ("XAUTHORITY", "/elsewhere/.Xauthority"),
             ("LANG", "C"),
         ]);
-        Identity::from_sudo(&variables).unwrap().unwrap().adapt(&mut variables);
+        Identity::of_caller(&variables).unwrap().unwrap().adapt(&mut variables);
         let names: Vec<_> = variables.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["LANG", "HOME", "USER", "LOGNAME", "SHELL"]);
         let root = User::from_name("root").unwrap().unwrap();

@@ -51,9 +51,8 @@ pub struct Held {
 impl Held {
     /// Makes the child that will become `command`, whose first element is searched for as execvp(3) does.
     ///
-    /// Where sudo started us (real user 0, and `SUDO_USER`, `SUDO_UID` and `SUDO_GID` name a user), the
-    /// command gets that user, its groups, and its `HOME`, `USER`, `LOGNAME` and `SHELL`, and no `SUDO_*`
-    /// variables. Otherwise it runs as we do.
+    /// Where sudo, doas or pkexec started us (real user 0, and their variables name a user), the command gets that user,
+    /// its groups, and its `HOME`, `USER`, `LOGNAME` and `SHELL`, and none of these variables. Otherwise it runs as we do.
     ///
     /// The child has the resource limits of this moment: call this before [`crate::kernel::preflight::check`],
     /// which raises one, and before anything starts threads.
@@ -65,7 +64,7 @@ impl Held {
     }
 
     fn fork_in(mut environment: Environment, command: &[OsString]) -> Result<Self, CommandError> {
-        let identity = if getuid().is_root() { Identity::from_sudo(&environment)? } else { None };
+        let identity = if getuid().is_root() { Identity::of_caller(&environment)? } else { None };
         if let Some(identity) = &identity {
             identity.adapt(&mut environment);
         }

@@ -69,10 +69,15 @@ pub struct Parameter {
     pub type_name: String,
 }
 
+/// Bytes that are read of a BTF file at most: a kernel's has some 10 MiB, and a device may have no end.
+const LARGEST: u64 = 64 << 20;
+
 /// A mapping of a copy in memory: it is much cheaper than to parse all types to find a few.
 fn mapped_copy(path: &Path) -> anyhow::Result<Btf> {
     let mut copy = File::from(memfd_create("btf", MFdFlags::MFD_CLOEXEC)?);
-    io::copy(&mut File::open(path)?, &mut copy)?;
+    if io::copy(&mut io::Read::take(File::open(path)?, LARGEST + 1), &mut copy)? > LARGEST {
+        anyhow::bail!("it is larger than {} MiB, which no kernel's types are", LARGEST >> 20);
+    }
     Ok(Btf::from_file_with_backend(format!("/proc/self/fd/{}", copy.as_raw_fd()), Backend::Mmap)?)
 }
 

@@ -177,7 +177,7 @@ fn for_a_caller_whom_nobody_knows_it_does_not_run_as_root() {
         command.envs([("SUDO_USER", "no-such-user"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("SUDO_USER, SUDO_UID and SUDO_GID do not name one user") && said.contains("unset"), "{said}");
+    assert!(said.contains("do not name one user") && said.contains("unset"), "{said}");
     assert!(!ran.exists(), "it must not have run");
 }
 

@@ -76,6 +76,14 @@ fn a_file_that_exists_is_neither_overwritten_nor_followed() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_btf_file_without_an_end_does_not_take_all_memory() {
+    let output = tracer().args(["trace", "-d", "1", "--btf", "/dev/zero"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(message(&output).contains("larger than 64 MiB"), "{output:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn an_early_end_of_the_reader_is_no_failure() {
     let mut child = tracer().args(["demo", "-j"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // As `| head -1` does: reads something and goes.

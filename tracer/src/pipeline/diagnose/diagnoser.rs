@@ -50,8 +50,8 @@ pub struct Diagnoser {
     unreported: u64,
 }
 
-/// By their addresses.
-struct Own(LruCache<u64, ()>);
+/// By their addresses; and whether the close of each was reported.
+struct Own(LruCache<u64, bool>);
 
 impl Default for Own {
     fn default() -> Self {
@@ -83,7 +83,10 @@ impl Diagnoser {
     /// The next event. What only looks as if a RST had come is dropped.
     pub fn push(&mut self, mut event: Event) {
         self.latest = self.latest.max(event.mono_ns);
-        if matches!(event.body, Body::Close(_)) && self.own.0.pop(&event.sock).is_some() {
+        if matches!(event.body, Body::Close(_))
+            && let Some(has_closed) = self.own.0.get_mut(&event.sock)
+            && !std::mem::replace(has_closed, true)
+        {
             turn(&mut event);
         }
         match &event.body {
@@ -101,7 +104,7 @@ impl Diagnoser {
             }
             Body::Rst(rst) | Body::StrayRst(rst) => {
                 if may_be_own(&event) {
-                    self.own.0.put(event.sock, ());
+                    self.own.0.put(event.sock, false);
                 }
                 self.came.add(&event, rst);
             }
@@ -187,6 +190,10 @@ impl Diagnoser {
     /// An answer to data that came after close() shows that what was reported of the same socket just before
     /// was not a RST, see [`may_be_own`]: none is ever answered with a RST.
     fn forget_own(&mut self, answer: &Event) {
+        // Asked first: a queue that one RST holds up may be long, and most answers are to nobody's segments.
+        if answer.sock == 0 || !self.own.0.contains(&answer.sock) {
+            return;
+        }
         let is_own = |event: &Event| {
             event.sock == answer.sock
                 && (event.local, event.remote) == (answer.local, answer.remote)
@@ -194,7 +201,7 @@ impl Diagnoser {
         };
         let recent = |event: &&Event| answer.mono_ns < event.mono_ns + SURELY_NS;
         let behind = self.queue.iter().rev().take_while(recent).position(is_own);
-        if let Some(behind) = behind.filter(|_| answer.sock != 0) {
+        if let Some(behind) = behind {
             self.queue.remove(self.queue.len() - 1 - behind);
         }
     }
