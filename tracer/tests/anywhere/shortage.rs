@@ -48,7 +48,7 @@ fn a_replay_tells_losses_where_the_trace_did() {
     let directory = tempfile::tempdir().unwrap();
     for format in [&["-j"][..], &[]] {
         let file = directory.path().join("recording");
-        let live = trace(&[&["-w", file.to_str().unwrap()], format].concat());
+        let live = trace(&[&["--force", "-w", file.to_str().unwrap()], format].concat());
         assert!(live.status.success(), "{live:?}");
         let replayed = tracer().env("TZ", "UTC").arg("replay").args(format).arg(&file).output().unwrap();
         let [live, replayed] = [live, replayed].map(|output| String::from_utf8(output.stdout).unwrap());

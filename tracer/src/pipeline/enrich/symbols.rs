@@ -1,17 +1,19 @@
 //! Kernel addresses to function names, from `/proc/kallsyms`.
 
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::RefCell,
     collections::HashMap,
     fs::File,
     io::{self, BufRead, BufReader},
+    sync::{Arc, OnceLock},
+    thread,
 };
 
 use crate::host::malloc;
 
 /// Where names come from.
 pub enum Symbols {
-    /// The running kernel, read when the first address is asked for. Reading needs `CAP_SYSLOG`, unless
+    /// The running kernel, read ahead or when the first address is asked for. Reading needs `CAP_SYSLOG`, unless
     /// kptr_restrict is 0.
     Kernel(Box<Kernel>),
     /// A recording.
@@ -21,7 +23,7 @@ pub enum Symbols {
 /// The running kernel's functions, and those that were asked for.
 #[derive(Default)]
 pub struct Kernel {
-    table: OnceCell<Table>,
+    table: Arc<OnceLock<Table>>,
     /// Names by address: stacks are the same over and over, and the table is too large for a processor's cache.
     found: RefCell<HashMap<u64, Box<str>>>,
 }
@@ -74,6 +76,18 @@ impl Symbols {
     pub fn read(&self) {
         if let Self::Kernel(kernel) = self {
             kernel.table();
+        }
+    }
+
+    /// Reads those of the running kernel in a thread of its own, so that they are there when the first address is asked
+    /// for. It takes a quarter of a second, in which a flood of events would fill the ring buffer.
+    pub fn read_ahead(&self) {
+        if let Self::Kernel(kernel) = self {
+            let table = Arc::clone(&kernel.table);
+            // Without a thread they are read when they are asked for.
+            let _ = thread::Builder::new().name("symbols".to_owned()).spawn(move || {
+                table.get_or_init(of_running_kernel);
+            });
         }
     }
 
