@@ -14,3 +14,13 @@ pub(crate) fn give_back() {
 pub(crate) fn total() -> u64 {
     nix::sys::sysinfo::sysinfo().map_or(0, |info| info.ram_total())
 }
+
+/// Lets threads that begin from now on take memory where all others do. What is freed of a place of their own would not
+/// be given back.
+pub(crate) fn share() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it sets a number, and takes no address.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}

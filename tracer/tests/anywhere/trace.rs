@@ -76,7 +76,8 @@ fn it_stays_small() {
     let resident = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
     let kib: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     trace.stop();
-    assert!(kib < 12 << 10, "{kib} KiB allocated");
+    // Half of it are the names of the kernel's functions, which are read beside all else.
+    assert!(kib < 16 << 10, "{kib} KiB allocated");
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl Symbols {
     pub fn read_ahead(&self) {
         if let Self::Kernel(kernel) = self {
             let table = Arc::clone(&kernel.table);
+            malloc::share();
             // Without a thread they are read when they are asked for.
             let _ = thread::Builder::new().name("symbols".to_owned()).spawn(move || {
                 table.get_or_init(of_running_kernel);
