@@ -134,11 +134,11 @@ impl Session {
         let clock = Clock::now()?;
         let mut enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
         enricher.places().remember_processes();
+        malloc::give_back();
         // Of other kinds no stack is taken.
         if [Kind::State, Kind::Rst, Kind::Stray].iter().any(|kind| kinds.contains(kind)) {
             enricher.symbols().read_ahead();
         }
-        malloc::give_back();
         let sees = |probe| probes.outcomes.iter().any(|outcome| outcome.probe == probe && outcome.is_observed());
         let sees_sent = is_whole && sees(Probe::RstSentPassive) && sees(Probe::RstSentActive);
         let started = Instant::now();
