@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
-use tracer_ebpf::programs;
+use tracer_ebpf::{globals, layout, maps, programs};
 
 /// Where programs are picked.
 const USERS: [&str; 3] =
@@ -30,6 +30,36 @@ fn each_program_of_the_object_is_named_and_each_name_is_a_program() {
         file.symbols().filter(is_program).map(|symbol| symbol.name().unwrap().to_owned()).collect();
     let named: BTreeSet<_> = programs::ALL.iter().map(|(_, name)| (*name).to_owned()).collect();
     assert_eq!(there, named);
+}
+
+/// The symbols in these sections of the object, but those of the log, which is not ours.
+fn symbols_in(file: &object::File<'_>, is_section: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let sections: Vec<_> = file
+        .sections()
+        .filter(|section| section.name().is_ok_and(&is_section))
+        .map(|section| section.index())
+        .collect();
+    let is_there = |symbol: &object::Symbol<'_, '_>| symbol.section_index().is_some_and(|it| sections.contains(&it));
+    let names = file.symbols().filter(|symbol| symbol.is_global() && is_there(symbol));
+    names.map(|symbol| symbol.name().unwrap().to_owned()).filter(|name| !name.starts_with("AYA_")).collect()
+}
+
+#[test]
+fn each_map_that_is_named_is_in_the_object() {
+    let Some(file) = object() else { return };
+    let there = symbols_in(&file, |section| section.trim_start_matches('.').starts_with("maps"));
+    let missing: Vec<_> = maps::ALL.iter().filter(|name| !there.contains(**name)).collect();
+    assert!(missing.is_empty(), "{missing:?} of {there:?}");
+}
+
+#[test]
+fn each_global_of_the_object_is_named_and_each_name_is_a_global() {
+    let Some(file) = object() else { return };
+    let there = symbols_in(&file, |section| section.starts_with(".rodata"));
+    let offsets: BTreeSet<_> =
+        layout::FIELDS.iter().chain(&layout::BITS).map(|field| field.global.to_owned()).collect();
+    let named: BTreeSet<_> = globals::ALL.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(there.difference(&offsets).cloned().collect::<BTreeSet<_>>(), named);
 }
 
 #[test]

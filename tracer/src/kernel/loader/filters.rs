@@ -8,23 +8,26 @@ use aya::{
         lpm_trie::{Key, LpmTrie},
     },
 };
-use tracer_ebpf::criteria::{PID_RUNS, PortSet};
+use tracer_ebpf::{
+    criteria::{PID_RUNS, PortSet},
+    maps as map,
+};
 
 use crate::filter::Criteria;
 
 /// Fills the maps that the filters look things up in.
 pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
-    fill_set(ebpf, "PIDS", &criteria.pids)?;
-    fill_set(ebpf, "UIDS", &criteria.uids)?;
-    fill_set(ebpf, "COMMS", &criteria.comms)?;
-    fill_set(ebpf, "CGROUPS", &criteria.cgroups)?;
-    fill_set(ebpf, "NETNS", criteria.netns.as_deref().unwrap_or_default())?;
-    let map = ebpf.map_mut("PORTS").ok_or_else(|| anyhow!("the map of ports is missing"))?;
+    fill_set(ebpf, map::PIDS, &criteria.pids)?;
+    fill_set(ebpf, map::UIDS, &criteria.uids)?;
+    fill_set(ebpf, map::COMMS, &criteria.comms)?;
+    fill_set(ebpf, map::CGROUPS, &criteria.cgroups)?;
+    fill_set(ebpf, map::NETNS, criteria.netns.as_deref().unwrap_or_default())?;
+    let map = ebpf.map_mut(map::PORTS).ok_or_else(|| anyhow!("the map of ports is missing"))?;
     let mut sets: Array<&mut MapData, PortSet> = Array::try_from(map)?;
     for (index, ports) in &criteria.ports {
         sets.set(*index, **ports, 0)?;
     }
-    let map = ebpf.map_mut("NETWORKS").ok_or_else(|| anyhow!("the map of networks is missing"))?;
+    let map = ebpf.map_mut(map::NETWORKS).ok_or_else(|| anyhow!("the map of networks is missing"))?;
     let mut networks: LpmTrie<&mut MapData, [u8; 16], u8> = LpmTrie::try_from(map)?;
     for &(prefix, address) in &criteria.networks {
         networks.insert(&Key::new(prefix, address), 1, 0).context("too many networks to filter by")?;

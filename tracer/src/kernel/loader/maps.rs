@@ -9,7 +9,10 @@ use aya::{
     util::nr_cpus,
 };
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
-use tracer_ebpf::room::{self, REMEMBERED};
+use tracer_ebpf::{
+    maps as map,
+    room::{self, REMEMBERED},
+};
 
 use crate::{
     filter::Criteria,
@@ -17,7 +20,7 @@ use crate::{
 };
 
 /// Maps whose entries come and go.
-const DYNAMIC: [&str; 3] = ["SOCKETS", "LISTENERS", "PIDS"];
+const DYNAMIC: [&str; 3] = [map::SOCKETS, map::LISTENERS, map::PIDS];
 
 /// Namespaces that a demo may add later, see [`super::Watch`].
 const NAMESPACES: u32 = 64;
@@ -58,14 +61,14 @@ pub(super) fn size(loader: &mut EbpfLoader<'_>, room: &Room, criteria: &Criteria
     let needed = |count: usize| u32::try_from(count.max(1)).unwrap_or(u32::MAX);
     let processes = if criteria.follow { most_processes(room.on_demand) } else { 0 };
     loader
-        .map_max_entries("SOCKETS", room.sockets + stand_ins()?)
-        .map_max_entries("LISTENERS", room.listeners)
-        .map_max_entries("PIDS", processes.max(needed(criteria.pids.len())))
-        .map_max_entries("UIDS", needed(criteria.uids.len()))
-        .map_max_entries("COMMS", needed(criteria.comms.len()))
-        .map_max_entries("CGROUPS", needed(criteria.cgroups.len()))
-        .map_max_entries("NETNS", needed(criteria.netns.as_ref().map_or(0, Vec::len)).max(NAMESPACES))
-        .map_max_entries("NETWORKS", needed(criteria.networks.len()));
+        .map_max_entries(map::SOCKETS, room.sockets + stand_ins()?)
+        .map_max_entries(map::LISTENERS, room.listeners)
+        .map_max_entries(map::PIDS, processes.max(needed(criteria.pids.len())))
+        .map_max_entries(map::UIDS, needed(criteria.uids.len()))
+        .map_max_entries(map::COMMS, needed(criteria.comms.len()))
+        .map_max_entries(map::CGROUPS, needed(criteria.cgroups.len()))
+        .map_max_entries(map::NETNS, needed(criteria.netns.as_ref().map_or(0, Vec::len)).max(NAMESPACES))
+        .map_max_entries(map::NETWORKS, needed(criteria.networks.len()));
     Ok(())
 }
 
@@ -77,7 +80,7 @@ fn stand_ins() -> anyhow::Result<u32> {
 
 /// Puts the stand-ins into the map of sockets, which must still be empty.
 pub(super) fn put_stand_ins(ebpf: &mut Ebpf) -> anyhow::Result<()> {
-    let map = ebpf.map_mut("SOCKETS").ok_or_else(|| anyhow!("the map of sockets is missing"))?;
+    let map = ebpf.map_mut(map::SOCKETS).ok_or_else(|| anyhow!("the map of sockets is missing"))?;
     let mut sockets: BpfHashMap<&mut MapData, u64, [u8; REMEMBERED]> = BpfHashMap::try_from(map)?;
     for key in 1..=u64::from(stand_ins()?) {
         sockets.insert(key, [0; REMEMBERED], 0).context("cannot prepare the map of sockets")?;

@@ -15,8 +15,9 @@ use aya::{
 };
 use nix::errno::Errno;
 use tracer_ebpf::{
+    globals,
     layout::{BITS, FIELDS, MISSING},
-    programs,
+    maps as map, programs,
     record::{Delivery, KINDS, NO_REASON},
     room,
 };
@@ -123,19 +124,19 @@ impl Probes {
         // Of the reasons to drop a RST, and from the same version on a RST that resets a socket is consumed.
         let is_reset_consumed = reasons.drop.values().any(|name| name == "TCP_RESET");
         let flags = [
-            ("NETNS_ONLY", u8::from(settings.criteria.netns.is_some())),
-            ("FILTER_ENDS", settings.criteria.ends),
-            ("FILTER_OWNER", settings.criteria.owner),
-            ("FILTER_OPENS", settings.criteria.opens),
-            ("DEATHS_ONLY", u8::from(settings.criteria.deaths_only)),
-            ("FOLLOW_CHILDREN", u8::from(settings.criteria.follow)),
-            ("COOKIE_HELPER", u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
-            ("ERROR_STAYS", u8::from(kernel.function("tcp_done_with_error").is_some())),
-            ("RESET_IS_CONSUMED", u8::from(is_reset_consumed)),
-            ("TASK_REGS_HELPER", u8::from(kernel.function("bpf_task_pt_regs").is_some())),
-            ("RESET_TP_PASSIVE", u8::from(settings.probes.contains(&Probe::RstSentPassive))),
-            ("BASELINE", u8::from(settings.probes.contains(&Probe::Baseline))),
-            ("STACKS", u8::from(settings.stacks)),
+            (globals::NETNS_ONLY, u8::from(settings.criteria.netns.is_some())),
+            (globals::FILTER_ENDS, settings.criteria.ends),
+            (globals::FILTER_OWNER, settings.criteria.owner),
+            (globals::FILTER_OPENS, settings.criteria.opens),
+            (globals::DEATHS_ONLY, u8::from(settings.criteria.deaths_only)),
+            (globals::FOLLOW_CHILDREN, u8::from(settings.criteria.follow)),
+            (globals::COOKIE_HELPER, u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
+            (globals::ERROR_STAYS, u8::from(kernel.function("tcp_done_with_error").is_some())),
+            (globals::RESET_IS_CONSUMED, u8::from(is_reset_consumed)),
+            (globals::TASK_REGS_HELPER, u8::from(kernel.function("bpf_task_pt_regs").is_some())),
+            (globals::RESET_TP_PASSIVE, u8::from(settings.probes.contains(&Probe::RstSentPassive))),
+            (globals::BASELINE, u8::from(settings.probes.contains(&Probe::Baseline))),
+            (globals::STACKS, u8::from(settings.stacks)),
             (aya_log::LEVEL, settings.log as u8),
         ];
         let of_state = reasons.reset.iter().find(|(_, name)| *name == "TCP_STATE");
@@ -146,9 +147,9 @@ impl Probes {
         let hook_types = hook_types(&plan, kernel)?;
         let mut loader = EbpfLoader::new();
         // No relocations: the programs get their offsets as globals.
-        loader.btf(None).map_max_entries("EVENTS", settings.ring_bytes);
+        loader.btf(None).map_max_entries(map::EVENTS, settings.ring_bytes);
         if !settings.probes.contains(&Probe::Baseline) {
-            loader.map_max_entries("HEARD", 1);
+            loader.map_max_entries(map::HEARD, 1);
         }
         for (name, offset) in &globals {
             loader.override_global(name, offset, true);
@@ -157,12 +158,12 @@ impl Probes {
             loader.override_global(name, flag, true);
         }
         let namespace = namespace.unwrap_or(0);
-        loader.override_global("PID_NAMESPACE", &namespace, true);
-        loader.override_global("WAKE_AT", &wake_at, true);
-        loader.override_global("TCP_STATE", &tcp_state, true);
-        loader.override_global("LOWEST_PORT", &lowest_port, true);
-        loader.override_global("HIGHEST_PORT", &highest_port, true);
-        loader.override_global("REPORTED", &settings.reported, true);
+        loader.override_global(globals::PID_NAMESPACE, &namespace, true);
+        loader.override_global(globals::WAKE_AT, &wake_at, true);
+        loader.override_global(globals::TCP_STATE, &tcp_state, true);
+        loader.override_global(globals::LOWEST_PORT, &lowest_port, true);
+        loader.override_global(globals::HIGHEST_PORT, &highest_port, true);
+        loader.override_global(globals::REPORTED, &settings.reported, true);
         let room = Room::new(settings.sockets, malloc::total(), maps::is_on_demand(kernel));
         maps::size(&mut loader, &room, &settings.criteria)?;
         let programs = if room.on_demand { &maps::on_demand(PROGRAMS)? } else { PROGRAMS };
@@ -195,7 +196,7 @@ impl Probes {
     /// # Errors
     /// If it was taken before.
     pub fn take_ring(&mut self) -> anyhow::Result<RingBuf<MapData>> {
-        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| anyhow!("the ring buffer is already in use"))?;
+        let map = self.ebpf.take_map(map::EVENTS).ok_or_else(|| anyhow!("the ring buffer is already in use"))?;
         Ok(RingBuf::try_from(map)?)
     }
 
@@ -207,7 +208,7 @@ impl Probes {
         if !self.is_by_netns {
             bail!("these probes report every network namespace");
         }
-        let map = self.ebpf.take_map("NETNS").ok_or_else(|| anyhow!("the namespaces are already in use"))?;
+        let map = self.ebpf.take_map(map::NETNS).ok_or_else(|| anyhow!("the namespaces are already in use"))?;
         Ok(Watch { netns: BpfHashMap::try_from(map)? })
     }
 
@@ -220,7 +221,7 @@ impl Probes {
         if !self.is_by_pid {
             return Ok(None);
         }
-        let map = self.ebpf.take_map("PIDS").ok_or_else(|| anyhow!("the processes are already in use"))?;
+        let map = self.ebpf.take_map(map::PIDS).ok_or_else(|| anyhow!("the processes are already in use"))?;
         Ok(Some(Processes { pids: BpfHashMap::try_from(map)? }))
     }
 
@@ -246,7 +247,7 @@ impl Probes {
     /// # Errors
     /// If it was taken before.
     pub fn take_listeners(&mut self) -> anyhow::Result<Listeners> {
-        Listeners::new(self.ebpf.take_map("LISTENERS").ok_or_else(|| anyhow!("the listeners are already in use"))?)
+        Listeners::new(self.ebpf.take_map(map::LISTENERS).ok_or_else(|| anyhow!("the listeners are already in use"))?)
     }
 
     /// What found no room in the programs' memory, by name: sockets, listeners, processes.
@@ -254,7 +255,7 @@ impl Probes {
     /// # Errors
     /// If the counters cannot be read.
     pub fn without_room(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let counts = self.counts::<{ room::SLOTS as usize }>("NO_ROOM")?;
+        let counts = self.counts::<{ room::SLOTS as usize }>(map::NO_ROOM)?;
         Ok(maps::SLOTS.into_iter().map(|(name, slot)| (name.to_owned(), counts[slot as usize])).collect())
     }
 
@@ -263,7 +264,7 @@ impl Probes {
     /// # Errors
     /// If the counters cannot be read.
     pub fn undecided(&self) -> anyhow::Result<[u64; KINDS]> {
-        self.counts("UNDECIDED")
+        self.counts(map::UNDECIDED)
     }
 
     /// Counts of all CPUs. They have twice as many slots, see the programs.
@@ -290,7 +291,7 @@ impl Probes {
     /// # Errors
     /// If the counters cannot be read.
     pub fn deliveries(&self) -> anyhow::Result<[Delivery; KINDS]> {
-        let map = self.ebpf.map("DELIVERIES").ok_or_else(|| anyhow!("the delivery counters are missing"))?;
+        let map = self.ebpf.map(map::DELIVERIES).ok_or_else(|| anyhow!("the delivery counters are missing"))?;
         let counters: PerCpuArray<_, PodDelivery> = PerCpuArray::try_from(map)?;
         let mut sums = [Delivery::default(); KINDS];
         // Twice as many slots as kinds, see the programs.

@@ -1,0 +1,25 @@
+//! The names of the read-only globals that user space sets before the programs are verified. Each is a static of that name
+//! in a file of the programs; its type and what it is for are said there. The offsets of fields are globals, too: those
+//! are named by [`crate::layout`].
+
+names! {
+    NETNS_ONLY: "`filter.rs`";
+    FILTER_ENDS: "`filter.rs`";
+    FILTER_OWNER: "`filter.rs`";
+    FILTER_OPENS: "`filter.rs`";
+    DEATHS_ONLY: "`filter.rs`";
+    FOLLOW_CHILDREN: "`filter.rs`";
+    LOWEST_PORT: "`filter.rs`";
+    HIGHEST_PORT: "`filter.rs`";
+    REPORTED: "`filter.rs`";
+    COOKIE_HELPER: "`features.rs`";
+    TASK_REGS_HELPER: "`features.rs`";
+    RESET_TP_PASSIVE: "`features.rs`";
+    ERROR_STAYS: "`change.rs`";
+    RESET_IS_CONSUMED: "`hooks/stray.rs`";
+    BASELINE: "`baseline.rs`";
+    STACKS: "`rst.rs`";
+    TCP_STATE: "`rst.rs`";
+    PID_NAMESPACE: "`pid.rs`";
+    WAKE_AT: "`emit.rs`";
+}
