@@ -15,6 +15,7 @@ use tracer::testbed::host::Host;
 use crate::{
     ends,
     report::{Trace, of_kind},
+    wait,
 };
 
 const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
@@ -57,7 +58,19 @@ fn play() -> anyhow::Result<Played> {
     let crowd = (0..CROWD).map(|_| pair(&listener)).collect::<Result<Vec<_>, _>>()?;
     let beside = (0..FURTHER).map(|_| aborted(&listener)).collect::<Result<_, _>>()?;
     drop(crowd);
+    // A processor that is busy takes the last segments of some when those of the next connection are through.
+    wait::until("the crowd's end", || Ok(states()?.iter().all(|state| [LISTEN, TIME_WAIT].contains(&state.as_str()))))?;
     Ok(Played { beside, after: aborted(&listener)? })
+}
+
+/// TCP_LISTEN and TCP_TIME_WAIT of include/net/tcp_states.h, as /proc has them.
+const LISTEN: &str = "0A";
+const TIME_WAIT: &str = "06";
+
+/// The states of this namespace's sockets: `sl local_address rem_address st`.
+fn states() -> anyhow::Result<Vec<String>> {
+    let sockets = std::fs::read_to_string("/proc/thread-self/net/tcp")?;
+    Ok(sockets.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3).map(str::to_owned)).collect())
 }
 
 /// All that was reported, once the last RST was.
