@@ -9,7 +9,7 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap},
 };
 use tracer_ebpf::{
-    listener::{Listener, Place},
+    listener::{Listener, ListenerKey},
     record::{
         AF_INET, CONTEXT_PROCESS, OPEN_UNKNOWN, OWNER_ACTED, OWNER_AT_WORK, OWNER_HELD, OWNER_UNKNOWN, Owner,
         UNREMEMBERED,
@@ -66,7 +66,7 @@ static SOCKETS: HashMap<u64, Remembered> = HashMap::with_max_entries(65536, 0);
 
 /// Listeners: a new connection does not tell which one made it, but its address and port do. The loader sets the size.
 #[map]
-static LISTENERS: HashMap<Place, Listener> = HashMap::with_max_entries(8192, 0);
+static LISTENERS: HashMap<ListenerKey, Listener> = HashMap::with_max_entries(8192, 0);
 
 /// A listener that was closed.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ pub(crate) struct Closed {
 
 /// The last listener of each place that was closed: what comes for one still concerns the process that it was of.
 #[map]
-static CLOSED: LruHashMap<Place, Closed> = LruHashMap::with_max_entries(1024, 0);
+static CLOSED: LruHashMap<ListenerKey, Closed> = LruHashMap::with_max_entries(1024, 0);
 
 /// What an event is about, as far as the socket's past tells.
 pub(crate) struct Known {
@@ -285,7 +285,11 @@ pub(crate) fn find_listener(netns: u32, ends: &Identity) -> Option<&'static List
 
 /// What `find` knows of this address, or else of all of this host.
 #[inline(always)]
-fn at_or_above<T>(netns: u32, ends: &Identity, find: impl Fn(&Place) -> Option<&'static T>) -> Option<&'static T> {
+fn at_or_above<T>(
+    netns: u32,
+    ends: &Identity,
+    find: impl Fn(&ListenerKey) -> Option<&'static T>,
+) -> Option<&'static T> {
     let mut place = place(netns, ends);
     let is_v4 = ends.family == AF_INET || crate::sock::is_v4_mapped(ends.local);
     let listener = find(&place).or_else(|| {
@@ -359,13 +363,13 @@ pub(crate) fn unlisten(netns: u32, ends: &Identity, socket: &Remembered, now: u6
 }
 
 #[inline(always)]
-fn place(netns: u32, ends: &Identity) -> Place {
+fn place(netns: u32, ends: &Identity) -> ListenerKey {
     let address = if ends.family == AF_INET { v4_mapped(ends.local) } else { ends.local };
-    Place { address, netns, port: ends.local_port, reserved: 0 }
+    ListenerKey { address, netns, port: ends.local_port, reserved: 0 }
 }
 
 #[inline(always)]
-fn find(place: &Place) -> Option<&'static Listener> {
+fn find(place: &ListenerKey) -> Option<&'static Listener> {
     // SAFETY: entries stay valid for the program's run; one that changes meanwhile can only cost the name.
     unsafe { LISTENERS.get(place) }
 }

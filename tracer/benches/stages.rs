@@ -15,7 +15,7 @@ use tracer::{
     pipeline::{
         decode::{self, Decoded, Record},
         diagnose::Diagnoser,
-        enrich::{Enricher, place::Places, symbols::Symbols},
+        enrich::{Enricher, host_facts::HostFacts, symbols::Symbols},
     },
     recording::{Frame, Preamble, Reader},
     sink::{
@@ -64,7 +64,7 @@ impl Recorded {
     }
 
     fn enricher(&self) -> Enricher {
-        let mut places = Places::recorded();
+        let mut places = HostFacts::recorded();
         for frame in &self.facts {
             let Frame::Fact(fact) = frame else { unreachable!("only facts are among them") };
             places.learn(fact.clone());

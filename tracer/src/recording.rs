@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Reasons,
-    pipeline::enrich::place::Fact,
+    pipeline::enrich::host_facts::Fact,
     report::{Loss, RunInfo, Summary},
 };
 

@@ -9,7 +9,7 @@ use crate::record::Owner;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
-pub struct Place {
+pub struct ListenerKey {
     /// Address in network order, as two words of its bytes; IPv4 is v4-mapped, all zero is `::`.
     pub address: [u64; 2],
     /// Inode of the network namespace.

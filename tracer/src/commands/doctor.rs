@@ -31,7 +31,7 @@ use crate::{
 
 /// Everything that `doctor` finds out.
 #[derive(Debug, Serialize)]
-pub struct Findings {
+pub struct Examination {
     /// Release of the running kernel.
     pub kernel: String,
     /// Machine architecture.
@@ -45,7 +45,7 @@ pub struct Findings {
     /// Further capabilities that `demo` needs and this process lacks.
     pub missing_for_demo: Vec<String>,
     /// One entry per logical event; empty if the probes could not be tried.
-    pub probes: Vec<Finding>,
+    pub probes: Vec<ProbeReport>,
     /// Features lost because the kernel lacks a field.
     pub missing_fields: Vec<String>,
     /// Effects of the tracer's own pid namespace.
@@ -56,7 +56,7 @@ pub struct Findings {
 
 /// How one logical event is observed.
 #[derive(Debug, Serialize)]
-pub struct Finding {
+pub struct ProbeReport {
     /// The event.
     pub event: &'static str,
     /// The mechanism chosen, null if none works.
@@ -104,9 +104,9 @@ pub fn run(config: &Config, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Findings, Option<anyhow::Error>) {
+fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Examination, Option<anyhow::Error>) {
     let named = |purpose| preflight::lacking(purpose).iter().map(ToString::to_string).collect();
-    let mut findings = Findings {
+    let mut findings = Examination {
         kernel: session::info::kernel_release(),
         arch: std::env::consts::ARCH,
         btf: config.btf.display().to_string(),
@@ -150,9 +150,9 @@ fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Findings, Option<anyho
     }
 }
 
-fn finding(outcome: &Outcome) -> Finding {
+fn finding(outcome: &Outcome) -> ProbeReport {
     let (chosen, hooks) = outcome.chosen.clone().unzip();
-    Finding {
+    ProbeReport {
         event: outcome.probe.name(),
         chosen,
         // A function with a kprobe and a kretprobe is one place.
@@ -174,7 +174,7 @@ const WIDTH: usize = 80;
 const COLUMN: usize = 24;
 
 /// What matters first: what works, what does not, and what to do about it. How that was found out comes last.
-fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
+fn print(page: &mut Page<'_>, findings: &Examination) -> io::Result<()> {
     print_host(page, findings)?;
     if !findings.probes.is_empty() {
         print_result(page, &findings.probes)?;
@@ -189,7 +189,7 @@ fn print(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
     Ok(())
 }
 
-fn print_host(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
+fn print_host(page: &mut Page<'_>, findings: &Examination) -> io::Result<()> {
     let lacking = |names: &[String]| match names {
         [] => "ok".to_owned(),
         names => format!("{} missing", names.join(", ")),
@@ -208,7 +208,7 @@ fn print_host(page: &mut Page<'_>, findings: &Findings) -> io::Result<()> {
     Ok(())
 }
 
-fn print_result(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
+fn print_result(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
     let (works, fails): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.chosen.is_some());
     let (whole, limited): (Vec<_>, Vec<_>) = works.into_iter().partition(|finding| finding.degraded.is_empty());
     let names: Vec<_> = whole.iter().map(|finding| finding.title()).collect();
@@ -231,7 +231,7 @@ fn print_result(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
     Ok(())
 }
 
-fn print_plan(page: &mut Page<'_>, findings: &[Finding]) -> io::Result<()> {
+fn print_plan(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
     heading(page, "attached (and what the kernel rejected before)")?;
     for finding in findings {
         let chosen = match finding.chosen {
@@ -251,7 +251,7 @@ fn heading(page: &mut Page<'_>, text: &str) -> io::Result<()> {
     page.line(text)
 }
 
-impl Finding {
+impl ProbeReport {
     fn probe(&self) -> Option<Probe> {
         Probe::ALL.into_iter().find(|probe| probe.name() == self.event)
     }

@@ -25,7 +25,7 @@ use crate::{
         diagnose::Watch,
         enrich::{
             Enricher,
-            place::{Fact, Places},
+            host_facts::{Fact, HostFacts},
             symbols::Symbols,
         },
     },
@@ -88,7 +88,7 @@ impl Replay {
             showing.diagnoser().misses_sent();
         }
         Ok(Self {
-            enricher: Enricher::new(Clock::since(preamble.boot), symbols, Places::recorded(), preamble.reasons()),
+            enricher: Enricher::new(Clock::since(preamble.boot), symbols, HostFacts::recorded(), preamble.reasons()),
             showing,
         })
     }
@@ -98,7 +98,7 @@ impl Replay {
             Frame::Symbol(address, name) => self.enricher.symbols().add(address, name),
             Frame::Fact(Fact::Lost { mono_ns }) => self.showing.diagnoser().lose(mono_ns),
             Frame::Fact(Fact::Stopped { mono_ns }) => self.showing.diagnoser().stop(mono_ns),
-            Frame::Fact(fact) => self.enricher.places().learn(fact),
+            Frame::Fact(fact) => self.enricher.host_facts().learn(fact),
             Frame::Record(bytes) => match decode::decode(&bytes) {
                 Ok(Decoded { record, also }) => {
                     if let Body::Process(process) = &record.body {

@@ -6,7 +6,7 @@
 
 pub mod evidence;
 pub mod feed;
-pub mod findings;
+pub mod makings;
 pub mod recorder;
 mod run;
 pub mod scenario;

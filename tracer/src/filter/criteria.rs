@@ -14,7 +14,7 @@ use super::{FilterArgs, ports};
 use crate::{
     event::Opened,
     host::{pid_namespace, pidfd},
-    pipeline::enrich::{connection::OPENS, place},
+    pipeline::enrich::{connection::OPENS, host_facts},
 };
 
 /// What opening a process fails with where there is none: or only a thread, or an id that none can have.
@@ -87,7 +87,7 @@ impl Criteria {
             criteria.owner |= BY_COMM;
         }
         for path in &args.cgroups {
-            let id = place::cgroup_id(path);
+            let id = host_facts::cgroup_id(path);
             criteria.cgroups.push(id.with_context(|| {
                 format!("no such cgroup: {path} (see `systemd-cgls`, or the last line of /proc/PID/cgroup)")
             })?);

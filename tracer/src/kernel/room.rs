@@ -26,7 +26,8 @@ impl Room {
         let listeners = (sockets / 8).max(16);
         let tables = table(sockets) + table(listeners);
         let entries = u64::from(sockets) * entry(8 + REMEMBERED, on_demand)
-            + u64::from(listeners) * entry(size_of::<listener::Place>() + size_of::<listener::Listener>(), on_demand);
+            + u64::from(listeners)
+                * entry(size_of::<listener::ListenerKey>() + size_of::<listener::Listener>(), on_demand);
         let most_bytes = tables + entries;
         Self { sockets, listeners, on_demand, bytes: if on_demand { tables } else { most_bytes }, most_bytes }
     }

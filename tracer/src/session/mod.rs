@@ -35,7 +35,7 @@ use crate::{
         decode::{self, Decoded},
         enrich::{
             Enricher,
-            place::{Fact, Places},
+            host_facts::{Fact, HostFacts},
             symbols::Symbols,
         },
     },
@@ -132,8 +132,8 @@ impl Session {
             forward_log(&mut probes)?;
         }
         let clock = Clock::now()?;
-        let mut enricher = Enricher::new(clock, Symbols::of_kernel(), Places::of_host(), probes.reasons.clone());
-        enricher.places().remember_processes();
+        let mut enricher = Enricher::new(clock, Symbols::of_kernel(), HostFacts::of_host(), probes.reasons.clone());
+        enricher.host_facts().remember_processes();
         malloc::give_back();
         // Of other kinds no stack is taken.
         if [Kind::State, Kind::Rst, Kind::Stray].iter().any(|kind| kinds.contains(kind)) {
@@ -261,7 +261,7 @@ impl Session {
                     self.accounted.not_tcp += u64::from(event.is_none() && !is_of_process && !is_of_queue);
                     self.queues_seen += u64::from(is_of_queue);
                     self.also = also.and_then(|record| self.enricher.event(record));
-                    let mut learned = self.enricher.places().take_learned();
+                    let mut learned = self.enricher.host_facts().take_learned();
                     if let Some(event) = &mut event {
                         learned.extend(look_elsewhere(&mut self.listeners, event));
                     }
@@ -291,7 +291,7 @@ impl Session {
         let Some(queue) = self.queues.overflow(mono_now()) else { return Ok(None) };
         let event = self.enricher.event(decode::Body::Queue(queue).into());
         self.queues_told += 1;
-        let learned = self.enricher.places().take_learned();
+        let learned = self.enricher.host_facts().take_learned();
         if let Some(recorder) = &mut self.recorder {
             learned.iter().try_for_each(|fact| recorder.fact(fact)).context(CANNOT_RECORD)?;
             recorder.record(queue.as_bytes()).context(CANNOT_RECORD)?;

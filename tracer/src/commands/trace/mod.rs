@@ -9,7 +9,7 @@ use self::{
     accounts::Accounts,
     readers::Readers,
     show::Show,
-    signals::{Cause, Signals},
+    signals::{Signals, StopCause},
     target::Target,
 };
 use crate::{
@@ -178,8 +178,8 @@ async fn follow(
         tokio::select! {
             biased;
             cause = signals.next() => stopped = match cause? {
-                Cause::Signal { signal, is_of_terminal } => !target.pass_on(signal, is_of_terminal),
-                Cause::Timeout => true,
+                StopCause::Signal { signal, is_of_terminal } => !target.pass_on(signal, is_of_terminal),
+                StopCause::Timeout => true,
             },
             ended = target.command_ended() => ended?,
             waited = something_to_do(session, &show.readers, more) => waited?,

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::time::interval;
 
-use super::signals::{Cause, Signals};
+use super::signals::{Signals, StopCause};
 use crate::{outlet::Gauge, session::CANNOT_RECORD};
 
 /// How long a reader may take nothing, once somebody wants us to end who is not to be kept waiting.
@@ -106,7 +106,7 @@ impl Readers {
             tokio::select! {
                 biased;
                 done = &mut work => return Ok(Some(done)),
-                cause = signals.next() => if let Cause::Signal { .. } = cause? {
+                cause = signals.next() => if let StopCause::Signal { .. } = cause? {
                     // We are ending already: this asks for it once more.
                     signals.hurry();
                 },

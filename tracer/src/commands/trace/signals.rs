@@ -29,7 +29,7 @@ pub(super) struct Signals {
 
 /// Why to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum StopCause {
     /// A signal.
     Signal {
         /// Which.
@@ -73,7 +73,7 @@ impl Signals {
     }
 
     /// Waits for the next cause. Cancel-safe.
-    pub(super) async fn next(&mut self) -> anyhow::Result<Cause> {
+    pub(super) async fn next(&mut self) -> anyhow::Result<StopCause> {
         let timeout = async {
             match &mut self.timeout {
                 Some(timeout) => timeout.await,
@@ -83,12 +83,12 @@ impl Signals {
         tokio::select! {
             cause = signal(&mut self.signals) => {
                 let cause = cause?;
-                self.is_urgent |= matches!(cause, Cause::Signal { signal, .. } if signal != Signal::SIGINT);
+                self.is_urgent |= matches!(cause, StopCause::Signal { signal, .. } if signal != Signal::SIGINT);
                 Ok(cause)
             }
             () = timeout => {
                 self.timeout = None;
-                Ok(Cause::Timeout)
+                Ok(StopCause::Timeout)
             }
         }
     }
@@ -99,12 +99,12 @@ impl Signals {
     }
 }
 
-async fn signal(signals: &mut AsyncFd<SignalFd>) -> anyhow::Result<Cause> {
+async fn signal(signals: &mut AsyncFd<SignalFd>) -> anyhow::Result<StopCause> {
     loop {
         let mut ready = signals.readable_mut().await?;
         if let Some(info) = ready.get_inner_mut().read_signal()? {
             let signal = Signal::try_from(info.ssi_signo as i32)?;
-            return Ok(Cause::Signal { signal, is_of_terminal: info.ssi_code == libc::SI_KERNEL });
+            return Ok(StopCause::Signal { signal, is_of_terminal: info.ssi_code == libc::SI_KERNEL });
         }
         ready.clear_ready();
     }

@@ -5,7 +5,7 @@ use std::io;
 use crate::{
     demo::{
         evidence::{Life, Tuple, answers_no_socket, first_lookup, lives, resets},
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::{Network, Stage},
     },
@@ -61,7 +61,7 @@ impl Script for ClosedPort {
 
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         use TcpState as S;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         let Witness { client, server, error, out_rsts } = witness;
         let lookup = first_lookup(events, *server);
         findings.expect(lookup.ehash_hit() == Some(false), "the SYN was not seen to miss the established hash");

@@ -7,7 +7,7 @@ use socket2::Socket;
 use crate::{
     demo::{
         evidence::{Tuple, answers_no_socket, first_lookup, lives, lookups, raw_sends, resets},
-        findings::Findings,
+        makings::Makings,
         stage::{Network, Stage},
     },
     event::{Body, Direction, Event, Family, Flags, Pid, Segment, Table, TcpState},
@@ -126,7 +126,7 @@ pub(super) fn wait_half_open_gone(host: &Host, stage: &Stage) -> anyhow::Result<
 }
 
 /// Judges what both variants share: the raw SYN, the lookups for its answer, and the RST for that.
-pub(super) fn judge(findings: &mut Findings, events: &[Event], forged: &Forged) {
+pub(super) fn judge(findings: &mut Makings, events: &[Event], forged: &Forged) {
     let Forged { forger, half_open, pid, received, out_rsts, .. } = forged;
     let raw = raw_sends(events, *forger);
     let syn = raw.iter().find(|(_, raw)| raw.segment.flags == Flags::SYN && raw.segment.seq == ISN);

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use crate::{
     demo::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::{Network, Stage},
     },
@@ -74,7 +74,7 @@ impl Script for Listener {
 
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         use TcpState as S;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         let (client, server) = (lives(events, witness.client.netns), lives(events, witness.server.netns));
         let lookup = first_lookup(events, witness.server);
 

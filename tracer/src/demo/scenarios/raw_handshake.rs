@@ -4,7 +4,7 @@ use super::forged::{self, Forged, Opening};
 use crate::{
     demo::{
         evidence::lives,
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::{Network, Stage},
     },
@@ -46,7 +46,7 @@ impl Script for RawHandshake {
 
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         let Witness { forged, rsts_delivered } = witness;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         forged::judge(&mut findings, events, forged);
         findings.expect(*rsts_delivered > 0, "the RST did not reach the server");
         let server = lives(events, forged.server.netns);

@@ -6,7 +6,7 @@ use super::forged::{self, Forged, ISN, Opening};
 use crate::{
     demo::{
         evidence::{Life, lives},
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::{Network, Stage},
     },
@@ -79,7 +79,7 @@ impl Script for RawHandshakeFiltered {
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         use TcpState as S;
         let Witness { forged, dropped, .. } = witness;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         forged::judge(&mut findings, events, forged);
         findings.expect(
             forged.out_rsts == *dropped,

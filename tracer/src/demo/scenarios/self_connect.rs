@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use crate::{
     demo::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::Stage,
     },
@@ -73,7 +73,7 @@ impl Script for SelfConnect {
 
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         use TcpState as S;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         let end = witness.tuple.local;
         let lives = lives(events, witness.tuple.netns);
         let lookup = first_lookup(events, witness.tuple);

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use crate::{
     demo::{
         evidence::{Life, Tuple, any_listener, first_lookup, lives},
-        findings::Findings,
+        makings::Makings,
         scenario::Script,
         stage::{Network, Stage},
     },
@@ -76,7 +76,7 @@ impl Script for SimultaneousOpen {
 
     fn judge(&self, events: &[Event], witness: &Witness) -> ScenarioReport {
         use TcpState as S;
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         for (name, tuple) in NAMES.into_iter().zip(witness.tuples) {
             let lives = lives(events, tuple.netns);
             let lookup = first_lookup(events, tuple);

@@ -13,20 +13,20 @@ use crate::{
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Place(listener::Place);
+struct ListenerKey(listener::ListenerKey);
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 struct Value(listener::Listener);
 
 // SAFETY: no padding, and any bytes are valid (asserted by `FromBytes` where they are defined).
-unsafe impl aya::Pod for Place {}
+unsafe impl aya::Pod for ListenerKey {}
 // SAFETY: likewise.
 unsafe impl aya::Pod for Value {}
 
 /// The map, and what it held when it was last read.
 pub struct Listeners {
-    map: BpfHashMap<MapData, Place, Value>,
+    map: BpfHashMap<MapData, ListenerKey, Value>,
     known: Vec<(u16, Listener)>,
     /// `CLOCK_MONOTONIC` in nanoseconds, 0 if it was not read yet.
     read_ns: u64,
@@ -63,7 +63,7 @@ impl Listeners {
     }
 }
 
-fn known(place: &listener::Place, value: &listener::Listener) -> (u16, Listener) {
+fn known(place: &listener::ListenerKey, value: &listener::Listener) -> (u16, Listener) {
     let mut address = [0; 16];
     address.copy_from_slice(place.address.as_bytes());
     let owner = &value.owner;

@@ -14,14 +14,14 @@ const STEP: u64 = 32;
 const FRAMES: usize = 8;
 
 /// A function by its section and its address there.
-type Place = (usize, u64);
+type FunctionAt = (usize, u64);
 
 /// Bytes of the stack that it uses, and what it calls.
 #[derive(Default)]
 struct Function {
     name: String,
     stack: u64,
-    calls: Vec<Place>,
+    calls: Vec<FunctionAt>,
 }
 
 /// An instruction (`struct bpf_insn` in include/uapi/linux/bpf.h).
@@ -76,7 +76,7 @@ impl Instruction {
 }
 
 /// The functions of the object, by where they begin.
-fn functions(file: &object::File<'_>) -> BTreeMap<Place, Function> {
+fn functions(file: &object::File<'_>) -> BTreeMap<FunctionAt, Function> {
     let mut functions = BTreeMap::new();
     for symbol in file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text) {
         let section = file.section_by_index(symbol.section_index().unwrap()).unwrap();
@@ -102,7 +102,7 @@ fn functions(file: &object::File<'_>) -> BTreeMap<Place, Function> {
 }
 
 /// What is called there: the relocation's symbol, or as many instructions on as the number says.
-fn called(file: &object::File<'_>, at: Place, call: &Instruction, target: Option<RelocationTarget>) -> Place {
+fn called(file: &object::File<'_>, at: FunctionAt, call: &Instruction, target: Option<RelocationTarget>) -> FunctionAt {
     let onwards = |from: u64| from.wrapping_add_signed(8 * (i64::from(call.number) + 1));
     match target {
         Some(RelocationTarget::Symbol(symbol)) => {
@@ -116,7 +116,11 @@ fn called(file: &object::File<'_>, at: Place, call: &Instruction, target: Option
 }
 
 /// The chain of calls that needs the most stack, the caller first, and how much that is.
-fn deepest(functions: &BTreeMap<Place, Function>, place: Place, known: &mut HashMap<Place, (u64, Vec<Place>)>) {
+fn deepest(
+    functions: &BTreeMap<FunctionAt, Function>,
+    place: FunctionAt,
+    known: &mut HashMap<FunctionAt, (u64, Vec<FunctionAt>)>,
+) {
     if known.contains_key(&place) {
         return;
     }

@@ -18,9 +18,9 @@ use crate::{
 
 pub(crate) mod connection;
 pub mod context;
+pub mod host_facts;
 mod jiffies;
 mod owner;
-pub mod place;
 mod rst;
 pub mod symbols;
 
@@ -29,14 +29,14 @@ pub struct Enricher {
     clock: Clock,
     symbols: symbols::Symbols,
     reasons: Reasons,
-    places: place::Places,
+    host_facts: host_facts::HostFacts,
     owners: owner::Owners,
 }
 
 impl Enricher {
     /// With what the kernel that the records are of calls reasons.
-    pub fn new(clock: Clock, symbols: symbols::Symbols, places: place::Places, reasons: Reasons) -> Self {
-        Self { clock, symbols, places, reasons, owners: owner::Owners::default() }
+    pub fn new(clock: Clock, symbols: symbols::Symbols, host_facts: host_facts::HostFacts, reasons: Reasons) -> Self {
+        Self { clock, symbols, host_facts, reasons, owners: owner::Owners::default() }
     }
 
     /// What addresses are called.
@@ -45,8 +45,8 @@ impl Enricher {
     }
 
     /// What numbers are called on the host that the records are of.
-    pub fn places(&mut self) -> &mut place::Places {
-        &mut self.places
+    pub fn host_facts(&mut self) -> &mut host_facts::HostFacts {
+        &mut self.host_facts
     }
 
     /// The event that a record reports; none if it only tells of a process that others name.
@@ -75,14 +75,14 @@ impl Enricher {
             time: self.clock.wall(header.mono_ns),
             mono_ns: header.mono_ns,
             netns: (header.netns != 0).then_some(header.netns),
-            netns_name: (header.netns != 0).then(|| self.places.netns(&sighting(&header))).flatten(),
+            netns_name: (header.netns != 0).then(|| self.host_facts.netns(&sighting(&header))).flatten(),
             family,
             local,
             remote,
             cookie: (header.cookie != 0).then_some(header.cookie),
             context,
             task,
-            owner: self.owners.of(&header.owner, &mut self.places),
+            owner: self.owners.of(&header.owner, &mut self.host_facts),
             opened: connection::opened(header.opened & !UNREMEMBERED),
             unremembered: header.opened & UNREMEMBERED != 0,
             scenario: None,
@@ -119,7 +119,7 @@ impl Enricher {
             }),
             Raw::Open(record) => Body::Open(connection::open(&record)),
             Raw::Close(record) => {
-                let reader = self.places.reader(record.header.mono_ns);
+                let reader = self.host_facts.reader(record.header.mono_ns);
                 Body::Close(Box::new(Close { reader, ..connection::close(&record, context) }))
             }
             // It tells of a queue, and not yet of a connection that found it full.
@@ -161,8 +161,8 @@ fn is_of_tcp(function: &str) -> bool {
 }
 
 /// What tells one namespace from another with the same inode.
-fn sighting(header: &Header) -> place::Sighting {
-    place::Sighting { inode: header.netns, mono_ns: header.mono_ns, cookie: header.cookie, pid: header.owner.pid }
+fn sighting(header: &Header) -> host_facts::Sighting {
+    host_facts::Sighting { inode: header.netns, mono_ns: header.mono_ns, cookie: header.cookie, pid: header.owner.pid }
 }
 
 fn task(header: &Header) -> Task {
@@ -232,7 +232,7 @@ mod tests {
         Enricher::new(
             Clock::since(jiff::Timestamp::UNIX_EPOCH),
             symbols,
-            place::Places::recorded(),
+            host_facts::HostFacts::recorded(),
             Reasons { reset: [(1, "NO_SOCKET".into())].into(), ..Reasons::default() },
         )
     }
@@ -288,7 +288,7 @@ mod tests {
         state.header.owner = record::Owner { pid: 7, uid: 5, known: record::OWNER_ACTED, ..Default::default() };
         state.header.owner.comm[..4].copy_from_slice(b"curl");
         state.header.opened = record::OPEN_ACTIVE;
-        enricher.places().learn(place::Fact::User { uid: 5, name: "games".into() });
+        enricher.host_facts().learn(host_facts::Fact::User { uid: 5, name: "games".into() });
         let mut process = record::Process::new_zeroed();
         process.header.kind = record::KIND_PROCESS;
         process.header.owner = state.header.owner;

@@ -6,7 +6,7 @@ use lru::LruCache;
 use tracer_ebpf::record::{self, OWNER_AT_WORK, OWNER_HELD, OWNER_LISTENED, OWNER_PAST, OWNER_UNKNOWN, ProcessEnd};
 use zerocopy::IntoBytes as _;
 
-use super::place::{self, Places};
+use super::host_facts::{self, HostFacts};
 use crate::event::{Ended, Known, Owner, Pid, Sender, Shared};
 
 /// Processes remembered.
@@ -35,8 +35,8 @@ impl Owners {
         let length = process.length as usize;
         let arguments = match process.arguments.get(..length) {
             _ if length == 0 => None,
-            Some(whole) => Some(place::join_arguments(whole)),
-            None => Some(place::join_arguments(&process.arguments[..record::ARGUMENTS - 1]) + "…"),
+            Some(whole) => Some(host_facts::join_arguments(whole)),
+            None => Some(host_facts::join_arguments(&process.arguments[..record::ARGUMENTS - 1]) + "…"),
         };
         self.arguments.put(pid, arguments);
         // Its id may have been another's.
@@ -63,7 +63,7 @@ impl Owners {
     }
 
     /// The owner that a record names, if it names one.
-    pub(super) fn of(&mut self, raw: &record::Owner, places: &mut Places) -> Option<Shared<Owner>> {
+    pub(super) fn of(&mut self, raw: &record::Owner, host_facts: &mut HostFacts) -> Option<Shared<Owner>> {
         if raw.known == OWNER_UNKNOWN {
             return None;
         }
@@ -72,18 +72,18 @@ impl Owners {
         if let Some(made) = self.made.get(&key) {
             return Some(made.clone());
         }
-        let owner = Shared::new(self.make(raw, places));
+        let owner = Shared::new(self.make(raw, host_facts));
         self.made.put(key, owner.clone());
         Some(owner)
     }
 
-    fn make(&mut self, raw: &record::Owner, places: &mut Places) -> Owner {
+    fn make(&mut self, raw: &record::Owner, host_facts: &mut HostFacts) -> Owner {
         let pid = Pid::of_record(raw.pid);
-        let cgroup = (raw.cgroup != 0).then(|| places.cgroup(raw.cgroup, pid.here())).flatten();
+        let cgroup = (raw.cgroup != 0).then(|| host_facts.cgroup(raw.cgroup, pid.here())).flatten();
         let comm = crate::event::comm(&raw.comm);
         let mut arguments = self.arguments.get(&raw.pid).cloned().flatten();
         if arguments.is_none() {
-            arguments = pid.here().and_then(|pid| places.command_line(pid, &comm));
+            arguments = pid.here().and_then(|pid| host_facts.command_line(pid, &comm));
             // Soon it may have ended, and then nobody tells.
             arguments.iter().for_each(|line| drop(self.arguments.put(raw.pid, Some(line.clone()))));
         }
@@ -93,7 +93,7 @@ impl Owners {
             comm,
             cmdline: arguments.map(Into::into),
             uid: (raw.uid != u32::MAX).then_some(raw.uid),
-            user: (raw.uid != u32::MAX).then(|| places.user(raw.uid)).flatten(),
+            user: (raw.uid != u32::MAX).then(|| host_facts.user(raw.uid)).flatten(),
             cgroup: cgroup.as_ref().map(|group| group.path.clone()),
             container: cgroup.and_then(|group| group.container.clone()),
             known: match raw.known {

@@ -45,7 +45,7 @@ impl Enricher {
             former: (record.past.known & PAST_LISTENED != 0).then(|| self.former(record)),
             near: other.clone().filter(|_| record.direction != record::RST_RECEIVED),
             peer: other.filter(|_| record.direction == record::RST_RECEIVED),
-            listeners: self.places.listeners(record.header.mono_ns),
+            listeners: self.host_facts.listeners(record.header.mono_ns),
             verdict: None,
         }
     }
@@ -53,7 +53,7 @@ impl Enricher {
     fn past(&mut self, record: &record::Rst) -> Past {
         let past = &record.past;
         Past {
-            owner: self.owners.of(&past.owner, &mut self.places),
+            owner: self.owners.of(&past.owner, &mut self.host_facts),
             closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
             open_ns: (past.opened_ns != 0).then(|| past.closed_ns.saturating_sub(past.opened_ns)),
             lifetime_ns: (past.began_ns != 0).then(|| past.closed_ns.saturating_sub(past.began_ns)),
@@ -85,14 +85,14 @@ impl Enricher {
             remote: SocketAddr::new(address(other.remote), other.remote_port),
             netns: other.netns,
             is_open: past.known & PAST_OTHER_IS_OPEN != 0,
-            owner: self.owners.of(&other.owner, &mut self.places),
+            owner: self.owners.of(&other.owner, &mut self.host_facts),
         }
     }
 
     fn former(&mut self, record: &record::Rst) -> Former {
         let past = &record.past;
         Former {
-            owner: self.owners.of(&past.owner, &mut self.places),
+            owner: self.owners.of(&past.owner, &mut self.host_facts),
             closed_ns_ago: record.header.mono_ns.saturating_sub(past.closed_ns),
             signal: (past.signal != 0).then_some(past.signal),
         }

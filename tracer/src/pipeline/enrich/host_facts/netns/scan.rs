@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{event::Container, pipeline::enrich::place::cgroup};
+use crate::{event::Container, pipeline::enrich::host_facts::cgroup};
 
 /// The initial namespace's inode since Linux 6.18 (`NET_NS_INIT_INO`, include/uapi/linux/nsfs.h). Before,
 /// it was one like any other: those start at 0xf0000000 (`PROC_DYNAMIC_FIRST`, fs/proc/generic.c).

@@ -9,7 +9,7 @@ use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
 use lru::LruCache;
 
 use super::{Sighting, scan};
-use crate::pipeline::enrich::place::older;
+use crate::pipeline::enrich::host_facts::older;
 
 /// Sockets that are remembered of a namespace.
 const SOCKETS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();

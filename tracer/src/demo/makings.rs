@@ -6,12 +6,12 @@ use crate::report::ScenarioReport;
 
 /// The makings of a [`ScenarioReport`].
 #[derive(Debug, Default)]
-pub struct Findings {
+pub struct Makings {
     facts: Map<String, Value>,
     missing: Vec<String>,
 }
 
-impl Findings {
+impl Makings {
     /// Keeps a named value.
     pub fn fact(&mut self, name: &str, value: impl Into<Value>) {
         self.facts.insert(name.to_owned(), value.into());
@@ -44,14 +44,14 @@ mod tests {
 
     #[test]
     fn one_thing_missing_is_enough() {
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         findings.fact("bytes", 3);
         findings.expect(true, "a");
         let report = findings.report("name", "fine".into(), vec!["yes".into()]);
         assert!(report.ok);
         assert_eq!((report.outcome.as_str(), report.facts["bytes"].as_u64()), ("fine", Some(3)));
 
-        let mut findings = Findings::default();
+        let mut findings = Makings::default();
         findings.expect(false, "no SYN was seen");
         findings.expect(false, "no RST was seen");
         let report = findings.report("name", "fine".into(), vec!["yes".into()]);

@@ -31,7 +31,7 @@ use self::{
 pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::Sighting};
 
 /// Answers from this machine or from a recording.
-pub struct Places {
+pub struct HostFacts {
     source: Source,
     learned: Learned,
 }
@@ -52,7 +52,7 @@ struct Host {
     told: HashSet<u32>,
 }
 
-impl Places {
+impl HostFacts {
     /// Asks this machine.
     pub fn of_host() -> Self {
         let host = Host {
@@ -66,7 +66,7 @@ impl Places {
         Self { source: Source::Host(Box::new(host)), learned: Learned::default() }
     }
 
-    /// Knows only what [`Places::learn`] tells it.
+    /// Knows only what [`HostFacts::learn`] tells it.
     pub fn recorded() -> Self {
         Self { source: Source::Recorded(Box::default()), learned: Learned::default() }
     }
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_host_says_what_it_told_once_and_a_recording_answers_the_same() {
-        let mut host = Places::of_host();
+        let mut host = HostFacts::of_host();
         let uid = nix::unistd::getuid().as_raw();
         let pid = std::process::id();
         let (user, line) = (host.user(uid), host.command_line(pid, "").unwrap());
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(facts.len(), usize::from(user.is_some()) + 1, "{facts:?}");
         assert_eq!(host.take_learned(), []);
 
-        let mut replay = Places::recorded();
+        let mut replay = HostFacts::recorded();
         for fact in facts {
             replay.learn(fact);
         }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_recording_never_asks_this_machine() {
-        let mut replay = Places::recorded();
+        let mut replay = HostFacts::recorded();
         let pid = std::process::id();
         let root = std::fs::metadata("/proc/self/ns/net").unwrap();
         assert_eq!(replay.user(0), None);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_host_cannot_be_told() {
-        let mut host = Places::of_host();
+        let mut host = HostFacts::of_host();
         host.learn(Fact::User { uid: u32::MAX - 7, name: "nobody-here".into() });
         assert_eq!(host.user(u32::MAX - 7), None);
     }
