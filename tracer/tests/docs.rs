@@ -8,7 +8,10 @@ use tracer::{
     cli::Cli,
     demo::scenarios,
     event::kind::Kind,
-    kernel::probes::{Limitation, Probe},
+    kernel::{
+        preflight::HELPFUL,
+        probes::{Limitation, Probe},
+    },
     pipeline::diagnose::{causes, deaths, queue},
     sink::json,
 };
@@ -66,6 +69,14 @@ fn collect(schema: &Value, names: &mut BTreeSet<String>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
         _ => {}
+    }
+}
+
+#[test]
+fn the_security_page_lists_what_further_capabilities_are_for() {
+    let page = document("SECURITY.md");
+    for (capability, what) in HELPFUL {
+        assert!(page.contains(&format!("| {capability} | {what} |")), "SECURITY.md lacks {capability}");
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Examination {
     pub probes: Vec<ProbeReport>,
     /// Features lost because the kernel lacks a field.
     pub missing_fields: Vec<String>,
+    /// What a run does not know for want of privileges.
+    pub unknown: Vec<String>,
     /// Effects of the tracer's own pid namespace.
     pub pid_namespace: Vec<String>,
     /// Capacity of the programs' socket table; null if the programs could not be tried.
@@ -115,6 +117,7 @@ fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Examination, Option<an
         missing_for_demo: named(Purpose::Demo),
         probes: Vec::new(),
         missing_fields: Vec::new(),
+        unknown: preflight::unknown(),
         pid_namespace: pid_namespace::notes(),
         room: None,
     };
@@ -180,10 +183,11 @@ fn print(page: &mut Page<'_>, findings: &Examination) -> io::Result<()> {
         print_result(page, &findings.probes)?;
         print_plan(page, &findings.probes)?;
     }
-    if findings.missing_fields.len() + findings.pid_namespace.len() > 0 {
+    let notes = [&findings.missing_fields, &findings.unknown, &findings.pid_namespace];
+    if notes.iter().any(|notes| !notes.is_empty()) {
         page.gap()?;
     }
-    for sentence in findings.missing_fields.iter().chain(&findings.pid_namespace) {
+    for sentence in notes.into_iter().flatten() {
         page.labelled("note: ", 6, sentence)?;
     }
     Ok(())

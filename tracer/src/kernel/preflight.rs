@@ -1,6 +1,6 @@
 //! Before anything is loaded: one requirement, one sentence, one remedy.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{fs, io, path::Path, process::ExitCode};
 
 use caps::{CapSet, Capability};
 
@@ -87,6 +87,43 @@ pub fn lacking(purpose: Purpose) -> Vec<Capability> {
     }
     needed.retain(|&capability| !has(capability));
     needed
+}
+
+/// Capabilities without which a run succeeds and knows less, and what it does not know then.
+pub const HELPFUL: [(Capability, &str); 4] = [
+    (
+        Capability::CAP_SYSLOG,
+        "functions of the kernel have no names, so causes that only the kernel's stack tells are possible at most",
+    ),
+    (
+        Capability::CAP_SYS_PTRACE,
+        "other processes' network namespaces cannot be looked at, so namespaces have no names, and their counters are not \
+         compared",
+    ),
+    (
+        Capability::CAP_SYS_ADMIN,
+        "sockets of other network namespaces cannot be asked for, so who does not read there is not named",
+    ),
+    (
+        Capability::CAP_DAC_READ_SEARCH,
+        "control groups are not found by their ids, so those of ended processes have no paths",
+    ),
+];
+
+/// What this process will not know, for want of privileges: a sentence each.
+pub fn unknown() -> Vec<String> {
+    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+    let is_hidden = |capability| capability != Capability::CAP_SYSLOG || are_symbols_hidden();
+    let lacking = HELPFUL.iter().filter(|(capability, _)| !has(*capability) && is_hidden(*capability));
+    lacking.map(|(capability, what)| format!("without {capability}: {what}")).collect()
+}
+
+/// The kernel gives zeros for the addresses of its functions (kernel.kptr_restrict, kernel.perf_event_paranoid).
+fn are_symbols_hidden() -> bool {
+    let mut line = String::new();
+    let file = fs::File::open("/proc/kallsyms");
+    let read = file.and_then(|file| io::BufRead::read_line(&mut io::BufReader::new(file), &mut line));
+    read.is_err() || line.split(' ').next().is_none_or(|address| address.trim_start_matches('0').is_empty())
 }
 
 /// The kernel's lockdown mode: "none", "integrity" or "confidentiality"; `None` without that module.

@@ -6,6 +6,7 @@ use crate::{
     host::pid_namespace,
     kernel::{
         loader::Probes,
+        preflight,
         probes::{Mechanism, Outcome},
     },
     report::RunInfo,
@@ -51,5 +52,9 @@ fn degraded(probes: &Probes) -> Vec<String> {
         .outcomes
         .iter()
         .flat_map(|outcome| outcome.degraded().into_iter().map(|what| format!("{}: {what}", outcome.probe.title())));
-    by_outcome.chain(probes.missing_fields.iter().cloned()).chain(pid_namespace::notes()).collect()
+    by_outcome
+        .chain(probes.missing_fields.iter().cloned())
+        .chain(pid_namespace::notes())
+        .chain(preflight::unknown())
+        .collect()
 }

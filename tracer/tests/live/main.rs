@@ -22,6 +22,7 @@ mod owner;
 mod past_owner;
 mod peer;
 mod pid_namespace;
+mod privileges;
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
 mod room;

@@ -1,7 +1,7 @@
 //! `bench`: what tracing costs, beside what other tools cost in the same run.
 //!
 //! A load runs with each subject in turn: nothing, this tracer in several ways, other tools. What counts is
-//! the ratio to the untraced turns right before and after; absolute numbers are the machine's. [`count`]
+//! the ratio to the untraced turns right before and after; absolute numbers are the machine's. [`mod@count`]
 //! measures without a clock. Everything that is made for a run ends with
 //! this process, whatever ends it: the load's namespace and the subjects are its children's and die with it,
 //! files have no names, and the kernel's account of programs hangs on a descriptor.
