@@ -33,6 +33,9 @@ pub enum Error {
          use a distribution kernel (5.10 or later) that has it"
     )]
     Missing,
+    /// Where it would be is not mounted.
+    #[error("/sys is not mounted, where the kernel's BTF is: `mount -t sysfs sysfs /sys`")]
+    NoSys,
     /// It could not be read or parsed.
     #[error("cannot read the kernel's BTF at {}: {reason}", path.display())]
     Unreadable {
@@ -88,7 +91,7 @@ impl KernelBtf {
     /// If the file is missing, cannot be read, or is not BTF.
     pub fn load(path: &Path) -> Result<Self, Error> {
         if path == Path::new(VMLINUX) && !path.exists() {
-            return Err(Error::Missing);
+            return Err(if Path::new("/sys/kernel").exists() { Error::Missing } else { Error::NoSys });
         }
         // The kernel's own file can be mapped from 6.16 on.
         let mapped = Btf::from_file_with_backend(path, Backend::Mmap).or_else(|_| mapped_copy(path));

@@ -19,6 +19,26 @@ pub enum Unmet {
     /// Loading tracing programs needs these.
     #[error("loading eBPF programs needs {}: run tracer as root, for example with sudo", .0.join(", "))]
     Capabilities(Vec<String>),
+    /// The kernel refuses to make maps for this process, which seems to have all that it takes.
+    #[error(
+        "the kernel refuses eBPF to this process ({}): {}",
+        .reason,
+        if *.is_contained {
+            "it is in a user namespace of its own, where root is not the host's: run tracer as root of the host"
+        } else {
+            "a seccomp filter or a security module forbids bpf(2), or before Linux 5.11 RLIMIT_MEMLOCK is too low: in a \
+             container, allow bpf and perf_event_open in its seccomp profile, or run tracer on the host"
+        }
+    )]
+    Refused {
+        /// What the kernel said.
+        reason: String,
+        /// This process is in a user namespace of its own.
+        is_contained: bool,
+    },
+    /// What processes and the kernel say of themselves is not there.
+    #[error("/proc is not mounted, which tells of processes and of the kernel: `mount -t proc proc /proc`")]
+    NoProc,
     /// The kernel keeps its memory from everyone.
     #[error(
         "kernel lockdown (confidentiality mode) forbids eBPF programs to read kernel memory: boot with lockdown=integrity or without lockdown"
@@ -51,6 +71,9 @@ pub enum Purpose {
 /// # Errors
 /// The first [`Unmet`] requirement.
 pub fn check(purpose: Purpose) -> Result<(), Unmet> {
+    if !Path::new("/proc/self/stat").exists() {
+        return Err(Unmet::NoProc);
+    }
     let lacking = lacking(purpose);
     if !lacking.is_empty() {
         return Err(Unmet::Capabilities(lacking.iter().map(ToString::to_string).collect()));
@@ -62,15 +85,22 @@ pub fn check(purpose: Purpose) -> Result<(), Unmet> {
     Ok(())
 }
 
+/// What an error says that the maps could not be made with, if the kernel refused that.
+pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Unmet> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let errors = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    let refused = errors.filter(|error| matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))).last()?;
+    // The initial namespace maps all ids to themselves.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_contained = map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"];
+    Some(Unmet::Refused { reason: refused.to_string(), is_contained })
+}
+
 /// The exit code for an error.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     let code = match (error.downcast_ref::<Unmet>(), error.downcast_ref::<btf::Error>()) {
-        (Some(Unmet::Capabilities(_)), _) => NO_PERMISSION,
-        (
-            Some(Unmet::LockedDown | Unmet::UnknownSockets(_) | Unmet::PidNamespace(_) | Unmet::NothingObserved(_)),
-            _,
-        )
-        | (None, Some(_)) => UNAVAILABLE,
+        (Some(Unmet::Capabilities(_) | Unmet::Refused { .. }), _) => NO_PERMISSION,
+        (Some(_), _) | (None, Some(_)) => UNAVAILABLE,
         (None, None) => 1,
     };
     ExitCode::from(code)

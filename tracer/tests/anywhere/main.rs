@@ -9,6 +9,7 @@ mod cgroup;
 #[path = "../live/child.rs"]
 mod child;
 mod command;
+mod contained;
 mod crowd;
 mod demo;
 mod doctor;

@@ -30,7 +30,7 @@ use crate::{
     kernel::{
         btf::{self, KernelBtf},
         hook_types,
-        preflight::Unmet,
+        preflight::{self, Unmet},
         probes::{Attachment, Candidate, Hook, Outcome, Probe, ProbeFamily, plan},
         room::Room,
     },
@@ -167,7 +167,10 @@ impl Probes {
         let room = Room::new(settings.sockets, malloc::total(), maps::is_on_demand(kernel));
         maps::size(&mut loader, &room, &settings.criteria)?;
         let programs = if room.on_demand { &maps::on_demand(PROGRAMS)? } else { PROGRAMS };
-        let mut ebpf = loader.load(programs).context("cannot create the eBPF maps")?;
+        let mut ebpf = loader.load(programs).map_err(|error| match preflight::refusal(&error) {
+            Some(refusal) => refusal.into(),
+            None => anyhow::Error::new(error).context("cannot create the eBPF maps"),
+        })?;
         // Before anything runs that goes by them.
         filters::fill(&mut ebpf, &settings.criteria)?;
         maps::put_stand_ins(&mut ebpf)?;
