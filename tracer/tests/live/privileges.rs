@@ -11,7 +11,7 @@ use crate::report::{objects, tracer};
 /// What a run says that it does not know, with all capabilities but some.
 fn unknown_without(dropped: &[Capability]) -> Vec<String> {
     let mut command = tracer();
-    command.args(["trace", "-j", "-e", "rst", "--", "true"]);
+    command.args(["trace", "-j", "-e", "rst", "-d", "0.1"]);
     let dropped: Vec<_> = dropped.to_vec();
     // SAFETY: between fork and exec it makes system calls only.
     unsafe {
