@@ -5,7 +5,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Component, Path},
 };
 
 /// Opens a file to write, which only its owner may read: a new one, one that is empty and the caller's own (mktemp(1)
@@ -14,9 +14,9 @@ use std::{
 ///
 /// # Errors
 /// If there is such a file, or a symbolic link, which somebody else may have put there: it is never followed, but in
-/// /dev and /proc, where only root can put one. Else if it cannot be opened.
+/// /dev itself, /dev/fd, /dev/pts and /proc, where only root can put one. Else if it cannot be opened.
 pub(crate) fn create(path: &Path, force: bool) -> io::Result<File> {
-    if path.starts_with("/dev") || path.starts_with("/proc") {
+    if is_the_systems(path) {
         return OpenOptions::new().write(true).open(path);
     }
     let mut options = OpenOptions::new();
@@ -41,6 +41,14 @@ pub(crate) fn create(path: &Path, force: bool) -> io::Result<File> {
     }
     file.set_len(0)?;
     Ok(file)
+}
+
+/// It is in a directory where only root, or the kernel, puts what is there. (In /dev/shm everybody may.)
+fn is_the_systems(path: &Path) -> bool {
+    let is_straight = path.components().all(|component| component != Component::ParentDir);
+    let is_device =
+        path.parent().is_some_and(|parent| ["/dev", "/dev/fd", "/dev/pts"].map(Path::new).contains(&parent));
+    is_straight && (is_device || path.starts_with("/proc"))
 }
 
 fn refusal(text: &str) -> io::Error {
@@ -101,5 +109,11 @@ mod tests {
     fn a_device_is_what_it_is() {
         create(Path::new("/dev/null"), false).unwrap();
         create(Path::new("/proc/self/fd/1"), false).unwrap();
+        for path in ["/dev/shm/file", "/dev/../tmp/file", "/proc/../tmp/file", "/tmp/dev/null"] {
+            assert!(!is_the_systems(Path::new(path)), "{path}");
+        }
+        for path in ["/dev/stdout", "/dev/fd/3", "/dev/pts/0", "/proc/1/fd/2"] {
+            assert!(is_the_systems(Path::new(path)), "{path}");
+        }
     }
 }
