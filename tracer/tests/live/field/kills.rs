@@ -205,8 +205,7 @@ fn killed_with_nothing_unread() -> anyhow::Result<Happened> {
         worker.ask("read 3");
         let (pid, ends) = (worker.pid(), (client.local_addr()?, server.local_addr()?));
         drop(server);
-        // That kills it.
-        drop(worker);
+        worker.kill();
         anyhow::ensure!(client.read(&mut [0])? == 0, "it ends with a FIN");
         client.write_all(b"more")?;
         Ok((client, pid, ends))
@@ -232,8 +231,7 @@ fn killed_with_threads() -> anyhow::Result<Happened> {
         server.peek(&mut [0])?;
         let (pid, ends) = (worker.pid(), (client.local_addr()?, server.local_addr()?));
         drop(server);
-        // That kills it.
-        drop(worker);
+        worker.kill();
         Ok((client, pid, ends))
     })?;
     reset(&client)?;
