@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long the last events may take to be explained, at most.
-const EXPLAINING: Duration = Duration::from_millis(300);
+const EXPLAINING: Duration = Duration::from_millis(600);
 
 /// Shows events in order.
 pub(super) struct Show {
