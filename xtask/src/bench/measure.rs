@@ -95,7 +95,7 @@ fn round(subjects: &[Ready], rows: &mut [Row], workload: Workload, settings: Set
 /// How fast the load is, and what the subject takes meanwhile: until it is attached, and in all.
 fn turn(ready: Option<&Ready>, workload: Workload, settings: Settings) -> Result<Turn<Option<(Duration, Ended)>>> {
     let mut load = Load::start(workload, settings.threads)?;
-    let running = ready.map(start).transpose()?.flatten();
+    let running = ready.map(Running::of).transpose()?.flatten();
     load.run(settings.time / 10)?;
     let watch = Watch::start()?;
     let rate = load.run(settings.time)?.rate();
@@ -117,7 +117,7 @@ impl Row {
     fn cost(&mut self, ready: &Ready, workload: Workload, settings: Settings) -> Result<()> {
         let _stats = BpfStats::enable()?;
         let mut load = Load::start(workload, settings.threads)?;
-        let Some(running) = start(ready)? else { return Ok(()) };
+        let Some(running) = Running::of(ready)? else { return Ok(()) };
         load.run(settings.time / 10)?;
         let before = programs::of_process(running.pid())?;
         let done = load.run(settings.time)?;
@@ -128,14 +128,10 @@ impl Row {
     }
 }
 
-fn start(ready: &Ready) -> Result<Option<Running>> {
-    ready.command()?.map(|command| Running::start(ready.subject.program, command)).transpose()
-}
-
 /// As much as the machine makes, for a long time: does a subject keep up, and stay small?
 pub(super) fn soak(ready: &Ready, workload: Workload, settings: Settings) -> Result<Option<Row>> {
     let mut load = Load::start(workload, settings.threads)?;
-    let Some(running) = start(ready)? else { return Ok(None) };
+    let Some(running) = Running::of(ready)? else { return Ok(None) };
     let attach = running.attach.as_secs_f64();
     let rate = load.run(settings.time)?.rate();
     let mut row = Row { subject: ready.subject.name, rates: vec![rate], attach: vec![attach], ..Row::default() };

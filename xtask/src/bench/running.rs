@@ -24,7 +24,7 @@ use super::{
     load::end_with_parent,
     process, programs,
     said::{self, Account},
-    subject::Program,
+    subject::{Program, Ready},
 };
 
 /// Between looks at what is waited for.
@@ -58,8 +58,12 @@ pub(super) struct Ended {
 }
 
 impl Running {
-    /// Starts it and waits until it is attached.
-    pub(super) fn start(program: Program, mut command: Command) -> Result<Self> {
+    /// Starts a subject and waits until it is attached; none where there is nothing to run.
+    pub(super) fn of(ready: &Ready) -> Result<Option<Self>> {
+        ready.command()?.map(|command| Self::start(ready.subject.program, command)).transpose()
+    }
+
+    fn start(program: Program, mut command: Command) -> Result<Self> {
         let (output, complaints) = (scratch()?, scratch()?);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(complaints.try_clone()?);
         // SAFETY: one system call, about the child alone.

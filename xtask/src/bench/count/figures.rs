@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 /// Where they are, from the checkout's root.
 pub(super) const PLACE: &str = "xtask/counts.json";
@@ -30,15 +30,15 @@ const ABOUT: [&str; 8] = [
 type BySubject = BTreeMap<String, u64>;
 
 /// All that is in the file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Figures {
-    pub(super) made_of: MadeOf,
     /// Instructions for each operation, by load.
     pub(super) instructions: BTreeMap<String, BySubject>,
+    pub(super) made_of: MadeOf,
 }
 
 /// What the figures depend on beside the tracer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct MadeOf {
     /// The guest's release.
     pub(super) kernel: String,
@@ -88,29 +88,20 @@ impl Figures {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text)?;
-        let made_of = &value["made_of"];
-        let text = |name| made_of[name].as_str().map(str::to_owned).with_context(|| format!("it lacks {name}"));
-        Ok(Self {
-            made_of: MadeOf {
-                kernel: text("kernel")?,
-                programs_compiler: text("programs_compiler")?,
-                tracer_compiler: text("tracer_compiler")?,
-            },
-            instructions: serde_json::from_value(value["instructions"].clone())?,
-        })
+        Ok(serde_json::from_str(text)?)
     }
 
     fn to_text(&self) -> Result<String> {
-        let MadeOf { kernel, programs_compiler, tracer_compiler } = &self.made_of;
-        let made_of = json!({
-            "kernel": kernel,
-            "programs_compiler": programs_compiler,
-            "tracer_compiler": tracer_compiler,
-        });
-        let value = json!({ "about": ABOUT, "made_of": made_of, "instructions": self.instructions });
-        Ok(serde_json::to_string_pretty(&value)? + "\n")
+        Ok(serde_json::to_string_pretty(&File { about: &ABOUT, figures: self })? + "\n")
     }
+}
+
+/// The file, which also says what it is.
+#[derive(Serialize)]
+struct File<'a> {
+    about: &'a [&'static str],
+    #[serde(flatten)]
+    figures: &'a Figures,
 }
 
 #[cfg(test)]
@@ -130,6 +121,13 @@ mod tests {
         assert_eq!(figures.get("refused", "trace"), Some(93_632));
         assert_eq!(figures.get("refused", "rst"), None);
         assert!(Figures::parse("{}").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_checked_in_file_is_as_it_would_be_written() -> Result<()> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the checkout")?;
+        assert_eq!(Figures::read(root)?.to_text()?, fs::read_to_string(root.join(PLACE))?);
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     for name in &args.subjects {
         let subject = subject::ALL.iter().find(|it| it.name == name).context("there is no such subject")?;
         let sample = count(subject, args.workload).with_context(|| format!("{}: {name}", args.workload.name()))?;
-        println!("{}", sample.to_line());
+        println!("{}", sample.to_line()?);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +50,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn count(subject: &'static Subject, workload: Workload) -> Result<Sample> {
     let ready = Ready::provide(subject, Path::new(TRACER)).context("the machine has been made without it")?;
     let mut load = Load::start(workload, 1)?;
-    let running = ready.command()?.map(|command| Running::start(subject.program, command)).transpose()?;
+    let running = Running::of(&ready)?;
     let reader = running.as_ref().map(Running::pid);
     let idle = || reader.map(when_idle).transpose();
     let count = operations(workload);

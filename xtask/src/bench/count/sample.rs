@@ -1,13 +1,13 @@
 //! What one subject cost under one load, counted: made in the guest, read on the host, a line each.
 
-use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 /// What the lines begin with, between whatever else the guest says.
 const MARK: &str = "counted: ";
 
 /// Instructions, as nanoseconds of a machine whose clock counts them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sample {
     pub(super) workload: String,
     pub(super) subject: String,
@@ -46,43 +46,20 @@ impl Sample {
     }
 
     /// The line that says it.
-    pub(super) fn to_line(&self) -> String {
-        let Self { workload, subject, operations, elapsed, reader_meanwhile, reader_after, events, lost, means } = self;
-        let value = json!({
-            "workload": workload,
-            "subject": subject,
-            "operations": operations,
-            "elapsed": elapsed,
-            "reader_meanwhile": reader_meanwhile,
-            "reader_after": reader_after,
-            "events": events,
-            "lost": lost,
-            "means": means,
-        });
-        format!("{MARK}{value}")
+    pub(super) fn to_line(&self) -> Result<String> {
+        Ok(format!("{MARK}{}", serde_json::to_string(self)?))
     }
 
     /// What a line says, if it is such a line.
     pub(super) fn parse(line: &str) -> Option<Result<Self>> {
         let text = line.strip_prefix(MARK)?;
-        let sample = serde_json::from_str(text).ok().and_then(|value| Self::of(&value));
-        Some(sample.with_context(|| format!("the guest has counted what cannot be read: {text}")))
+        Some(Self::read(text).with_context(|| format!("the guest has counted what cannot be read: {text}")))
     }
 
-    fn of(value: &Value) -> Option<Self> {
-        let text = |name| value[name].as_str().map(str::to_owned);
-        let number = |name| value[name].as_u64();
-        Some(Self {
-            workload: text("workload")?,
-            subject: text("subject")?,
-            operations: number("operations").filter(|it| *it > 0)?,
-            elapsed: number("elapsed")?,
-            reader_meanwhile: number("reader_meanwhile")?,
-            reader_after: number("reader_after")?,
-            events: number("events")?,
-            lost: number("lost")?,
-            means: text("means"),
-        })
+    fn read(text: &str) -> Result<Self> {
+        let sample: Self = serde_json::from_str(text)?;
+        ensure!(sample.operations > 0, "nothing was done");
+        Ok(sample)
     }
 }
 
@@ -105,13 +82,16 @@ mod tests {
     }
 
     #[test]
-    fn the_host_reads_what_the_guest_writes() {
+    fn the_host_reads_what_the_guest_writes() -> Result<()> {
         let sample = sample();
-        assert_eq!(Sample::parse(&sample.to_line()).expect("it is one").expect("it can be read"), sample);
+        assert_eq!(Sample::parse(&sample.to_line()?).expect("it is one").expect("it can be read"), sample);
         let without = Sample { means: None, ..sample };
-        assert_eq!(Sample::parse(&without.to_line()).expect("it is one").expect("it can be read"), without);
+        assert_eq!(Sample::parse(&without.to_line()?).expect("it is one").expect("it can be read"), without);
         assert!(Sample::parse("tcpstates: lost 3 events").is_none());
         assert!(Sample::parse("counted: {}").expect("it is one").is_err());
+        let idle = Sample { operations: 0, ..without };
+        assert!(Sample::parse(&idle.to_line()?).expect("it is one").is_err());
+        Ok(())
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Churn {
         Ok(Self { listener, port, close, turn: 0 })
     }
 
-    /// The first connection to end in order goes the rarer way: its peer acknowledges the FIN before it sends its own. A
+    /// The first connection to each series of addresses, if it ends in order, goes the rarer way: its peer acknowledges the FIN before it sends its own. A
     /// tracer that has something to look up for that (the names of the kernel's functions) does so during the warm-up
     /// then, and not when a stall makes a connection go this way by chance.
     fn is_rarer(&self) -> bool {
