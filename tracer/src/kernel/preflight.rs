@@ -108,7 +108,6 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 
 /// Capabilities that `purpose` needs and this process does not have in effect.
 pub fn lacking(purpose: Purpose) -> Vec<Capability> {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     // Before 5.8 there is no CAP_BPF; CAP_SYS_ADMIN includes it ever since.
     let mut needed =
         if has(Capability::CAP_SYS_ADMIN) { vec![] } else { vec![Capability::CAP_BPF, Capability::CAP_PERFMON] };
@@ -119,6 +118,10 @@ pub fn lacking(purpose: Purpose) -> Vec<Capability> {
     needed
 }
 
+fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
+}
+
 /// Capabilities without which a run succeeds and knows less, and what it does not know then.
 pub const HELPFUL: [(Capability, &str); 4] = [
     (
@@ -127,12 +130,12 @@ pub const HELPFUL: [(Capability, &str); 4] = [
     ),
     (
         Capability::CAP_SYS_PTRACE,
-        "other processes' network namespaces cannot be looked at, so namespaces have no names, and their counters are not \
-         compared",
+        "other processes' namespaces and descriptors cannot be looked at, so namespaces of containers have no names, \
+         counters are compared where the tracer may look only, and who does not read is not named",
     ),
     (
         Capability::CAP_SYS_ADMIN,
-        "sockets of other network namespaces cannot be asked for, so who does not read there is not named",
+        "network namespaces cannot be entered to ask for a socket, so who does not read is not named",
     ),
     (
         Capability::CAP_DAC_READ_SEARCH,
@@ -142,7 +145,6 @@ pub const HELPFUL: [(Capability, &str); 4] = [
 
 /// What this process will not know, for want of privileges: a sentence each.
 pub fn unknown() -> Vec<String> {
-    let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     let is_hidden = |capability| capability != Capability::CAP_SYSLOG || are_symbols_hidden();
     let lacking = HELPFUL.iter().filter(|(capability, _)| !has(*capability) && is_hidden(*capability));
     lacking.map(|(capability, what)| format!("without {capability}: {what}")).collect()
