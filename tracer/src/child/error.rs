@@ -51,7 +51,7 @@ impl CommandError {
         let command = name.to_string_lossy().into_owned();
         let error = io::Error::from_raw_os_error(failure.errno);
         match (failure.step, failure.errno) {
-            (Step::Identity, _) => Self::Other { attempt: "run COMMAND as the sudo caller", error },
+            (Step::Identity, _) => Self::Other { attempt: "run COMMAND as the caller of sudo, doas or pkexec", error },
             // The kernel says ENOENT for what the file needs, too.
             (Step::Exec, libc::ENOENT) if candidates.iter().any(is_file) => {
                 let reason = "its interpreter does not exist".to_owned();

@@ -30,7 +30,9 @@ impl Identity {
             ([None, None, None], None, None) => return Ok(None),
             ([Some(name), Some(uid), Some(gid)], ..) => Self::look_up(name, uid, gid),
             ([None, None, None], Some(name), _) => name.to_str().and_then(|name| User::from_name(name).ok()?),
-            ([None, None, None], None, Some(uid)) => by_id(uid),
+            ([None, None, None], None, Some(uid)) => {
+                number(uid).and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok()?)
+            }
             _ => None,
         };
         found.and_then(Self::of).ok_or(CommandError::UnknownCaller).map(Some)
@@ -44,10 +46,8 @@ impl Identity {
 
     /// The user of that name, if the ids are his; with that group.
     fn look_up(name: &OsStr, uid: &OsStr, gid: &OsStr) -> Option<User> {
-        let gid = Gid::from_raw(gid.to_str()?.parse().ok()?);
-        let user =
-            User::from_name(name.to_str()?).ok()?.filter(|user| by_id(uid).is_some_and(|it| it.uid == user.uid))?;
-        Some(User { gid, ..user })
+        let user = User::from_name(name.to_str()?).ok()?.filter(|user| number(uid) == Some(user.uid.as_raw()))?;
+        Some(User { gid: Gid::from_raw(number(gid)?), ..user })
     }
 
     /// Makes the environment, which is in part root's, the user's own.
@@ -79,9 +79,9 @@ impl Identity {
     }
 }
 
-/// The user with that id, in decimal digits.
-fn by_id(uid: &OsStr) -> Option<User> {
-    User::from_uid(Uid::from_raw(uid.to_str()?.parse().ok()?)).ok()?
+/// An id, in decimal digits.
+fn number(id: &OsStr) -> Option<u32> {
+    id.to_str()?.parse().ok()
 }
 
 #[cfg(test)]

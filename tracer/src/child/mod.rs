@@ -1,7 +1,7 @@
 //! Starts the command of `tracer trace -- COMMAND`: made first and held before its exec, so that its PID
 //! can go into the kernel's filter and probes are in place when it begins.
 //!
-//! Under sudo the command runs as the user who called sudo; see [`Held::fork`].
+//! Under sudo, doas or pkexec the command runs as the user who called that; see [`Held::fork`].
 
 mod error;
 mod identity;

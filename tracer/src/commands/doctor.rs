@@ -61,6 +61,8 @@ pub struct Examination {
 pub struct ProbeReport {
     /// The event.
     pub event: &'static str,
+    #[serde(skip)]
+    probe: Probe,
     /// The mechanism chosen, null if none works.
     pub chosen: Option<Mechanism>,
     /// Where it is attached.
@@ -98,7 +100,7 @@ pub fn run(config: &Config, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if let Some(failure) = failure {
         return Err(failure);
     }
-    let observed = |probe: &Probe| findings.probes.iter().any(|f| f.event == probe.name() && f.chosen.is_some());
+    let observed = |probe: &Probe| findings.probes.iter().any(|f| f.probe == *probe && f.chosen.is_some());
     Ok(if Probe::ALL.iter().filter(|probe| probe.is_essential()).all(observed) {
         ExitCode::SUCCESS
     } else {
@@ -157,6 +159,7 @@ fn finding(outcome: &Outcome) -> ProbeReport {
     let (chosen, hooks) = outcome.chosen.clone().unzip();
     ProbeReport {
         event: outcome.probe.name(),
+        probe: outcome.probe,
         chosen,
         // A function with a kprobe and a kretprobe is one place.
         hooks: hooks.iter().flatten().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect(),
@@ -215,22 +218,20 @@ fn print_host(page: &mut Page<'_>, findings: &Examination) -> io::Result<()> {
 fn print_result(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
     let (works, fails): (Vec<_>, Vec<_>) = findings.iter().partition(|finding| finding.chosen.is_some());
     let (whole, limited): (Vec<_>, Vec<_>) = works.into_iter().partition(|finding| finding.degraded.is_empty());
-    let names: Vec<_> = whole.iter().map(|finding| finding.title()).collect();
+    let names: Vec<_> = whole.iter().map(|finding| finding.probe.title()).collect();
     heading(page, "observed in full")?;
     page.labelled("", 2, &if names.is_empty() { "nothing".to_owned() } else { names.join("; ") })?;
     if !limited.is_empty() {
         heading(page, "observed with limitations")?;
     }
     for finding in limited {
-        page.labelled(&format!("  {}", finding.title()), COLUMN, &finding.degraded.join("; "))?;
+        page.labelled(&format!("  {}", finding.probe.title()), COLUMN, &finding.degraded.join("; "))?;
     }
     if !fails.is_empty() {
         heading(page, "not observed")?;
     }
     for finding in fails {
-        let probe = finding.probe();
-        let lost = probe.map_or("", Probe::without);
-        page.labelled(&format!("  {}", finding.title()), COLUMN, lost)?;
+        page.labelled(&format!("  {}", finding.probe.title()), COLUMN, finding.probe.without())?;
     }
     Ok(())
 }
@@ -242,7 +243,7 @@ fn print_plan(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
             Some(mechanism) => format!("{mechanism} {}", finding.hooks.join(", ")),
             None => "nothing".to_owned(),
         };
-        page.labelled(&format!("  {}", finding.title()), COLUMN, &chosen)?;
+        page.labelled(&format!("  {}", finding.probe.title()), COLUMN, &chosen)?;
         for refusal in &finding.refused {
             page.labelled("", COLUMN, &format!("not {}: {}", refusal.mechanism, refusal.reason))?;
         }
@@ -253,14 +254,4 @@ fn print_plan(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
 fn heading(page: &mut Page<'_>, text: &str) -> io::Result<()> {
     page.gap()?;
     page.line(text)
-}
-
-impl ProbeReport {
-    fn probe(&self) -> Option<Probe> {
-        Probe::ALL.into_iter().find(|probe| probe.name() == self.event)
-    }
-
-    fn title(&self) -> &'static str {
-        self.probe().map_or("", Probe::title)
-    }
 }

@@ -12,14 +12,15 @@ use crate::{
     commands::{output::Output, showing::Showing, tally::Tally},
     event::kind::Kind,
     host::clock::mono_now,
-    pipeline::diagnose::Watch,
+    pipeline::diagnose::{SURELY_NS, Watch},
     report::Lost,
     session::Session,
     sink::Item,
 };
 
-/// How long the last events may take to be explained, at most.
-const EXPLAINING: Duration = Duration::from_millis(600);
+/// How long the last events may take to be explained, at most: those that wait longest, and a tenth of a second to read
+/// what explains them.
+const EXPLAINING: Duration = Duration::from_nanos(SURELY_NS + 100_000_000);
 
 /// Shows events in order.
 pub(super) struct Show {

@@ -6,7 +6,7 @@ use lru::LruCache;
 
 use super::{
     Case, Confidence, Evidence, Verdict, Watch, deaths, diagnose,
-    join::{Join, Joins, RawSends, Series},
+    join::{self, Join, Joins, RawSends, Series},
     queue,
     sight::Sight,
 };
@@ -17,7 +17,7 @@ use crate::event::{Body, Direction, End, Event, RstKind, TcpState};
 const AFTER_NS: u64 = 10_000_000;
 /// How long a received RST waits for its sending if it was certainly sent on this host, and how long what may be no RST
 /// waits for the answer that shows it. Both happen at once, but an interrupt, or a hypervisor, may come between them.
-const SURELY_NS: u64 = 500_000_000;
+pub const SURELY_NS: u64 = join::AFTER_NS;
 /// How much earlier than its sending the coming of a RST is reported, and how many events may lie between.
 const BEFORE_NS: u64 = 1_000_000;
 const BEFORE: usize = 64;

@@ -21,7 +21,7 @@ mod watch;
 
 pub use self::{
     case::{Case, Earlier, Sender},
-    diagnoser::Diagnoser,
+    diagnoser::{Diagnoser, SURELY_NS},
     watch::Watch,
 };
 

@@ -160,22 +160,7 @@ mod tests {
     fn an_answer_for_a_socket_just_closed_is_of_the_state_before() {
         let mut answer = rst(RstKind::Passive, Some(TcpState::CLOSE), Some(Flags::ACK), &["tcp_v4_send_reset"]);
         assert_eq!(derive(&answer), None);
-        answer.past = Some(Past {
-            owner: None,
-            closed_ns_ago: 5,
-            open_ns: None,
-            closed_from: TcpState::FIN_WAIT2,
-            idle_ms: None,
-            unread: 0,
-            reset_received: false,
-            reset_sent: false,
-            repair: false,
-            signal: None,
-            lifetime_ns: None,
-            error: None,
-            error_taken: false,
-            numbers: crate::event::Numbers::default(),
-        });
+        answer.past = Some(Past { closed_from: TcpState::FIN_WAIT2, ..crate::pipeline::diagnose::tests::past(None) });
         assert_eq!(derive(&answer), Some("TCP_ABORT_ON_DATA"));
     }
 

@@ -55,7 +55,7 @@ pub(super) fn segment(flags: Flags) -> Segment {
 }
 
 /// A socket that was closed a second ago.
-fn past(error: Option<&str>) -> Past {
+pub(super) fn past(error: Option<&str>) -> Past {
     Past {
         owner: None,
         closed_ns_ago: 1_000_000_000,

@@ -24,7 +24,7 @@ mod wire;
 /// How long a RST that was sent may be on its way within this host.
 const UNDER_WAY_NS: u64 = 1_000_000_000;
 /// How much later than its coming the sending of a RST may be reported: a hypervisor may come between the two.
-const AFTER_NS: u64 = 500_000_000;
+pub(super) const AFTER_NS: u64 = 500_000_000;
 
 /// RSTs that were sent and are remembered, each by up to four keys. With its verdict one takes most of a kilobyte, and
 /// most arrive at once.
