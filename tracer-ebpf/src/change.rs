@@ -73,7 +73,11 @@ impl Change {
     #[inline(always)]
     fn is_call<A: Access>(&self, sk: Object<A>) -> bool {
         self.old == TCP_CLOSE
-            || self.context == CONTEXT_PROCESS && !self.is_child() && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
+            || self.context == CONTEXT_PROCESS
+                && !self.is_child()
+                && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
+                // Both ways are shut before close() changes the state (__tcp_close in net/ipv4/tcp.c).
+                && !(tcp::is_shut_both_ways(sk) && context::closes_for_another())
     }
 
     /// The process whose doing it is.

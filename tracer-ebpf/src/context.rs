@@ -49,10 +49,7 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
         slot.write_volatile(ctx as u64);
         slot.read_volatile()
     };
-    let stack: u64 = match task::current_typed() {
-        Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
-        None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
-    };
+    let stack = current_stack();
     let flags = task::current_flags();
     if here.wrapping_sub(stack) >= arch::THREAD_SIZE {
         record::CONTEXT_INTERRUPT
@@ -65,6 +62,16 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
     }
 }
 
+/// Where the current task's stack is, 0 if unknown.
+#[inline(always)]
+fn current_stack() -> u64 {
+    match task::current_typed() {
+        Some(task) => task.get(&offset::TASK_STACK),
+        None => task::current().get(&offset::TASK_STACK),
+    }
+    .unwrap_or(0)
+}
+
 /// The current task came to the kernel from user mode, but not by a system call.
 #[inline(always)]
 fn is_interrupted_in_user_mode(stack: u64) -> bool {
@@ -75,11 +82,18 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
 /// (`FD_CLOEXEC`), and the task has that program's name already.
 #[inline(always)]
 pub(crate) fn execs() -> bool {
-    let stack: u64 = match task::current_typed() {
-        Some(task) => task.get(&offset::TASK_STACK).unwrap_or(0),
-        None => task::current().get(&offset::TASK_STACK).unwrap_or(0),
-    };
-    matches!(system_call(stack), Some(arch::EXECVE | arch::EXECVEAT))
+    matches!(system_call(current_stack()), Some(arch::EXECVE | arch::EXECVEAT))
+}
+
+/// The current task, a process's, closes what it had no descriptor for. Who looks at another process's descriptors
+/// (proc_readfd_common in fs/proc/fd.c, kernel/bpf/task_iter.c) has a reference to each file for a moment; if the owner
+/// closes it just then, the last reference is that one, and what close() had to do is done where it ends (`fput`).
+#[inline(always)]
+pub(crate) fn closes_for_another() -> bool {
+    if task::current_flags() & task::PF_EXITING != 0 {
+        return false;
+    }
+    system_call(current_stack()).is_some_and(|number| !arch::closes(number))
 }
 
 /// The number of the system call that the current task, whose stack is there, makes.

@@ -168,8 +168,14 @@ pub(crate) fn is_closed_by_linger_zero<A: Access>(sk: Object<A>, state: u8, clos
     state == TCP_CLOSE
         && matches!(closed_from, TCP_ESTABLISHED | TCP_CLOSE_WAIT)
         && sk.get::<u64>(&offset::SK_FLAGS).is_some_and(|flags| flags >> SOCK_LINGER & 1 != 0)
-        && sk.get::<u8>(&offset::SK_SHUTDOWN).is_some_and(is_shut)
+        && is_shut_both_ways(sk)
         && sk.get::<u32>(&offset::SK_LINGER_TIME) == Some(0)
+}
+
+/// The socket can neither send nor receive any more.
+#[inline(always)]
+pub(crate) fn is_shut_both_ways<A: Access>(sk: Object<A>) -> bool {
+    sk.get::<u8>(&offset::SK_SHUTDOWN).is_some_and(is_shut)
 }
 
 /// Both ways (`SHUTDOWN_MASK` of include/net/sock.h).

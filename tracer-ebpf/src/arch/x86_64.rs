@@ -18,6 +18,13 @@ pub(crate) const EXECVE: u64 = 59;
 /// `execveat` of the same table.
 pub(crate) const EXECVEAT: u64 = 322;
 
+/// The system call ends what descriptors refer to, or a connection itself (the same table): `close`, `dup2`, `shutdown`,
+/// `dup3`, `io_uring_setup` (a thread of its making), `io_uring_enter`, `close_range`; and the two that start a program.
+#[inline(always)]
+pub(crate) const fn closes(system_call: u64) -> bool {
+    matches!(system_call, 3 | 33 | 48 | 292 | 425 | 426 | 436 | EXECVE | EXECVEAT)
+}
+
 /// Where the registers are that a task saved when it came to the kernel, by the address of its stack. `task_pt_regs()` of
 /// kernels before FRED: they end where the stack does.
 #[inline(always)]

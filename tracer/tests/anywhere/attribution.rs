@@ -102,6 +102,7 @@ fn owner_of(local: SocketAddr, listener: SocketAddr, [server, client]: [u32; 2])
 #[derive(Deserialize)]
 struct Event {
     local: SocketAddr,
+    remote: SocketAddr,
     context: String,
     task: Process,
     owner: Option<Process>,
@@ -132,9 +133,19 @@ impl Trace {
         assert!(lines.next().is_some_and(|line| line.contains("\"start\"")));
         let reader = thread::spawn(move || {
             let mut tally = Tally::default();
+            // What happened on the same ends before tells why one of them is wrong.
+            let mut stories = BTreeMap::<_, Vec<String>>::new();
             for line in lines {
-                match serde_json::from_str(&line) {
-                    Ok(event) => tally.add(&event, pids),
+                match serde_json::from_str::<Event>(&line) {
+                    Ok(event) => {
+                        let is_right = tally.add(&event, pids);
+                        let client = [event.local, event.remote].map(|end| end.port()).into_iter().max();
+                        let story = stories.entry(client).or_default();
+                        story.push(line);
+                        if !is_right {
+                            println!("not the socket's owner in the last of:\n{}", story.join("\n"));
+                        }
+                    }
                     // The summary is all else that there is.
                     Err(_) => check_summary(&line),
                 }
@@ -162,16 +173,18 @@ fn missed(pid: Pid) -> u64 {
 }
 
 impl Tally {
-    fn add(&mut self, event: &Event, pids: [u32; 2]) {
+    /// Whether the event is attributed to the process whose socket it is.
+    fn add(&mut self, event: &Event, pids: [u32; 2]) -> bool {
         let expected = owner_of(event.local, ADDRESS.parse().unwrap(), pids);
         self.events += 1;
         self.softirq += u64::from(event.context == "softirq");
         self.bystanders += u64::from(event.task.pid != expected);
         match &event.owner {
-            Some(owner) if owner.pid == expected => {}
+            Some(owner) if owner.pid == expected => return true,
             Some(owner) => *self.wrong.entry(owner.comm.clone()).or_default() += 1,
             None => *self.wrong.entry("nobody".to_owned()).or_default() += 1,
         }
+        false
     }
 }
 

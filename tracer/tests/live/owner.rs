@@ -1,6 +1,9 @@
 //! Whose a socket is: of two processes that talk to each other, each end belongs to its own.
 
-use std::os::fd::AsRawFd as _;
+use std::{
+    os::fd::AsRawFd as _,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use tracer::testbed::host::Host;
@@ -102,6 +105,41 @@ fn an_inherited_connection_changes_hands_when_the_heir_works_on_it() {
         assert_eq!(event["owner"]["comm"], "the-parent", "{event:#}");
     }
     assert_owned(&closing, &heir, ROOT, "call");
+}
+
+/// To look at a descriptor takes a reference to its file for a moment. If the owner closes it just then, who looks is the
+/// last one to have it, and closes it (`fput` in fs/file_table.c).
+#[test]
+#[ignore = "needs root"]
+fn who_looks_at_descriptors_takes_no_socket_over() {
+    const AT_ONCE: usize = 200;
+    const LONGEST: Duration = Duration::from_secs(30);
+    let host = Host::new("looked-at").unwrap();
+    let start = |name| host.run(move || Ok(Peer::start(name))).unwrap();
+    let [mut server, mut client, mut looker] = ["the-server", "the-client", "the-looker"].map(start);
+    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state"]);
+    let listener = server.ask("listen 127.0.0.1:0");
+    looker.ask(&format!("look {}", server.pid()));
+    let is_closed_by_looker = |event: &Value| {
+        event["event"] == "state" && event["context"] == "process" && event["task"]["pid"] == looker.pid()
+    };
+    let begin = Instant::now();
+    while !trace.seen.iter().any(is_closed_by_looker) && begin.elapsed() < LONGEST {
+        trace.seen.clear();
+        server.tell(&format!("serve {AT_ONCE}"));
+        client.ask(&format!("burst {AT_ONCE} {listener}"));
+        server.answer();
+        // What came before is reported before the end of a last connection.
+        let end = client.ask(&format!("connect {listener}"));
+        assert_eq!(server.ask("accept"), end);
+        for peer in [&mut client, &mut server] {
+            peer.ask("close 1");
+        }
+        trace.wait("the last end", state(&listener, &end, "CLOSE"));
+    }
+    let by_looker: Vec<_> = trace.seen.iter().filter(|event| is_closed_by_looker(event)).cloned().collect();
+    println!("closed by who looked: {}, after {:?}", by_looker.len(), begin.elapsed());
+    by_looker.iter().for_each(|event| assert_eq!(event["owner"]["pid"], server.pid(), "{event:#}"));
 }
 
 /// A server and a client with two connections.

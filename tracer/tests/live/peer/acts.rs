@@ -90,6 +90,15 @@ impl Sockets {
             ["burst", count, address] => burst(number(count), address),
             // Accepts that many connections and closes each after its peer.
             ["serve", count] => self.serve(number(count)),
+            // Looks at a process's descriptors from now on, as lsof and `ss -p` do.
+            ["look", process] => {
+                let descriptors = format!("/proc/{process}/fd");
+                thread::spawn(move || {
+                    while let Ok(entries) = std::fs::read_dir(&descriptors) {
+                        entries.flatten().for_each(|entry| drop(std::fs::read_link(entry.path())));
+                    }
+                });
+            }
             // Keeps this many processors busy.
             ["spin", count] => {
                 for _ in 0..number(count) {
