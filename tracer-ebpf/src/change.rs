@@ -76,21 +76,13 @@ impl Change {
             || self.context == CONTEXT_PROCESS
                 && !self.is_child()
                 && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
-                // Both ways are shut before close() changes the state (__tcp_close in net/ipv4/tcp.c).
-                && !(tcp::is_shut_both_ways(sk) && context::closes_for_another())
+                && !is_closed_by_chance(sk)
     }
 
     /// The process whose doing it is.
     #[inline(always)]
     pub(crate) fn caller<A: Access>(&self, sk: Object<A>) -> Option<Owner> {
         if self.is_call(sk) { Some(process::caller()) } else { None }
-    }
-
-    /// The owner closes the socket by starting another program, whose name it has by now.
-    #[inline(always)]
-    fn is_exec(&self, entry: &Remembered, owner: &Owner) -> bool {
-        let closes = !matches!(self.new, TCP_SYN_SENT | TCP_LISTEN | TCP_ESTABLISHED);
-        closes && entry.owner.pid == owner.pid && context::execs()
     }
 
     /// Remembers what it tells of the socket at that address.
@@ -106,9 +98,7 @@ impl Change {
         let known = if self.is_first() { None } else { memory::at(sk).filter(is_it) };
         let entry = match known {
             Some(entry) => {
-                if let Some(owner) = caller
-                    && !self.is_exec(entry, owner)
-                {
+                if let Some(owner) = caller {
                     memory::adopt(entry, task::current(), owner);
                 }
                 entry
@@ -229,6 +219,13 @@ impl Change {
             0
         }
     }
+}
+
+/// A process closes the socket, and not because it asked for that, see [`context::closes_by_chance`].
+#[inline(always)]
+pub(crate) fn is_closed_by_chance<A: Access>(sk: Object<A>) -> bool {
+    // Both ways are shut before close() does anything else (__tcp_close in net/ipv4/tcp.c).
+    tcp::is_shut_both_ways(sk) && context::closes_by_chance()
 }
 
 /// The change from `old` to `new` is the socket's first: before, it had no connection and did not listen.

@@ -78,18 +78,20 @@ fn is_interrupted_in_user_mode(stack: u64) -> bool {
     system_call(stack) == Some(arch::NO_SYSCALL)
 }
 
-/// The current task, a process's, starts another program: what it closes now was to be closed by that
-/// (`FD_CLOEXEC`), and the task has that program's name already.
+/// The current task, a process's, starts another program: what it closes now was to be closed by that (`FD_CLOEXEC`).
 #[inline(always)]
 pub(crate) fn execs() -> bool {
     matches!(system_call(current_stack()), Some(arch::EXECVE | arch::EXECVEAT))
 }
 
-/// The current task, a process's, closes what it had no descriptor for. Who looks at another process's descriptors
-/// (proc_readfd_common in fs/proc/fd.c, kernel/bpf/task_iter.c) has a reference to each file for a moment; if the owner
-/// closes it just then, the last reference is that one, and what close() had to do is done where it ends (`fput`).
+/// The current task, a process's, closes what it did not ask to be closed.
+///
+/// Who looks at another process's descriptors (proc_readfd_common in fs/proc/fd.c, kernel/bpf/task_iter.c) has a reference
+/// to each file for a moment; if the owner closes it just then, the last reference is that one, and what close() had to
+/// do is done where it ends (`fput`). And who starts another program closes what is to be closed then (`FD_CLOEXEC`),
+/// often what a parent has opened, and has that program's name already.
 #[inline(always)]
-pub(crate) fn closes_for_another() -> bool {
+pub(crate) fn closes_by_chance() -> bool {
     if task::current_flags() & task::PF_EXITING != 0 {
         return false;
     }

@@ -10,7 +10,7 @@ use tracer_ebpf::record::{
 
 use crate::{
     announce, baseline,
-    change::ECONNABORTED,
+    change::{self, ECONNABORTED},
     context,
     emit::{self, About, Depth},
     filter,
@@ -130,7 +130,7 @@ pub(crate) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         let state = if sk.is_null() { 0 } else { sk.get(&offset::SK_STATE).unwrap_or(0) };
         gap = memory::gap(tcp::is_full(state));
         // Only an abort is a task's own doing.
-        if gap != 0 && direction == RST_SENT_ACTIVE {
+        if gap != 0 && direction == RST_SENT_ACTIVE && !change::is_closed_by_chance(sk) {
             entry = memory::at_work(context);
         }
     }

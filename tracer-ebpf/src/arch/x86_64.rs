@@ -19,10 +19,10 @@ pub(crate) const EXECVE: u64 = 59;
 pub(crate) const EXECVEAT: u64 = 322;
 
 /// The system call ends what descriptors refer to, or a connection itself (the same table): `close`, `dup2`, `shutdown`,
-/// `dup3`, `io_uring_setup` (a thread of its making), `io_uring_enter`, `close_range`; and the two that start a program.
+/// `dup3`, `io_uring_setup` (a thread of its making), `io_uring_enter`, `close_range`.
 #[inline(always)]
 pub(crate) const fn closes(system_call: u64) -> bool {
-    matches!(system_call, 3 | 33 | 48 | 292 | 425 | 426 | 436 | EXECVE | EXECVEAT)
+    matches!(system_call, 3 | 33 | 48 | 292 | 425 | 426 | 436)
 }
 
 /// Where the registers are that a task saved when it came to the kernel, by the address of its stack. `task_pt_regs()` of

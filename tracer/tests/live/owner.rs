@@ -1,7 +1,10 @@
 //! Whose a socket is: of two processes that talk to each other, each end belongs to its own.
 
 use std::{
-    os::fd::AsRawFd as _,
+    io::{Read as _, Write as _, pipe},
+    os::{fd::AsRawFd as _, unix::process::CommandExt as _},
+    process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -105,6 +108,37 @@ fn an_inherited_connection_changes_hands_when_the_heir_works_on_it() {
         assert_eq!(event["owner"]["comm"], "the-parent", "{event:#}");
     }
     assert_owned(&closing, &heir, ROOT, "call");
+}
+
+/// As where another thread starts a program just when the owner closes.
+#[test]
+#[ignore = "needs root"]
+fn a_child_that_execs_takes_no_socket_over() {
+    let host = Host::new("the-parent").unwrap();
+    let mut trace = Trace::start(&["--netns", &host.netns().to_string(), "-e", "state"]);
+    let (client, server) = host.run(|| Ok(connection())).unwrap();
+    let [local, remote] = [&client, &server].map(|end| end.local_addr().unwrap().to_string());
+    let (mut forked, tell) = pipe().unwrap();
+    let (wait, mut go) = pipe().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.arg("--list").stdout(Stdio::null());
+    // SAFETY: it makes two system calls. Until it execs it has a copy of each descriptor, of the connection, too.
+    unsafe {
+        child.pre_exec(move || {
+            (&tell).write_all(&[0])?;
+            (&wait).read_exact(&mut [0])
+        });
+    }
+    // It returns when the child has exec'd.
+    let ran = thread::spawn(move || child.status());
+    forked.read_exact(&mut [0]).unwrap();
+    drop(client);
+    go.write_all(&[0]).unwrap();
+    let closing = trace.wait("its FIN", state(&local, &remote, "FIN_WAIT1"));
+    assert_eq!(closing["owner"]["pid"], std::process::id(), "{closing:#}");
+    assert_ne!(closing["task"]["pid"], std::process::id(), "this was no test: {closing:#}");
+    assert!(ran.join().unwrap().unwrap().success());
+    drop(server);
 }
 
 /// To look at a descriptor takes a reference to its file for a moment. If the owner closes it just then, who looks is the
