@@ -108,6 +108,10 @@ pub struct TraceArgs {
     #[arg(long)]
     pub fail_on_loss: bool,
 
+    /// Run as USER after setup, with only the capabilities still needed; files of -o and -w are USER's
+    #[arg(short = 'Z', long = "relinquish-privileges", value_name = "USER")]
+    pub user: Option<String>,
+
     /// The output format.
     #[command(flatten)]
     pub format: FormatArgs,
@@ -156,6 +160,10 @@ pub struct RstArgs {
     /// Exit 1 if any event was lost
     #[arg(long)]
     pub fail_on_loss: bool,
+
+    /// Run as USER after setup, with only the capabilities still needed; files of -o and -w are USER's
+    #[arg(short = 'Z', long = "relinquish-privileges", value_name = "USER")]
+    pub user: Option<String>,
 
     /// The output format.
     #[command(flatten)]

@@ -8,6 +8,7 @@ pub mod child;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod confine;
 pub mod demo;
 pub mod event;
 pub mod filter;

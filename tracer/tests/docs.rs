@@ -6,12 +6,10 @@ use clap::{CommandFactory as _, ValueEnum as _};
 use serde_json::Value;
 use tracer::{
     cli::Cli,
+    confine::capabilities::{USES, losses},
     demo::scenarios,
     event::kind::Kind,
-    kernel::{
-        preflight::HELPFUL,
-        probes::{Limitation, Probe},
-    },
+    kernel::probes::{Limitation, Probe},
     pipeline::diagnose::{causes, deaths, queue},
     sink::json,
 };
@@ -73,9 +71,13 @@ fn collect(schema: &Value, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_security_page_lists_what_further_capabilities_are_for() {
+fn the_security_page_lists_what_capabilities_are_for() {
     let page = document("SECURITY.md");
-    for (capability, what) in HELPFUL {
+    for entry in &USES {
+        let row = format!("| {} | {} | {} |", entry.capability, entry.purpose, entry.stays.name());
+        assert!(page.contains(&row), "SECURITY.md lacks {row}");
+    }
+    for (capability, what) in losses() {
         assert!(page.contains(&format!("| {capability} | {what} |")), "SECURITY.md lacks {capability}");
     }
 }

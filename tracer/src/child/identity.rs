@@ -1,22 +1,19 @@
 //! The user who called sudo, doas or pkexec.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
 
-use nix::unistd::{Gid, Uid, User, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, User};
 
 use super::{CommandError, Environment};
+use crate::host::account::Account;
 
 /// Whom the command runs as, if not as we do.
 #[derive(Debug)]
-pub(super) struct Identity {
-    user: User,
-    gid: Gid,
-    groups: Vec<Gid>,
-}
+pub(super) struct Identity(Account);
 
 impl Identity {
     /// The user that the variables of sudo(8), doas(1) or pkexec(1) name; `None` without any of them.
@@ -35,13 +32,7 @@ impl Identity {
             }
             _ => None,
         };
-        found.and_then(Self::of).ok_or(CommandError::UnknownCaller).map(Some)
-    }
-
-    fn of(user: User) -> Option<Self> {
-        let gid = user.gid;
-        let groups = getgrouplist(&CString::new(user.name.as_bytes()).ok()?, gid).ok()?;
-        Some(Self { user, gid, groups })
+        found.and_then(Account::of).ok_or(CommandError::UnknownCaller).map(|account| Some(Self(account)))
     }
 
     /// The user of that name, if the ids are his; with that group.
@@ -52,17 +43,18 @@ impl Identity {
 
     /// Makes the environment, which is in part root's, the user's own.
     pub(super) fn adapt(&self, environment: &mut Environment) {
+        let user = self.0.user();
         let own: [(&str, OsString); 4] = [
-            ("HOME", self.user.dir.clone().into()),
-            ("USER", self.user.name.clone().into()),
-            ("LOGNAME", self.user.name.clone().into()),
-            ("SHELL", self.user.shell.clone().into()),
+            ("HOME", user.dir.clone().into()),
+            ("USER", user.name.clone().into()),
+            ("LOGNAME", user.name.clone().into()),
+            ("SHELL", user.shell.clone().into()),
         ];
         let is_callers =
             |key: &OsStr| key.as_bytes().starts_with(b"SUDO_") || key == "DOAS_USER" || key == "PKEXEC_UID";
         // Root's mailbox; and root's key to a display, of no use to anybody who may not read it.
         let is_roots = |key: &OsStr, value: &OsStr| {
-            key == "MAIL" || key == "XAUTHORITY" && !Path::new(value).starts_with(&self.user.dir)
+            key == "MAIL" || key == "XAUTHORITY" && !Path::new(value).starts_with(&user.dir)
         };
         environment.retain(|(key, value)| {
             !is_callers(key) && !is_roots(key, value) && own.iter().all(|(name, _)| key != name)
@@ -72,10 +64,7 @@ impl Identity {
 
     /// Turns the calling process into this user's; async-signal-safe.
     pub(super) fn assume(&self) -> nix::Result<()> {
-        // The user last: without it there is no right to change the groups.
-        setgroups(&self.groups)?;
-        setgid(self.gid)?;
-        setuid(self.user.uid)
+        self.0.assume()
     }
 }
 
@@ -96,7 +85,7 @@ mod tests {
     fn takes_a_user_only_if_all_variables_agree() {
         let identity =
             |name, uid| Identity::of_caller(&environment(&[("SUDO_USER", name), ("SUDO_UID", uid), ("SUDO_GID", "0")]));
-        assert_eq!(identity("root", "0").unwrap().map(|found| found.user.name).as_deref(), Some("root"));
+        assert_eq!(identity("root", "0").unwrap().map(|found| found.0.user().name.clone()).as_deref(), Some("root"));
         for (name, uid) in [("root", "1"), ("root", ""), ("no such user", "0")] {
             assert!(matches!(identity(name, uid), Err(CommandError::UnknownCaller)), "{name} {uid}");
         }
@@ -110,7 +99,7 @@ mod tests {
         let nobody = User::from_name("nobody").unwrap().unwrap();
         for (name, value) in [("DOAS_USER", "nobody".to_owned()), ("PKEXEC_UID", nobody.uid.to_string())] {
             let found = caller(name, &value).unwrap().unwrap();
-            assert_eq!((found.user.uid, found.gid), (nobody.uid, nobody.gid), "{name}");
+            assert_eq!((found.0.user().uid, found.0.user().gid), (nobody.uid, nobody.gid), "{name}");
         }
         for (name, value) in [("DOAS_USER", "no such user"), ("PKEXEC_UID", "4294967294"), ("PKEXEC_UID", "x")] {
             assert!(matches!(caller(name, value), Err(CommandError::UnknownCaller)), "{name} {value}");

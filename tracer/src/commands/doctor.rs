@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::{
     cli::DoctorArgs,
     config::Config,
+    confine,
     event::kind::{self, Kind},
     filter::Criteria,
     host::pid_namespace,
@@ -50,6 +51,8 @@ pub struct Examination {
     pub missing_fields: Vec<String>,
     /// What a run does not know for want of privileges.
     pub unknown: Vec<String>,
+    /// What a run gives up when all is set up.
+    pub confinement: Vec<String>,
     /// Effects of the tracer's own pid namespace.
     pub pid_namespace: Vec<String>,
     /// Capacity of the programs' socket table; null if the programs could not be tried.
@@ -120,6 +123,7 @@ fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Examination, Option<an
         probes: Vec::new(),
         missing_fields: Vec::new(),
         unknown: preflight::unknown(),
+        confinement: confine::outlook(),
         pid_namespace: pid_namespace::notes(),
         room: None,
     };
@@ -207,6 +211,9 @@ fn print_host(page: &mut Page<'_>, findings: &Examination) -> io::Result<()> {
     line("lockdown", findings.lockdown.as_deref().unwrap_or("not supported by this kernel"))?;
     line("capabilities", &format!("for trace: {}", lacking(&findings.missing_capabilities)))?;
     line("", &format!("for demo: {}", lacking(&findings.missing_for_demo)))?;
+    for (at, sentence) in findings.confinement.iter().enumerate() {
+        line(if at == 0 { "confinement" } else { "" }, sentence)?;
+    }
     if let Some(Room { sockets, listeners, on_demand, bytes, most_bytes }) = findings.room {
         let [now, most] = [bytes, most_bytes].map(|bytes| bytes.div_ceil(1 << 20));
         let memory = if on_demand { format!("{now} MiB, at most {most} MiB") } else { format!("{most} MiB") };

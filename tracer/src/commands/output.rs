@@ -13,7 +13,8 @@ use anyhow::Context as _;
 use rustix::termios::tcgetwinsize;
 
 use crate::{
-    host::new_file,
+    confine,
+    host::new_file::Making,
     outlet::{Gauge, Outlet},
     report::Counts,
     sink::{Item, Sink, format::Format, page::Medium, text::TextStyle},
@@ -43,19 +44,25 @@ impl Output {
     /// # Errors
     /// If the file cannot be made.
     pub fn new(args: &OutputArgs<'_>) -> anyhow::Result<Self> {
-        let out = open(args.file.map(Path::to_owned), false).with_context(|| {
+        let out = open(args.file.map(Path::to_owned), &Making::default()).with_context(|| {
             format!("cannot write to {}", args.file.unwrap_or(Path::new("standard output")).display())
         })?;
         Ok(Self::to(Box::new(BufWriter::with_capacity(64 << 10, out)), args.sink()))
     }
 
-    /// Written by a thread of its own, over a file that exists if `force`. Whether there is a file shows with [`Gauge::room`].
+    /// Written by a thread of its own, in a file that is made as `making` says. Whether there is a file shows with [`Gauge::room`].
     ///
     /// # Errors
     /// If there can be no thread.
-    pub fn on_thread(args: &OutputArgs<'_>, force: bool) -> anyhow::Result<(Self, Gauge)> {
+    pub fn on_thread(args: &OutputArgs<'_>, making: &Making) -> anyhow::Result<(Self, Gauge)> {
         let file = args.file.map(Path::to_owned);
-        let (outlet, gauge) = Outlet::new(move || open(file, force)).context("cannot start a thread that writes")?;
+        let making = making.clone();
+        let (outlet, gauge) = Outlet::new(move || {
+            let file = open(file, &making)?;
+            confine::writer(making.owner.as_ref());
+            Ok(file)
+        })
+        .context("cannot start a thread that writes")?;
         Ok((Self::to(Box::new(outlet), args.sink()), gauge))
     }
 
@@ -122,9 +129,9 @@ fn stdout_medium() -> Medium {
 }
 
 /// The file, or standard output.
-fn open(path: Option<PathBuf>, force: bool) -> io::Result<File> {
+fn open(path: Option<PathBuf>, making: &Making) -> io::Result<File> {
     match path {
-        Some(path) => new_file::create(&path, force),
+        Some(path) => making.create(&path),
         None => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
     }
 }

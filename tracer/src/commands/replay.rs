@@ -17,6 +17,7 @@ use crate::{
         showing::Showing,
         tally::Tally,
     },
+    confine,
     event::kind::Kind,
     filter::Admission,
     host::clock::Clock,
@@ -44,6 +45,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
     let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
     let output = Output::new(&OutputArgs { format: args.format.format(), style, file: None })?;
+    confine::replay();
     match show(BufReader::new(file), args, output) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // Another error is not about this file.

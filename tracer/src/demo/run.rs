@@ -27,6 +27,7 @@ use crate::{
 };
 use crate::{
     config::Config,
+    confine,
     demo::{
         feed::Feed,
         recorder::Recorder,
@@ -50,6 +51,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// reported, and the exit code says so.
 pub fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     preflight::check(Purpose::Demo)?;
+    confine::demo();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(demo(config, args))
 }

@@ -1,10 +1,11 @@
 //! What this host says of itself without any program: processes, sockets, addresses, counters, memory.
 
+pub mod account;
 pub mod addresses;
 pub mod clock;
 pub(crate) mod malloc;
 pub mod netstat;
-pub(crate) mod new_file;
+pub mod new_file;
 pub(crate) mod pid_namespace;
 pub(crate) mod pidfd;
 pub(crate) mod priority;

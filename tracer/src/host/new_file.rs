@@ -8,6 +8,29 @@ use std::{
     path::{Component, Path},
 };
 
+use crate::host::account::Account;
+
+/// How files are made.
+#[derive(Debug, Clone, Default)]
+pub struct Making {
+    /// Files that exist are overwritten.
+    pub force: bool,
+    /// Whose they become, if not the caller's.
+    pub owner: Option<Account>,
+}
+
+impl Making {
+    /// As [`create`].
+    pub(crate) fn create(&self, path: &Path) -> io::Result<File> {
+        let file = create(path, self.force)?;
+        match &self.owner {
+            Some(owner) if file.metadata()?.is_file() => owner.own(&file)?,
+            _ => {}
+        }
+        Ok(file)
+    }
+}
+
 /// Opens a file to write, which only its owner may read: a new one, one that is empty and the caller's own (mktemp(1)
 /// makes such), a named pipe (this waits for its reader), or a device. A file that has something in it is overwritten
 /// only by `force`.

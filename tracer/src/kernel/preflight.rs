@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, process::ExitCode};
 
 use caps::{CapSet, Capability};
 
-use crate::kernel::btf;
+use crate::{confine::capabilities, kernel::btf};
 
 /// `EX_UNAVAILABLE` of sysexits.h: kernel support is missing.
 const UNAVAILABLE: u8 = 69;
@@ -122,31 +122,10 @@ fn has(capability: Capability) -> bool {
     caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }
 
-/// Capabilities without which a run succeeds and knows less, and what it does not know then.
-pub const HELPFUL: [(Capability, &str); 4] = [
-    (
-        Capability::CAP_SYSLOG,
-        "functions of the kernel have no names, so causes that only the kernel's stack tells are possible at most",
-    ),
-    (
-        Capability::CAP_SYS_PTRACE,
-        "other processes' namespaces and descriptors cannot be looked at, so namespaces of containers have no names, \
-         counters are compared where the tracer may look only, and who does not read is not named",
-    ),
-    (
-        Capability::CAP_SYS_ADMIN,
-        "network namespaces cannot be entered to ask for a socket, so who does not read is not named",
-    ),
-    (
-        Capability::CAP_DAC_READ_SEARCH,
-        "control groups are not found by their ids, so those of ended processes have no paths",
-    ),
-];
-
 /// What this process will not know, for want of privileges: a sentence each.
 pub fn unknown() -> Vec<String> {
     let is_hidden = |capability| capability != Capability::CAP_SYSLOG || are_symbols_hidden();
-    let lacking = HELPFUL.iter().filter(|(capability, _)| !has(*capability) && is_hidden(*capability));
+    let lacking = capabilities::losses().filter(|(capability, _)| !has(*capability) && is_hidden(*capability));
     lacking.map(|(capability, what)| format!("without {capability}: {what}")).collect()
 }
 

@@ -7,6 +7,7 @@ mod cable;
 mod causes;
 mod child;
 mod columns;
+mod confined;
 mod demo;
 mod doctor;
 mod ends;
@@ -23,7 +24,6 @@ mod past_owner;
 mod peer;
 mod pid_namespace;
 mod privileges;
-#[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
 mod room;
 mod starts;

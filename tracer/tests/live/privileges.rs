@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, os::unix::process::CommandExt as _};
 
 use caps::{CapSet, Capability};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
-use tracer::kernel::preflight::HELPFUL;
+use tracer::confine::capabilities::losses;
 
 use crate::report::{objects, tracer};
 
@@ -36,7 +36,7 @@ fn unknown_without(dropped: &[Capability]) -> Vec<String> {
 #[ignore = "needs root"]
 fn each_capability_that_is_missing_is_named_with_what_it_costs() {
     assert_eq!(unknown_without(&[]), Vec::<String>::new());
-    for (capability, what) in HELPFUL {
+    for (capability, what) in losses() {
         assert_eq!(unknown_without(&[capability]), [format!("without {capability}: {what}")]);
     }
 }
@@ -47,6 +47,6 @@ fn the_two_that_it_needs_are_enough_to_run_and_the_rest_is_said() {
     let needed = [Capability::CAP_BPF, Capability::CAP_PERFMON];
     let others: Vec<_> = caps::all().into_iter().filter(|capability| !needed.contains(capability)).collect();
     let said: BTreeSet<_> = unknown_without(&others).into_iter().collect();
-    let all: BTreeSet<_> = HELPFUL.iter().map(|(capability, what)| format!("without {capability}: {what}")).collect();
+    let all: BTreeSet<_> = losses().map(|(capability, what)| format!("without {capability}: {what}")).collect();
     assert_eq!(said, all);
 }

@@ -48,7 +48,7 @@ impl std::error::Error for EmulationFailed {}
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
     /// Give a machine up after this time
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     timeout: u64,
     /// What runs the guest [default: kvm where its module is loaded, else tcg]
     #[arg(long)]

@@ -17,9 +17,10 @@ use crate::{
     cli::{Detail, TraceArgs},
     commands::output::{Output, OutputArgs},
     config::Config,
+    confine,
     event::kind::Kind,
     filter::{Criteria, FilterArgs},
-    host::{new_file, priority},
+    host::{account::Account, new_file::Making, priority},
     kernel::preflight::{self, Purpose},
     outlet::{Gauge, Outlet},
     session::{Scope, Session},
@@ -61,6 +62,8 @@ pub struct Job<'a> {
     pub detail: Detail,
     /// A loss is a failure.
     pub fail_on_loss: bool,
+    /// The user to go on as when all is set up.
+    pub user: Option<&'a str>,
 }
 
 /// Runs `tracer trace`.
@@ -85,6 +88,7 @@ pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             rsts_only: false,
             detail: args.detail,
             fail_on_loss: args.fail_on_loss,
+            user: args.user.as_deref(),
         },
     )
 }
@@ -113,8 +117,10 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
         criteria.follow = true;
     }
     let mut target = Target::new(&job.filter.pids)?;
-    let (output, reader) = Output::on_thread(&job.output, config.force)?;
-    let (recording, disk) = job.write.map(|path| recording(path, config.force)).transpose()?.unzip();
+    let account = job.user.map(Account::named).transpose()?;
+    let making = Making { force: config.force, owner: account.clone() };
+    let (output, reader) = Output::on_thread(&job.output, &making)?;
+    let (recording, disk) = job.write.map(|path| recording(path, &making)).transpose()?.unzip();
     if !is_open(&mut signals, "write to", job.output.file, &reader).await? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -133,10 +139,11 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
     if let Some(recording) = recording {
         session.record(recording)?;
     }
+    let accounts = Accounts::open(is_whole);
+    confine::live(&confine::Live { runs_command: held.is_some(), makes_files: false, account })?;
     if let Some(held) = held {
         target.start(held)?;
     }
-    let accounts = Accounts::open(is_whole);
     let mut show = Show::new(output, Readers::new(reader, disk), job, accounts, session.attached_ns());
     let followed = follow(&mut signals, &mut session, &mut target, &mut show).await;
     let finished = match followed {
@@ -210,9 +217,14 @@ async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -
     Ok(())
 }
 
-fn recording(path: &Path, force: bool) -> anyhow::Result<(Outlet, Gauge)> {
-    let path = path.to_owned();
-    Outlet::new(move || new_file::create(&path, force)).context("cannot start a thread that writes")
+fn recording(path: &Path, making: &Making) -> anyhow::Result<(Outlet, Gauge)> {
+    let (path, making) = (path.to_owned(), making.clone());
+    Outlet::new(move || {
+        let file = making.create(&path)?;
+        confine::writer(making.owner.as_ref());
+        Ok(file)
+    })
+    .context("cannot start a thread that writes")
 }
 
 /// Waits until a file is open: that of a named pipe is when somebody reads it. False if a signal came before.
