@@ -105,9 +105,20 @@ fn a_refused_connect_is_one_rst_at_each_end() {
 #[ignore = "needs root"]
 fn an_abort_is_an_active_rst_of_the_process_that_closed() {
     let mut trace = Trace::shared();
-    let (local, server) = abort();
-    let sent = trace.wait("the RST", rst((local, server), "sent"));
-    let received = trace.wait("its arrival", rst((server, local), "received"));
+    let mut play = || {
+        let (local, server) = abort();
+        let sent = trace.wait("the RST", rst((local, server), "sent"));
+        (sent, trace.wait("its arrival", rst((server, local), "received")))
+    };
+    let (mut sent, mut received) = play();
+    // A kernel that may preempt a program does not start it for another task meanwhile, and so its change to CLOSE may
+    // not be seen; that is counted as skipped.
+    for _ in 0..2 {
+        if sent["closed_from"].is_null() {
+            println!("the change to CLOSE was skipped: {sent:#}");
+            (sent, received) = play();
+        }
+    }
     drop(trace);
     assert_eq!(sent["kind"], "active");
     assert_eq!(sent["closed_from"], "ESTABLISHED");
