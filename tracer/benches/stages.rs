@@ -56,7 +56,7 @@ impl Recorded {
                 fact @ Frame::Fact(_) => golden.facts.push(fact),
                 Frame::Record(bytes) if kind == "all" || is_state(&bytes) => golden.records.push(bytes),
                 Frame::Record(_) | Frame::Loss(_) => {}
-                Frame::Summary(_) => break,
+                Frame::Summary(_) | Frame::Continued => break,
             }
         }
         golden.records = golden.records.iter().cycle().take(RECORDS).cloned().collect();

@@ -2,10 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, builder::PossibleValuesParser};
+use clap::{ArgGroup, Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
-    config::Config,
+    config::{Config, Rotation},
     demo::scenarios,
     event::{Family, kind::Kind},
     filter::FilterArgs,
@@ -88,6 +88,10 @@ pub struct TraceArgs {
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub rotation: RotationArgs,
+
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -149,6 +153,10 @@ pub struct RstArgs {
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub rotation: RotationArgs,
+
     /// Write to FILE instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -175,6 +183,31 @@ pub struct RstArgs {
     pub filter: FilterArgs,
 }
 
+/// When a recording goes on in another file.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(group = ArgGroup::new("turn").args(["rotate_size", "rotate_time"]).multiple(true))]
+pub struct RotationArgs {
+    /// With -w, continue in the next file (FILE.0001, FILE.0002, ...) when one has this many KiB
+    #[arg(long, value_name = "KIB", requires = "write", value_parser = clap::value_parser!(u64).range(4..=1 << 32))]
+    pub rotate_size: Option<u64>,
+
+    /// With -w, continue in the next file after this many seconds
+    #[arg(long, value_name = "SECONDS", requires = "write", value_parser = seconds)]
+    pub rotate_time: Option<Duration>,
+
+    /// Keep only this many files of a recording, removing the oldest
+    #[arg(long, value_name = "COUNT", requires = "turn", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+}
+
+impl RotationArgs {
+    /// As the recorder takes it.
+    pub fn get(&self) -> Rotation {
+        let Self { rotate_size, rotate_time, keep } = *self;
+        Rotation { bytes: rotate_size.map(|kib| kib << 10), time: rotate_time, keep: keep.map(|keep| keep as usize) }
+    }
+}
+
 /// What to find out about each RST, though it costs more.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Detail {
@@ -190,8 +223,9 @@ pub struct Detail {
 /// `tracer replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Recording made with `trace -w`
-    pub file: PathBuf,
+    /// Recording made with `trace -w`, or the files of one in order
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 
     /// Events to show; all recorded ones by default
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',')]

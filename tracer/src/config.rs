@@ -1,6 +1,6 @@
 //! What is asked of every command, checked and complete: nothing below the command line sees its arguments.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::kernel::probes::ProbeFamily;
 
@@ -19,4 +19,22 @@ pub struct Config {
     pub force: bool,
     /// The programs' own log is shown.
     pub verbose: bool,
+}
+
+/// When a recording goes on in another file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// A file has at least so many bytes.
+    pub bytes: Option<u64>,
+    /// A file has been written to for so long.
+    pub time: Option<Duration>,
+    /// So many files are kept, and older ones removed.
+    pub keep: Option<usize>,
+}
+
+impl Rotation {
+    /// There is more than one file.
+    pub fn is_wanted(self) -> bool {
+        self.bytes.is_some() || self.time.is_some()
+    }
 }

@@ -38,7 +38,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    pieces: VecDeque<Vec<u8>>,
+    pieces: VecDeque<Piece>,
     /// Bytes of the pieces, and of the one that is being written.
     waiting: usize,
     given: u64,
@@ -53,6 +53,13 @@ struct State {
     /// The thread has ended.
     is_over: bool,
     failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Vec<u8>),
+    /// What comes next belongs into another file.
+    NextFile,
 }
 
 /// An [`io::Error`] that can be told more than once.
@@ -70,13 +77,33 @@ impl Outlet {
     /// # Errors
     /// If there can be no thread. Whether the file could be opened shows with [`Gauge::room`].
     pub fn new(open: impl FnOnce() -> io::Result<File> + Send + 'static) -> io::Result<(Self, Gauge)> {
+        let mut open = Some(open);
+        Self::to_files(move || open.take().map_or_else(|| Err(io::ErrorKind::Unsupported.into()), |open| open()))
+    }
+
+    /// To the files that `open` gives, one after the other, see [`Self::next_file`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn to_files(open: impl FnMut() -> io::Result<File> + Send + 'static) -> io::Result<(Self, Gauge)> {
         let shared = Arc::new(Shared::default());
         let its = Arc::clone(&shared);
         thread::Builder::new().name("writer".to_owned()).spawn(move || {
-            let outcome = open().and_then(|file| its.write_to(file));
+            let outcome = its.write_to(open);
             its.end(outcome);
         })?;
         Ok((Self { shared: Arc::clone(&shared), piece: Vec::new() }, Gauge(shared)))
+    }
+
+    /// What is written from now on goes to the next file.
+    ///
+    /// # Errors
+    /// As writing.
+    pub fn next_file(&mut self) -> io::Result<()> {
+        self.give()?;
+        self.shared.lock().pieces.push_back(Piece::NextFile);
+        self.shared.given.notify_one();
+        Ok(())
     }
 
     fn give(&mut self) -> io::Result<()> {
@@ -87,7 +114,7 @@ impl Outlet {
             let piece = std::mem::replace(&mut self.piece, next);
             state.waiting += piece.len();
             state.given += piece.len() as u64;
-            state.pieces.push_back(piece);
+            state.pieces.push_back(Piece::Bytes(piece));
             self.shared.given.notify_one();
         }
         self.piece.clear();
@@ -188,10 +215,15 @@ impl Shared {
     }
 
     /// The thread.
-    fn write_to(&self, mut file: File) -> io::Result<()> {
+    fn write_to(&self, mut open: impl FnMut() -> io::Result<File>) -> io::Result<()> {
+        let mut file = open()?;
         self.lock().is_open = true;
         self.taken.notify_one();
         while let Some(piece) = self.next() {
+            let Piece::Bytes(piece) = piece else {
+                file = open()?;
+                continue;
+            };
             let mut rest = &piece[..];
             while !rest.is_empty() {
                 let (is_last, is_given_up) = {
@@ -225,7 +257,7 @@ impl Shared {
     }
 
     /// The next piece, when it is there; none after the last.
-    fn next(&self) -> Option<Vec<u8>> {
+    fn next(&self) -> Option<Piece> {
         let mut state = self.lock();
         loop {
             if let Some(piece) = state.pieces.pop_front() {
@@ -313,6 +345,27 @@ mod tests {
         drop(outlet);
         wait(gauge.settled()).expect("there is nothing to wait for").unwrap();
         drop(read);
+    }
+
+    #[test]
+    fn each_file_gets_what_is_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        let mut count = 0;
+        let open = move || {
+            count += 1;
+            File::create(path.join(count.to_string()))
+        };
+        let (mut outlet, gauge) = Outlet::to_files(open).unwrap();
+        outlet.write_all(b"one").unwrap();
+        outlet.next_file().unwrap();
+        outlet.next_file().unwrap();
+        outlet.write_all(b"three").unwrap();
+        drop(outlet);
+        wait(gauge.settled()).expect("nothing holds it up").unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!(["1", "2", "3"].map(read), ["one", "", "three"]);
+        assert_eq!(gauge.written(), 8);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Layout: the magic, then frames of a tag byte, a length (u32, little-endian) and that many bytes. The
 //! first frame is the [`Preamble`]; a symbol comes before the first record whose stack needs it, and a fact
 //! (a user's name, a control group's path) before the first that it explains; a loss where it was told; the last
-//! frame is the summary, so a file without one was cut off. Records are as the kernel wrote them: native
+//! frame is the summary, so a file without one was cut off; or it says that the recording goes on in another file, which
+//! begins as the first one did, with what it needs of those before. Records are as the kernel wrote them: native
 //! byte order, which the preamble names.
 
 use std::{
@@ -20,6 +21,10 @@ use crate::{
     report::{Loss, RunInfo, Summary},
 };
 
+mod context;
+
+use self::context::Context;
+
 const MAGIC: &[u8; 8] = b"TRACER\x00\x06";
 const PREAMBLE: u8 = b'P';
 const SYMBOL: u8 = b'S';
@@ -27,6 +32,7 @@ const FACT: u8 = b'F';
 const LOSS: u8 = b'L';
 const RECORD: u8 = b'R';
 const SUMMARY: u8 = b'E';
+const CONTINUED: u8 = b'C';
 /// Longest frame that is believed: a damaged length must not make us allocate gigabytes.
 const LONGEST: u32 = 1 << 20;
 
@@ -72,6 +78,8 @@ pub enum Frame {
     Loss(Loss),
     /// The end.
     Summary(Box<Summary>),
+    /// The end of this file; the next one goes on.
+    Continued,
 }
 
 /// A recording cannot be read, or not any further.
@@ -103,6 +111,11 @@ pub enum Error {
 pub struct Writer<W: Write> {
     out: W,
     known: HashSet<u64>,
+    /// What the next part needs, if there may be one.
+    context: Option<Context>,
+    /// Bytes of this part, and how many of them it began with.
+    written: u64,
+    inherited: u64,
 }
 
 impl<W: Write> Writer<W> {
@@ -110,11 +123,48 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// If `out` cannot be written.
-    pub fn new(mut out: W, preamble: &Preamble) -> io::Result<Self> {
-        out.write_all(MAGIC)?;
-        let mut writer = Self { out, known: HashSet::new() };
-        writer.frame(PREAMBLE, &serde_json::to_vec(preamble)?)?;
+    pub fn new(out: W, preamble: &Preamble) -> io::Result<Self> {
+        let mut writer = Self { out, known: HashSet::new(), context: None, written: 0, inherited: 0 };
+        writer.begin(preamble)?;
+        writer.inherited = writer.written;
         Ok(writer)
+    }
+
+    /// Keeps from now on what another part needs, but not more than half of what a part is to have, in bytes.
+    #[must_use]
+    pub fn in_parts(self, part: Option<u64>) -> Self {
+        Self { context: Some(Context::new(part)), ..self }
+    }
+
+    /// Bytes of this part so far, if it has more than it began with.
+    pub fn written(&self) -> Option<u64> {
+        (self.written > self.inherited).then_some(self.written)
+    }
+
+    /// Ends this part, and begins the next one, once `next_file` has changed the file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn next_part(
+        &mut self,
+        preamble: &Preamble,
+        next_file: impl FnOnce(&mut W) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.frame(CONTINUED, &[])?;
+        next_file(&mut self.out)?;
+        self.written = 0;
+        self.begin(preamble)?;
+        let context = self.context.take().unwrap_or_else(|| Context::new(None));
+        context.frames().try_for_each(|(tag, bytes)| self.frame(tag, bytes))?;
+        self.context = Some(context);
+        self.inherited = self.written;
+        Ok(())
+    }
+
+    fn begin(&mut self, preamble: &Preamble) -> io::Result<()> {
+        self.out.write_all(MAGIC)?;
+        self.written += MAGIC.len() as u64;
+        self.frame(PREAMBLE, &serde_json::to_vec(preamble)?)
     }
 
     /// Adds the name of the function at an address, once.
@@ -123,7 +173,7 @@ impl<W: Write> Writer<W> {
     /// If the file cannot be written.
     pub fn symbol(&mut self, address: u64, name: &str) -> io::Result<()> {
         if self.known.insert(address) {
-            self.frame(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
+            self.needed(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
         }
         Ok(())
     }
@@ -133,7 +183,14 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// If the file cannot be written.
     pub fn fact(&mut self, fact: &Fact) -> io::Result<()> {
-        self.frame(FACT, &serde_json::to_vec(fact)?)
+        let bytes = serde_json::to_vec(fact)?;
+        match fact {
+            // They are of one moment.
+            Fact::Lost { .. } | Fact::Stopped { .. } | Fact::Listeners { .. } | Fact::Reader { .. } => {
+                self.frame(FACT, &bytes)
+            }
+            _ => self.needed(FACT, &bytes),
+        }
     }
 
     /// Adds a record.
@@ -142,6 +199,14 @@ impl<W: Write> Writer<W> {
     /// If the file cannot be written.
     pub fn record(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.frame(RECORD, bytes)
+    }
+
+    /// Adds a record that later ones need: it tells of a process.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn record_of_process(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.needed(RECORD, bytes)
     }
 
     /// Passes on what was added so far.
@@ -169,8 +234,17 @@ impl<W: Write> Writer<W> {
         self.out.flush()
     }
 
+    /// A frame that later parts need, too.
+    fn needed(&mut self, tag: u8, bytes: &[u8]) -> io::Result<()> {
+        if let Some(context) = &mut self.context {
+            context.keep(tag, bytes);
+        }
+        self.frame(tag, bytes)
+    }
+
     fn frame(&mut self, tag: u8, bytes: &[u8]) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.written += 1 + u64::from(u32::BITS / 8) + u64::from(length);
         self.out.write_all(&[tag])?;
         self.out.write_all(&length.to_le_bytes())?;
         self.out.write_all(bytes)
@@ -227,6 +301,7 @@ impl<R: Read> Reader<R> {
             FACT => serde_json::from_slice(&bytes).ok().map(Frame::Fact),
             RECORD => Some(Frame::Record(bytes)),
             LOSS => serde_json::from_slice(&bytes).ok().map(Frame::Loss),
+            CONTINUED if bytes.is_empty() => Some(Frame::Continued),
             SUMMARY => serde_json::from_slice(&bytes).ok().map(Box::new).map(Frame::Summary),
             _ => None,
         };
@@ -324,6 +399,42 @@ mod tests {
         assert_eq!(reader.frame().unwrap(), Frame::Loss(loss()));
         assert_eq!(reader.frame().unwrap(), Frame::Summary(Box::default()));
         assert!(matches!(reader.frame(), Err(Error::CutOff(at)) if at == file.len() as u64));
+    }
+
+    #[test]
+    fn each_part_has_what_it_needs_of_those_before() {
+        let mut files = vec![Vec::new()];
+        let mut writer = Writer::new(Vec::new(), &preamble()).unwrap().in_parts(None);
+        writer.symbol(0x10, "tcp_close").unwrap();
+        writer.record_of_process(b"process").unwrap();
+        writer.record(b"first").unwrap();
+        writer.fact(&Fact::Stopped { mono_ns: 7 }).unwrap();
+        let turn = |files: &mut Vec<Vec<u8>>, out: &mut Vec<u8>| {
+            files.push(std::mem::take(out));
+            Ok(())
+        };
+        writer.next_part(&preamble(), |out| turn(&mut files, out)).unwrap();
+        assert_eq!(writer.written(), None, "what it has is of the first part");
+        writer.symbol(0x10, "tcp_close").unwrap();
+        writer.record(b"second").unwrap();
+        let length = writer.written().expect("it has records");
+        writer.next_part(&preamble(), |out| turn(&mut files, out)).unwrap();
+        assert_eq!(files[2].len() as u64, length + 5, "what is counted is what is written");
+        let frames = |file: &[u8]| {
+            let (mut reader, read) = Reader::new(file).unwrap();
+            assert_eq!(read, preamble());
+            let mut frames = Vec::new();
+            while frames.last() != Some(&Frame::Continued) {
+                frames.push(reader.frame().unwrap());
+            }
+            frames
+        };
+        let needed = || [Frame::Symbol(0x10, "tcp_close".into()), Frame::Record(b"process".to_vec())];
+        let stopped = Frame::Fact(Fact::Stopped { mono_ns: 7 });
+        let first = needed().into_iter().chain([Frame::Record(b"first".to_vec()), stopped, Frame::Continued]);
+        assert_eq!(frames(&files[1]), first.collect::<Vec<_>>());
+        let second = needed().into_iter().chain([Frame::Record(b"second".to_vec()), Frame::Continued]);
+        assert_eq!(frames(&files[2]), second.collect::<Vec<_>>());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
     cli::ReplayArgs,
@@ -30,7 +30,7 @@ use crate::{
             symbols::Symbols,
         },
     },
-    recording::{self, Frame, Preamble, Reader},
+    recording::{Frame, Preamble, Reader},
     report::Summary,
     sink::{Item, text::TextStyle},
 };
@@ -41,36 +41,61 @@ use crate::{
 /// If the file is no recording or the output fails; or, after all before it is shown, where the file is
 /// cut off or damaged.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let path = args.file.display();
-    let file = File::open(&args.file).with_context(|| format!("cannot open {path}"))?;
+    let mut files = Vec::new();
+    for path in &args.files {
+        files.push((path, File::open(path).with_context(|| format!("cannot open {}", path.display()))?));
+    }
     let style = TextStyle::Trace { tasks: args.tasks, evidence: args.evidence };
     let output = Output::new(&OutputArgs { format: args.format.format(), style, file: None })?;
     confine::replay();
-    match show(BufReader::new(file), args, output) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        // Another error is not about this file.
-        Err(error) if error.is::<recording::Error>() => Err(error.context(path.to_string())),
-        Err(error) => Err(error),
-    }
+    show(files.into_iter().map(|(path, file)| (path.display().to_string(), BufReader::new(file))), args, output)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Shows a recording, wherever it is from.
+/// Shows a recording, wherever it is from: the files of one, in order, and what each is called.
 ///
 /// # Errors
 /// As [`run`].
-pub fn show(recording: impl Read, args: &ReplayArgs, output: Output) -> anyhow::Result<()> {
-    let (mut reader, preamble) = Reader::new(recording)?;
-    let mut replay = Replay::new(args, &preamble, output)?;
-    loop {
-        match reader.frame() {
-            Ok(Frame::Summary(summary)) => return replay.finish(Some(*summary)),
-            Ok(frame) => replay.take(frame)?,
-            Err(error) => {
-                replay.finish(None)?;
-                return Err(error.into());
+pub fn show<R: Read>(
+    parts: impl IntoIterator<Item = (String, R)>,
+    args: &ReplayArgs,
+    output: Output,
+) -> anyhow::Result<()> {
+    let mut replay = None;
+    let mut output = Some(output);
+    let mut first = None;
+    let mut parts = parts.into_iter();
+    while let Some((name, part)) = parts.next() {
+        let (mut reader, preamble) = Reader::new(part).with_context(|| name.clone())?;
+        let replay = match (&mut replay, output.take()) {
+            (None, Some(output)) => replay.insert(Replay::new(args, &preamble, output)?),
+            (Some(replay), _) => replay,
+            (None, None) => unreachable!("the first part takes the output"),
+        };
+        let run = *first.get_or_insert((preamble.boot, preamble.attached_ns));
+        if run != (preamble.boot, preamble.attached_ns) {
+            bail!("{name} is of another recording: replay each recording by itself");
+        }
+        loop {
+            match reader.frame() {
+                Ok(Frame::Summary(summary)) => {
+                    replay.finish(Some(*summary))?;
+                    return match parts.next() {
+                        None => Ok(()),
+                        Some(_) => bail!("{name} is the last file of its recording: replay each recording by itself"),
+                    };
+                }
+                Ok(Frame::Continued) => break,
+                Ok(frame) => replay.take(frame)?,
+                Err(error) => {
+                    replay.finish(None)?;
+                    return Err(error).context(name);
+                }
             }
         }
     }
+    // The rest is elsewhere.
+    replay.map_or(Ok(()), |mut replay| replay.finish(None))
 }
 
 /// From frames to the output.
@@ -119,13 +144,13 @@ impl Replay {
                 self.showing.reach(loss.mono_ns)?;
                 self.showing.output().write(Item::Loss(&loss))?;
             }
-            Frame::Summary(_) => {}
+            Frame::Summary(_) | Frame::Continued => {}
         }
         Ok(())
     }
 
     /// Shows what waits, and the summary if the recording has one.
-    fn finish(mut self, summary: Option<Summary>) -> anyhow::Result<()> {
+    fn finish(&mut self, summary: Option<Summary>) -> anyhow::Result<()> {
         self.showing.reach(u64::MAX)?;
         let table = self.showing.take_table();
         let output = self.showing.output();

@@ -41,6 +41,7 @@ pub fn run(config: &Config, args: &RstArgs) -> anyhow::Result<ExitCode> {
             count: args.count,
             command: &[],
             write: args.write.as_deref(),
+            rotation: args.rotation.get(),
             output: OutputArgs {
                 format: args.format.format(),
                 style: TextStyle::Trace { tasks: false, evidence: args.evidence },

@@ -109,13 +109,16 @@ impl Stays {
     }
 }
 
-/// What the demo uses: it makes network namespaces, devices, packet filters and raw sockets until it ends.
-pub(super) const DEMO: [Capability; 8] = [
+/// What the demo uses: it makes network namespaces, devices, packet filters, servers and raw sockets until it
+/// ends.
+pub(super) const DEMO: [Capability; 9] = [
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
     Capability::CAP_SYS_ADMIN,
     Capability::CAP_NET_ADMIN,
     Capability::CAP_NET_RAW,
+    // Its server listens on port 80.
+    Capability::CAP_NET_BIND_SERVICE,
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_SYSLOG,
     Capability::CAP_DAC_READ_SEARCH,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use caps::CapsHashSet;
+use caps::{Capability, CapsHashSet};
 use nix::{sys::prctl, unistd::User};
 
 use crate::host::account::Account;
@@ -80,8 +80,20 @@ pub(crate) fn demo() {
     gain_nothing();
 }
 
+/// As [`writer`], but it makes further files, maybe in another user's directory.
+pub(crate) fn writer_of_files(account: Option<&Account>) {
+    match account {
+        Some(_) => writer(account),
+        None => keep(&[Capability::CAP_DAC_OVERRIDE].into()),
+    }
+}
+
 fn give_up_all() {
-    if let Err(error) = capabilities::keep_only(&CapsHashSet::new()) {
+    keep(&CapsHashSet::new());
+}
+
+fn keep(wanted: &CapsHashSet) {
+    if let Err(error) = capabilities::keep_only(wanted) {
         log::debug!("cannot give up capabilities: {error}");
     }
 }

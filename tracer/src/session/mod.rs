@@ -13,7 +13,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::{
     cli::Detail,
-    config::Config,
+    config::{Config, Rotation},
     event::{
         Body, Event, Flags, RstKind, TcpState,
         kind::{self, Kind},
@@ -39,15 +39,16 @@ use crate::{
             symbols::Symbols,
         },
     },
-    recording::{self, Preamble, Writer},
+    recording::{self, Preamble},
     report::{Accounted, Counts, Loss, Lost, RunInfo, Summary},
 };
 
 pub mod info;
 mod queues;
 mod reader;
+mod recorder;
 
-use self::queues::Queues;
+use self::{queues::Queues, recorder::Recorder};
 
 /// What a run is to report.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ pub struct Session {
     source: Source,
     clock: Clock,
     enricher: Enricher,
-    recorder: Option<Writer<Outlet>>,
+    recorder: Option<Recorder>,
     queues: Queues,
     /// Records that tell of a full queue, and events that were made of them.
     queues_seen: u64,
@@ -197,7 +198,7 @@ impl Session {
     ///
     /// # Errors
     /// If that cannot be written.
-    pub fn record(&mut self, file: Outlet) -> anyhow::Result<()> {
+    pub fn record(&mut self, file: Outlet, rotation: Rotation) -> anyhow::Result<()> {
         let preamble = Preamble {
             endian: recording::native_endian().to_owned(),
             boot: self.clock.boot(),
@@ -207,9 +208,7 @@ impl Session {
             attached_ns: self.probes.attached_ns,
             run: self.info(),
         };
-        let mut recorder = Writer::new(file, &preamble).context(CANNOT_RECORD)?;
-        recorder.flush().context(CANNOT_RECORD)?;
-        self.recorder = Some(recorder);
+        self.recorder = Some(Recorder::new(file, preamble, rotation).context(CANNOT_RECORD)?);
         Ok(())
     }
 
@@ -223,7 +222,7 @@ impl Session {
     /// # Errors
     /// If that cannot be written.
     pub fn flush_recording(&mut self) -> anyhow::Result<()> {
-        self.recorder.as_mut().map_or(Ok(()), Writer::flush).context(CANNOT_RECORD)
+        self.recorder.as_mut().map_or(Ok(()), Recorder::flush).context(CANNOT_RECORD)
     }
 
     /// The next event that is already there.
@@ -271,7 +270,9 @@ impl Session {
                     if let Some(recorder) = &mut self.recorder {
                         // What the record needs to be read comes before it.
                         learned.iter().try_for_each(|fact| recorder.fact(fact)).context(CANNOT_RECORD)?;
-                        recorder.record(&bytes).context(CANNOT_RECORD)?;
+                        let recorded =
+                            if is_of_process { recorder.record_of_process(&bytes) } else { recorder.record(&bytes) };
+                        recorded.context(CANNOT_RECORD)?;
                     }
                     if let Some(event) = event {
                         return Ok(Some(event));
@@ -428,7 +429,7 @@ impl Session {
     /// If it cannot be written.
     pub fn finish_recording(&mut self, summary: &Summary) -> anyhow::Result<()> {
         let recorder = self.recorder.take();
-        recorder.map_or(Ok(()), |recorder| recorder.finish(summary)).context(CANNOT_RECORD)
+        recorder.map_or(Ok(()), |recorder| recorder.into_writer().finish(summary)).context(CANNOT_RECORD)
     }
 }
 

@@ -10,18 +10,27 @@ use crate::{alone, peer::Peer, report::Trace};
 /// Each has two ends.
 const CONNECTIONS: usize = 5000;
 const CLOSED: usize = 10;
-const LONGEST: Duration = Duration::from_secs(1);
+/// So many times as long as without them a start may take. Seconds would tell how busy the machine is.
+const MOST: u32 = 4;
 /// Other tests may take the processors meanwhile.
 const ATTEMPTS: usize = 3;
 
 #[test]
 #[ignore = "needs root"]
-fn ten_thousand_older_sockets_have_an_owner_within_a_second() {
+fn ten_thousand_older_sockets_have_an_owner_and_hold_up_no_start() {
     let _alone = alone();
     let host = Host::new("old").unwrap();
     let mut holder = host.run(|| Ok(Peer::start("holder"))).unwrap();
-    holder.ask(&format!("hold {CONNECTIONS}"));
     let netns = host.netns().to_string();
+    let without = (0..ATTEMPTS).map(|_| {
+        let started = Instant::now();
+        let trace = Trace::start(&["--netns", &netns]);
+        let taken = started.elapsed();
+        trace.stop();
+        taken
+    });
+    let without = without.min().expect("there are attempts");
+    holder.ask(&format!("hold {CONNECTIONS}"));
 
     let mut fastest = Duration::MAX;
     for _ in 0..ATTEMPTS {
@@ -34,12 +43,12 @@ fn ten_thousand_older_sockets_have_an_owner_within_a_second() {
         }
         holder.ask(&format!("close {CLOSED}"));
         check(&trace.stop(), &holder);
-        if fastest < LONGEST {
+        if fastest < MOST * without {
             break;
         }
     }
-    println!("{} sockets: attached within {fastest:?}", 2 * CONNECTIONS);
-    assert!(fastest < LONGEST, "{fastest:?}");
+    println!("{} sockets: attached within {fastest:?}, without them {without:?}", 2 * CONNECTIONS);
+    assert!(fastest < MOST * without, "{fastest:?}, without them {without:?}");
 }
 
 /// What was closed ends by a call of the holder; the far ends are heard of for the first time.

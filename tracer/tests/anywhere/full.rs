@@ -10,7 +10,9 @@ use std::{
 use nix::{
     errno::Errno,
     sched::{CloneFlags, unshare},
+    sys::resource::{Resource, setrlimit},
 };
+use serde_json::Value;
 use tracer::testbed::host::Host;
 
 use crate::{
@@ -18,14 +20,16 @@ use crate::{
     report::{objects, tracer},
 };
 
+const NO_SPACE: &str = "No space left";
+
 /// Connections, each of which is recorded with some kilobytes.
 const CONNECTIONS: u16 = 60;
 
 /// Runs the trace, in a namespace of its own, until the recording fails.
-fn until_full(mut command: Command, netns: &str) -> usize {
+fn until_full(mut command: Command, path: &str, why: &str) -> Vec<Value> {
     let host = Host::new("full").unwrap();
     command.args(["trace", "-j", "-e", "state,open,close", "--netns"]).arg(host.netns().to_string());
-    let mut child = command.args(["-w", netns]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.args(["-w", path]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut shown = String::new();
     output.read_line(&mut shown).unwrap();
@@ -41,7 +45,7 @@ fn until_full(mut command: Command, netns: &str) -> usize {
     let rest = child.wait_with_output().unwrap();
     let message = String::from_utf8(rest.stderr).unwrap();
     assert_eq!(rest.status.code(), Some(1), "{message}");
-    assert!(message.contains("cannot write the recording: No space left"), "{message}");
+    assert!(message.contains(&format!("cannot write the recording: {why}")), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
 
     // Whole lines, and none is missing between.
@@ -52,13 +56,15 @@ fn until_full(mut command: Command, netns: &str) -> usize {
         objects.iter().filter(|object| object["new"] == "LISTEN").map(|event| &event["local"]).collect();
     let expected: Vec<_> = (2001..).take(ports.len()).map(|port: u16| format!("127.0.0.1:{port}")).collect();
     assert_eq!(ports, expected.iter().collect::<Vec<_>>());
-    ports.len()
+    objects
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_device_that_is_always_full() {
-    assert!(until_full(tracer(), "/dev/full") < usize::from(CONNECTIONS));
+    let shown = until_full(tracer(), "/dev/full", NO_SPACE);
+    let listeners = shown.iter().filter(|object| object["new"] == "LISTEN").count();
+    assert!(listeners < usize::from(CONNECTIONS));
 }
 
 #[test]
@@ -80,7 +86,31 @@ fn a_file_system_that_fills_up() {
         });
     }
     let file = directory.path().join("recording");
-    let listeners = until_full(command, file.to_str().unwrap());
-    assert!(listeners > 2, "some of it found room: {listeners}");
+    let shown = until_full(command, file.to_str().unwrap(), NO_SPACE);
+    assert!(shown.len() > 10, "some of it found room: {shown:#?}");
     assert!(!Path::new(&file).exists(), "it was in the mount");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_may_not_grow_any_more() {
+    const MOST: u64 = 20 << 10;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("recording");
+    let mut command = tracer();
+    // SAFETY: one system call.
+    unsafe {
+        command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_FSIZE, MOST, MOST)?));
+    }
+    // SIGXFSZ would have ended it, and dumped core.
+    let shown = until_full(command, path.to_str().unwrap(), "File too large");
+    // What fits in is there, whole.
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), MOST);
+    let replayed = tracer().args(["replay", "-j"]).arg(&path).output().unwrap();
+    let message = String::from_utf8(replayed.stderr).unwrap();
+    assert!(message.contains("cut off") && replayed.status.code() == Some(1), "{message}");
+    let events = |objects: &[Value]| objects.iter().filter(|it| it["mono_ns"].is_u64()).cloned().collect::<Vec<_>>();
+    let (shown, replayed) = (events(&shown), events(&objects(&replayed.stdout)));
+    assert!(!replayed.is_empty());
+    assert_eq!(replayed, shown[..replayed.len()]);
 }

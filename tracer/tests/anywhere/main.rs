@@ -35,6 +35,7 @@ mod replay;
 #[path = "../live/report.rs"]
 #[expect(dead_code, reason = "some of it is for the other tests")]
 mod report;
+mod rotated;
 mod shortage;
 mod tcpstates;
 mod trace;

@@ -145,7 +145,7 @@ fn replayed(recording: &[u8], sink: Box<dyn Sink>) -> (String, String) {
         unreachable!("it is that command")
     };
     let shown = Shown::default();
-    let outcome = replay::show(recording, &args, Output::to(Box::new(shown.clone()), sink));
+    let outcome = replay::show([("x".to_owned(), recording)], &args, Output::to(Box::new(shown.clone()), sink));
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
     (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
 }

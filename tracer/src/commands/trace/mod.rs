@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use self::{
     accounts::Accounts,
+    parts::Parts,
     readers::Readers,
     show::Show,
     signals::{Signals, StopCause},
@@ -16,7 +17,7 @@ use crate::{
     child::Held,
     cli::{Detail, TraceArgs},
     commands::output::{Output, OutputArgs},
-    config::Config,
+    config::{Config, Rotation},
     confine,
     event::kind::Kind,
     filter::{Criteria, FilterArgs},
@@ -28,6 +29,7 @@ use crate::{
 };
 
 mod accounts;
+mod parts;
 mod readers;
 mod show;
 mod signals;
@@ -54,6 +56,8 @@ pub struct Job<'a> {
     pub command: &'a [OsString],
     /// Where to record.
     pub write: Option<&'a Path>,
+    /// When the recording goes on in another file.
+    pub rotation: Rotation,
     /// How to show it.
     pub output: OutputArgs<'a>,
     /// Only RSTs, and connections that died without one; at the end, a table of RSTs by cause.
@@ -84,6 +88,7 @@ pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             count: args.count,
             command: &args.command,
             write: args.write.as_deref(),
+            rotation: args.rotation.get(),
             output: OutputArgs { format: args.format.format(), style, file: args.output.as_deref() },
             rsts_only: false,
             detail: args.detail,
@@ -120,7 +125,7 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
     let account = job.user.map(Account::named).transpose()?;
     let making = Making { force: config.force, owner: account.clone() };
     let (output, reader) = Output::on_thread(&job.output, &making)?;
-    let (recording, disk) = job.write.map(|path| recording(path, &making)).transpose()?.unzip();
+    let (recording, disk) = job.write.map(|path| recording(path, &making, job.rotation)).transpose()?.unzip();
     if !is_open(&mut signals, "write to", job.output.file, &reader).await? {
         return Ok(ExitCode::SUCCESS);
     }
@@ -137,10 +142,10 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
     }
     target.watch(session.take_processes()?)?;
     if let Some(recording) = recording {
-        session.record(recording)?;
+        session.record(recording, job.rotation)?;
     }
     let accounts = Accounts::open(is_whole);
-    confine::live(&confine::Live { runs_command: held.is_some(), makes_files: false, account })?;
+    confine::live(&confine::Live { runs_command: held.is_some(), makes_files: job.rotation.is_wanted(), account })?;
     if let Some(held) = held {
         target.start(held)?;
     }
@@ -217,14 +222,27 @@ async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -
     Ok(())
 }
 
-fn recording(path: &Path, making: &Making) -> anyhow::Result<(Outlet, Gauge)> {
+fn recording(path: &Path, making: &Making, rotation: Rotation) -> anyhow::Result<(Outlet, Gauge)> {
     let (path, making) = (path.to_owned(), making.clone());
+    if rotation.is_wanted() {
+        let owner = making.owner.clone();
+        let mut parts = Parts::new(&path, making, rotation);
+        let mut is_first = true;
+        return Outlet::to_files(move || {
+            let file = parts.next()?;
+            if std::mem::take(&mut is_first) {
+                confine::writer_of_files(owner.as_ref());
+            }
+            Ok(file)
+        })
+        .context(NO_THREAD);
+    }
     Outlet::new(move || {
         let file = making.create(&path)?;
         confine::writer(making.owner.as_ref());
         Ok(file)
     })
-    .context("cannot start a thread that writes")
+    .context(NO_THREAD)
 }
 
 /// Waits until a file is open: that of a named pipe is when somebody reads it. False if a signal came before.
@@ -239,4 +257,5 @@ async fn is_open(signals: &mut Signals, what: &str, path: Option<&Path>, file: &
     }
 }
 
+const NO_THREAD: &str = "cannot start a thread that writes";
 const CANNOT_WRITE: &str = "cannot write the output";

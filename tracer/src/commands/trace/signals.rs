@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use nix::sys::{
-    signal::{SigSet, Signal},
+    signal::{self, SigHandler, SigSet, Signal},
     signalfd::{SfdFlags, SignalFd},
 };
 use tokio::{
@@ -53,6 +53,9 @@ impl Signals {
             }
         }
         wanted.thread_block().context("cannot block signals")?;
+        // Where a file may not grow any more, writing shall fail, and the rest go on.
+        // SAFETY: there is no handler.
+        unsafe { signal::signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.context("cannot ignore SIGXFSZ")?;
         let signals = SignalFd::with_flags(&wanted, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC);
         // SAFETY: it owns its descriptor, which stays open and the same as long as it lives.
         let signals =
@@ -81,7 +84,7 @@ impl Signals {
             }
         };
         tokio::select! {
-            cause = signal(&mut self.signals) => {
+            cause = next_signal(&mut self.signals) => {
                 let cause = cause?;
                 self.is_urgent |= matches!(cause, StopCause::Signal { signal, .. } if signal != Signal::SIGINT);
                 Ok(cause)
@@ -99,7 +102,7 @@ impl Signals {
     }
 }
 
-async fn signal(signals: &mut AsyncFd<SignalFd>) -> anyhow::Result<StopCause> {
+async fn next_signal(signals: &mut AsyncFd<SignalFd>) -> anyhow::Result<StopCause> {
     loop {
         let mut ready = signals.readable_mut().await?;
         if let Some(info) = ready.get_inner_mut().read_signal()? {
