@@ -11,6 +11,7 @@ use crate::{
     filter::FilterArgs,
     host::malloc,
     kernel::{btf, probes::ProbeFamily},
+    redact::RedactArgs,
     sink::format::FormatArgs,
 };
 
@@ -116,6 +117,10 @@ pub struct TraceArgs {
     #[arg(short = 'Z', long = "relinquish-privileges", value_name = "USER")]
     pub user: Option<String>,
 
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub redact: RedactArgs,
+
     /// The output format.
     #[command(flatten)]
     pub format: FormatArgs,
@@ -172,6 +177,10 @@ pub struct RstArgs {
     /// Run as USER after setup, with only the capabilities still needed; files of -o and -w are USER's
     #[arg(short = 'Z', long = "relinquish-privileges", value_name = "USER")]
     pub user: Option<String>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub redact: RedactArgs,
 
     /// The output format.
     #[command(flatten)]
@@ -238,6 +247,10 @@ pub struct ReplayArgs {
     /// Also print the evidence and the remedy for each RST (always present in JSON)
     #[arg(long)]
     pub evidence: bool,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub redact: RedactArgs,
 
     /// The output format.
     #[command(flatten)]
@@ -339,10 +352,26 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::redact::Secret;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_redact_is_no_list_of_secrets_unless_it_says_so() {
+        let secrets = |args: &[&str]| match Cli::try_parse_from([&["tracer", "replay"], args].concat())?.command {
+            Command::Replay(args) => Ok(args.redact.secrets().into_iter().collect::<Vec<_>>()),
+            _ => unreachable!("it is that command"),
+        };
+        let all = [Secret::Cmdline, Secret::User, Secret::Address];
+        assert_eq!(secrets(&["file"]).unwrap_or_else(|error: clap::Error| panic!("{error}")), []);
+        assert_eq!(secrets(&["--redact", "file"]).unwrap(), all);
+        assert_eq!(secrets(&["--redact=user,cmdline", "file"]).unwrap(), all[..2]);
+        for wrong in ["--redact=", "--redact=password"] {
+            assert!(secrets(&[wrong, "file"]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

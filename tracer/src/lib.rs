@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod outlet;
 pub mod pipeline;
 pub mod recording;
+pub mod redact;
 pub mod report;
 pub mod session;
 pub mod sink;

@@ -8,6 +8,7 @@
 //! byte order, which the preamble names.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashSet},
     io::{self, Read, Write},
 };
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Reasons,
     pipeline::enrich::host_facts::Fact,
+    redact::{Redact, Redactor},
     report::{Loss, RunInfo, Summary},
 };
 
@@ -65,8 +67,15 @@ impl Preamble {
     }
 }
 
+impl Redact for Preamble {
+    fn redact(&mut self, redactor: &mut Redactor) {
+        let Self { endian: _, boot: _, reasons: _, drop_reasons: _, sees_sent: _, attached_ns: _, run } = self;
+        run.redact(redactor);
+    }
+}
+
 /// A frame of a recording.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
     /// The function at an address.
     Symbol(u64, String),
@@ -80,6 +89,20 @@ pub enum Frame {
     Summary(Box<Summary>),
     /// The end of this file; the next one goes on.
     Continued,
+}
+
+impl Redact for Frame {
+    fn redact(&mut self, redactor: &mut Redactor) {
+        match self {
+            // Of the kernel's functions.
+            Self::Symbol(_, _) | Self::Continued => {}
+            Self::Fact(fact) => fact.redact(redactor),
+            // Bytes that are no record are not shown either.
+            Self::Record(bytes) => *bytes = redactor.record(bytes).map(Cow::into_owned).unwrap_or_default(),
+            Self::Loss(loss) => loss.redact(redactor),
+            Self::Summary(summary) => summary.redact(redactor),
+        }
+    }
 }
 
 /// A recording cannot be read, or not any further.
@@ -361,6 +384,7 @@ mod tests {
             probes: BTreeMap::new(),
             degraded: vec![],
             room: crate::kernel::room::Room::default(),
+            redacted: [].into(),
         };
         Preamble {
             endian: native_endian().into(),

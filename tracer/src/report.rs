@@ -1,6 +1,9 @@
 //! What a run reports besides its events: a scenario's verdict and the summary.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use jiff::Timestamp;
 
@@ -11,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     event::{Confidence, Direction, kind::Kind},
     kernel::{probes::Mechanism, room::Room},
+    redact::{Redact, Redactor, Secret},
 };
 
 /// The end of one demo scenario.
@@ -46,6 +50,16 @@ pub struct RunInfo {
     /// Capacity of the programs' socket table.
     #[serde(default)]
     pub room: Room,
+    /// What is masked in all that follows (`--redact`); absent if nothing is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub redacted: BTreeSet<Secret>,
+}
+
+/// It is made without a look at what is traced.
+impl Redact for RunInfo {
+    fn redact(&mut self, _: &mut Redactor) {
+        let Self { version: _, kernel: _, probes: _, degraded: _, room: _, redacted: _ } = self;
+    }
 }
 
 /// The last line of a run.
@@ -74,6 +88,23 @@ pub struct Summary {
     /// The answer that the demo came to, one line each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answer: Vec<String>,
+}
+
+impl Redact for Summary {
+    fn redact(&mut self, redactor: &mut Redactor) {
+        let Self {
+            counts: _,
+            submitted: _,
+            accounted: _,
+            lost: _,
+            probes: _,
+            seconds: _,
+            causes,
+            unaccounted: _,
+            answer: _,
+        } = self;
+        causes.iter_mut().flatten().for_each(|row| row.redact(redactor));
+    }
 }
 
 /// Submitted records that were not shown. The sum of `submitted` equals the sum of `counts`, of these fields, and
@@ -116,6 +147,24 @@ pub struct CauseCount {
     pub first: Timestamp,
     /// Time of the last one.
     pub last: Timestamp,
+}
+
+impl Redact for CauseCount {
+    fn redact(&mut self, redactor: &mut Redactor) {
+        let Self {
+            cause: _,
+            title: _,
+            remedy: _,
+            direction: _,
+            process: _,
+            peer,
+            count: _,
+            confidence: _,
+            first: _,
+            last: _,
+        } = self;
+        *peer = peer.map(|peer| redactor.address(peer));
+    }
 }
 
 /// Kernel counters of RSTs in each network namespace (RFC 4022).
@@ -217,6 +266,12 @@ pub struct Loss {
     pub mono_ns: u64,
     /// Losses by stage, without zeros.
     pub lost: Lost,
+}
+
+impl Redact for Loss {
+    fn redact(&mut self, _: &mut Redactor) {
+        let Self { time: _, since: _, mono_ns: _, lost: _ } = self;
+    }
 }
 
 /// Events by kind.

@@ -49,6 +49,7 @@ pub fn run(config: &Config, args: &RstArgs) -> anyhow::Result<ExitCode> {
             },
             rsts_only: true,
             detail: args.detail,
+            redact: args.redact.secrets(),
             fail_on_loss: args.fail_on_loss,
             user: args.user.as_deref(),
         },

@@ -5,35 +5,16 @@ use std::{collections::BTreeSet, io};
 use crate::{
     commands::{output::Output, tally::Tally},
     event::{Event, kind::Kind},
-    filter::Admission,
     pipeline::diagnose::{Diagnoser, Watch},
     sink::Item,
 };
 
-/// Which of the explained events are shown.
-pub(super) trait Admits {
-    /// It is one of them. The others were evidence.
-    fn admits(&self, event: &Event) -> bool;
-}
-
-/// By kind alone, where the programs in the kernel have applied all other filters.
-impl Admits for BTreeSet<Kind> {
-    fn admits(&self, event: &Event) -> bool {
-        self.contains(&event.kind())
-    }
-}
-
-impl Admits for Admission {
-    fn admits(&self, event: &Event) -> bool {
-        self.admits(event)
-    }
-}
-
 /// Shows events in order, each RST with its verdict.
-pub(super) struct Showing<A> {
+pub(super) struct Showing {
     output: Output,
     diagnoser: Diagnoser,
-    pub(super) admission: A,
+    /// The kinds of those that are shown, unless a filter leaves them out. The others are evidence.
+    kinds: BTreeSet<Kind>,
     /// RSTs by cause, if there is to be a table.
     tally: Option<Tally>,
     /// Events that may still be shown.
@@ -44,11 +25,11 @@ pub(super) struct Showing<A> {
     evidence: u64,
 }
 
-impl<A: Admits> Showing<A> {
+impl Showing {
     /// Of what was observed in that time.
-    pub(super) fn new(output: Output, admission: A, watch: Watch) -> Self {
+    pub(super) fn new(output: Output, kinds: BTreeSet<Kind>, watch: Watch) -> Self {
         let diagnoser = Diagnoser::new(watch);
-        Self { output, diagnoser, admission, tally: None, left: u64::MAX, inside: 0, evidence: 0 }
+        Self { output, diagnoser, kinds, tally: None, left: u64::MAX, inside: 0, evidence: 0 }
     }
 
     /// Also counts by cause.
@@ -71,9 +52,13 @@ impl<A: Admits> Showing<A> {
         &mut self.diagnoser
     }
 
+    fn admits(&self, event: &Event) -> bool {
+        !event.filtered_out && self.kinds.contains(&event.kind())
+    }
+
     /// The event is of a kind, and of a time, that is shown.
     pub(super) fn would_show(&self, event: &Event) -> bool {
-        self.admission.admits(event) && self.diagnoser.reports(event)
+        self.admits(event) && self.diagnoser.reports(event)
     }
 
     /// The next event; what is explained by it, or needs no more explanation, is shown.
@@ -100,7 +85,7 @@ impl<A: Admits> Showing<A> {
             && let Some(event) = self.diagnoser.pop()
         {
             self.inside -= 1;
-            if !self.admission.admits(&event) {
+            if !self.admits(&event) {
                 self.evidence += 1;
                 continue;
             }

@@ -60,7 +60,8 @@ async fn demo(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut recorder = args.pcap.as_deref().map(|path| Recorder::create(path, config.force)).transpose()?;
     // What opens and closes is in the state changes too, which the scenarios are about.
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
-    let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail: Detail { baseline: false, stacks: true } };
+    let detail = Detail { baseline: false, stacks: true };
+    let scope = Scope { kinds, criteria: Criteria::of_no_netns(), detail, redact: BTreeSet::new() };
     let mut session = Session::start(config, scope, LATENCY)?;
     // It takes longer than a scenario, and would be done in the midst of the first one with a RST.
     session.read_symbols();

@@ -194,6 +194,7 @@ impl Stage {
                 opened: None,
                 unremembered: false,
                 scenario: Some(self.settings.scenario),
+                filtered_out: false,
                 sock: 0,
             });
         }

@@ -55,7 +55,7 @@ pub struct Event {
     pub netns_name: Option<Arc<str>>,
     /// Address family of the segments: v4-mapped sockets count as IPv4.
     pub family: Family,
-    /// Local address and port.
+    /// Local address and port; with `--redact`, host parts of addresses stand for others.
     #[serde(serialize_with = "end::serialize")]
     #[schemars(with = "SocketAddr")]
     pub local: SocketAddr,
@@ -80,6 +80,9 @@ pub struct Event {
     /// The demo's scenario; absent outside of the demo.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scenario: Option<&'static str>,
+    /// True if a filter leaves it out: it may be evidence all the same.
+    #[serde(skip)]
+    pub filtered_out: bool,
     /// Kernel address of the socket, an identity for joining events only; 0 without a socket.
     #[serde(skip)]
     pub sock: u64,
@@ -165,9 +168,9 @@ pub struct State {
 pub struct EhashEntry {
     /// True if the socket is linked in a chain of the table (`skc_nulls_node.pprev` is not null).
     pub hashed: bool,
-    /// `hash & ehash_mask`; null while the socket has no hash, or if the mask cannot be read.
+    /// `hash & ehash_mask`; null while the socket has no hash, if the mask cannot be read, or if addresses are redacted.
     pub bucket: Option<u32>,
-    /// `sk->__sk_common.skc_hash`.
+    /// `sk->__sk_common.skc_hash`; 0 if addresses are redacted, which it is made of.
     pub hash: u32,
 }
 

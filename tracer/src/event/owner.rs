@@ -17,13 +17,16 @@ pub struct Owner {
     pub tid: Pid,
     /// That thread's name; invalid UTF-8 is replaced.
     pub comm: String,
-    /// The process's command line, quoted for a shell and possibly truncated; null if unknown.
+    /// The process's command line, quoted for a shell and possibly truncated; null if unknown. With `--redact` the
+    /// program's name, and `...` for arguments.
     pub cmdline: Option<Arc<str>>,
-    /// User id in the initial user namespace; null if unknown.
+    /// User id in the initial user namespace; null if unknown. With `--redact` a number from 4000000001 on stands for each
+    /// but root.
     pub uid: Option<u32>,
-    /// Name of that user on this host; null if it has none.
+    /// Name of that user on this host; null if it has none. With `--redact` `user-1` stands for 4000000001, and so on.
     pub user: Option<String>,
-    /// Path of its cgroup in the unified hierarchy; null if unknown.
+    /// Path of its cgroup in the unified hierarchy; null if unknown. With `--redact` `...` stands for parts that may name a
+    /// user.
     pub cgroup: Option<String>,
     /// The container that the cgroup belongs to; null if it belongs to none.
     pub container: Option<Container>,

@@ -168,6 +168,7 @@ mod tests {
     use tracer_ebpf::record::{RST_RECEIVED, TABLE_LISTENER, VIA_PACKET};
 
     use super::*;
+    use crate::redact::{Key, Redactor, Secret};
 
     fn header<T>(kind: u16) -> Header {
         let mut header = Header::new_zeroed();
@@ -263,6 +264,19 @@ mod tests {
         assert!(matches!(&also_close.body, Body::Close(close) if close.closing.bytes_sent == 9));
         assert_eq!((also_open.header().mono_ns, also_close.header().mono_ns), (42, 42));
         assert_eq!(also.iter().flatten().count(), 2);
+    }
+
+    #[test]
+    fn what_is_decoded_can_be_redacted_and_is_of_its_kind_and_size_then() {
+        let mut redactor = Redactor::new(&[Secret::Cmdline, Secret::User, Secret::Address].into(), Key::of([0; 16]));
+        for bytes in records() {
+            let masked = redactor.record(&bytes).expect("it is a record").into_owned();
+            let [(before, _), (after, _)] = [&bytes, &masked].map(|bytes| Header::read_from_prefix(bytes).unwrap());
+            assert_eq!((after.kind, after.size, masked.len()), (before.kind, before.size, bytes.len()));
+            assert!(decode(&masked).is_ok());
+            assert!((0..bytes.len()).all(|length| redactor.record(&bytes[..length]).is_none()));
+        }
+        assert_eq!(redactor.record(header::<Header>(99).as_bytes()), None, "an unknown kind");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a run observes, in words and for JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     host::pid_namespace,
@@ -9,17 +9,19 @@ use crate::{
         preflight,
         probes::{Mechanism, Outcome},
     },
+    redact::Secret,
     report::RunInfo,
 };
 
 /// How the events are observed.
-pub(super) fn of_run(probes: &Probes) -> RunInfo {
+pub(super) fn of_run(probes: &Probes, redacted: &BTreeSet<Secret>) -> RunInfo {
     RunInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         kernel: kernel_release(),
         probes: mechanisms(&probes.outcomes),
         degraded: degraded(probes),
         room: probes.room,
+        redacted: redacted.clone(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! A run of the probes: attach, read events, detach, account for what was lost.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -34,12 +36,13 @@ use crate::{
     pipeline::{
         decode::{self, Decoded},
         enrich::{
-            Enricher,
+            self, Enricher,
             host_facts::{Fact, HostFacts},
             symbols::Symbols,
         },
     },
     recording::{self, Preamble},
+    redact::{Key, Redact as _, Redactor, Secret},
     report::{Accounted, Counts, Loss, Lost, RunInfo, Summary},
 };
 
@@ -59,6 +62,8 @@ pub struct Scope {
     pub criteria: Criteria,
     /// What else to find out about RSTs.
     pub detail: Detail,
+    /// What to mask in events and in the recording.
+    pub redact: BTreeSet<Secret>,
 }
 
 /// Attached probes and the way from their records to events.
@@ -68,6 +73,7 @@ pub struct Session {
     source: Source,
     clock: Clock,
     enricher: Enricher,
+    redacted: BTreeSet<Secret>,
     recorder: Option<Recorder>,
     queues: Queues,
     /// Records that tell of a full queue, and events that were made of them.
@@ -104,7 +110,7 @@ impl Session {
     /// # Errors
     /// If the kernel lacks what everything rests on; see [`Probes::attach`].
     pub fn start(config: &Config, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
-        let Scope { kinds, criteria, detail } = scope;
+        let Scope { kinds, criteria, detail, redact } = scope;
         let mut wanted = probes::needed(&kinds);
         if !criteria.pids.is_empty() {
             wanted.insert(Probe::Descent);
@@ -133,7 +139,9 @@ impl Session {
             forward_log(&mut probes)?;
         }
         let clock = Clock::now()?;
-        let mut enricher = Enricher::new(clock, Symbols::of_kernel(), HostFacts::of_host(), probes.reasons.clone());
+        let redactor = if redact.is_empty() { Redactor::of_nothing() } else { Redactor::new(&redact, Key::random()?) };
+        let facts = HostFacts::of_host().redacted_by(redactor);
+        let mut enricher = Enricher::new(clock, Symbols::of_kernel(), facts, probes.reasons.clone());
         enricher.host_facts().remember_processes();
         malloc::give_back();
         // Of other kinds no stack is taken.
@@ -150,6 +158,7 @@ impl Session {
             source,
             clock,
             enricher,
+            redacted: redact,
             recorder: None,
             queues: Queues::default(),
             queues_seen: 0,
@@ -242,7 +251,12 @@ impl Session {
             return Ok(Some(event));
         }
         while let Some(bytes) = self.source.next_record() {
-            match decode::decode(&bytes) {
+            let Some(masked) = self.enricher.host_facts().redactor().record(&bytes) else {
+                log::warn!("skipping malformed record");
+                self.undecodable += 1;
+                continue;
+            };
+            match decode::decode(&masked) {
                 Ok(Decoded { record, also }) => {
                     if let Some(recorder) = &mut self.recorder {
                         for &address in &record.stack {
@@ -261,17 +275,18 @@ impl Session {
                     self.queues_seen += u64::from(is_of_queue);
                     self.also = also.and_then(|record| self.enricher.event(record));
                     let mut learned = self.enricher.host_facts().take_learned();
-                    if let Some(event) = &mut event {
-                        learned.extend(look_elsewhere(&mut self.listeners, event));
-                    }
+                    let is_masked = matches!(masked, Cow::Owned(_));
+                    let redactor = self.enricher.host_facts().redactor();
                     for event in event.iter_mut().chain(&mut self.also) {
-                        learned.extend(look_for_reader(event));
+                        let Some(ends) = true_ends(&bytes, is_masked, event) else { continue };
+                        learned.extend(look_elsewhere(&mut self.listeners, event, ends, redactor));
+                        learned.extend(look_for_reader(event, ends, redactor));
                     }
                     if let Some(recorder) = &mut self.recorder {
                         // What the record needs to be read comes before it.
                         learned.iter().try_for_each(|fact| recorder.fact(fact)).context(CANNOT_RECORD)?;
                         let recorded =
-                            if is_of_process { recorder.record_of_process(&bytes) } else { recorder.record(&bytes) };
+                            if is_of_process { recorder.record_of_process(&masked) } else { recorder.record(&masked) };
                         recorded.context(CANNOT_RECORD)?;
                     }
                     if let Some(event) = event {
@@ -312,7 +327,7 @@ impl Session {
 
     /// How the events are observed.
     pub fn info(&self) -> RunInfo {
-        info::of_run(&self.probes)
+        info::of_run(&self.probes, &self.redacted)
     }
 
     /// What the probes see.
@@ -440,29 +455,51 @@ fn by_kind(count: impl Fn(usize) -> u64) -> BTreeMap<String, u64> {
     kinds.map(|(name, kind)| (name.to_owned(), count(kind.into()))).collect()
 }
 
+/// The ends of a connection, as this host has them.
+type Ends = (SocketAddr, SocketAddr);
+
+/// The ends that an event is about, of which it may have masked ones: its record has the true ones.
+fn true_ends(record: &[u8], is_masked: bool, event: &Event) -> Option<Ends> {
+    if is_masked { enrich::ends_of_record(record) } else { Some((event.local, event.remote)) }
+}
+
 /// Where a SYN was refused: who listens on that port, but elsewhere; or, of the RST that came for it, there.
-fn look_elsewhere(listeners: &mut Listeners, event: &mut Event) -> Option<Fact> {
-    let (mono_ns, local, remote) = (event.mono_ns, event.local, event.remote);
+fn look_elsewhere(
+    listeners: &mut Listeners,
+    event: &mut Event,
+    (local, remote): Ends,
+    redactor: &mut Redactor,
+) -> Option<Fact> {
+    let mono_ns = event.mono_ns;
     let Body::Rst(rst) = &mut event.body else { return None };
-    if rst.kind == RstKind::Peer && rst.socket_state == Some(TcpState::SYN_SENT) {
-        rst.listeners = listeners.at(remote, mono_ns);
+    let found = if rst.kind == RstKind::Peer && rst.socket_state == Some(TcpState::SYN_SENT) {
+        listeners.at(remote, mono_ns)
     } else {
         let trigger = rst.trigger?;
         if rst.socket || trigger.flags.contains(Flags::ACK) || !trigger.flags.contains(Flags::SYN) {
             return None;
         }
-        rst.listeners = listeners.of_port(local.port(), mono_ns);
+        listeners.of_port(local.port(), mono_ns)
+    };
+    if found.is_empty() {
+        return None;
     }
-    (!rst.listeners.is_empty()).then(|| Fact::Listeners { mono_ns, listeners: rst.listeners.clone() })
+    let mut fact = Fact::Listeners { mono_ns, listeners: found };
+    fact.redact(redactor);
+    if let Fact::Listeners { listeners, .. } = &fact {
+        rst.listeners.clone_from(listeners);
+    }
+    Some(fact)
 }
 
 /// Where a connection died with a closed window: who should have read.
-fn look_for_reader(event: &mut Event) -> Option<Fact> {
-    let reader = reader::of(event)?;
-    if let Body::Close(close) = &mut event.body {
+fn look_for_reader(event: &mut Event, ends: Ends, redactor: &mut Redactor) -> Option<Fact> {
+    let mut fact = Fact::Reader { mono_ns: event.mono_ns, reader: reader::of(event, ends)? };
+    fact.redact(redactor);
+    if let (Body::Close(close), Fact::Reader { reader, .. }) = (&mut event.body, &fact) {
         close.reader = Some(reader.clone());
     }
-    Some(Fact::Reader { mono_ns: event.mono_ns, reader })
+    Some(fact)
 }
 
 /// What was recorded can be replayed.

@@ -12,14 +12,15 @@ use crate::{
     },
 };
 
-/// The process that holds the peer's socket, if it is in the same network namespace.
-pub(super) fn of(event: &Event) -> Option<Reader> {
+/// The process that holds the peer's socket, if it is in the same network namespace. `ends`: the event's, as this host has
+/// them.
+pub(super) fn of(event: &Event, ends: (SocketAddr, SocketAddr)) -> Option<Reader> {
     let Body::Close(close) = &event.body else { return None };
     if close.ended_by != End::Timeout || !close.window_closed {
         return None;
     }
     // As that end sees it.
-    let (local, remote) = (event.remote, event.local);
+    let (remote, local) = ends;
     let is_it = |found: &TcpSocket| found.state != TcpState::LISTEN && found.remote == remote && found.inode != 0;
     let socket = look_up(event, local, remote).filter(is_it)?;
     let Program { pid, name } = netstat::program(socket.inode)?;

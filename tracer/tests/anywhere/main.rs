@@ -30,6 +30,7 @@ mod peer;
 mod priority;
 mod process;
 mod recorded;
+mod redacted;
 mod refused;
 mod replay;
 #[path = "../live/report.rs"]

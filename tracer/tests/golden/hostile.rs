@@ -14,6 +14,7 @@ use serde_json::Value;
 use tracer::{
     cli::{Cli, Command},
     commands::{output::Output, replay},
+    redact::Key,
     sink::{
         Sink,
         foreign::Printable,
@@ -23,6 +24,9 @@ use tracer::{
     },
 };
 use tracer_ebpf::record::{Header, Owner};
+
+/// What addresses are masked by, where they are.
+pub(super) const KEY: &[u8; 16] = b"no secret at all";
 
 /// Recordings that are tried; each in both formats.
 const RECORDINGS: u64 = 500;
@@ -139,13 +143,13 @@ impl Write for Shown {
     }
 }
 
-/// What a replay shows, and the error that it ends with.
-fn replayed(recording: &[u8], sink: Box<dyn Sink>) -> (String, String) {
-    let Command::Replay(args) = Cli::parse_from(["tracer", "replay", "--evidence", "--tasks", "x"]).command else {
-        unreachable!("it is that command")
-    };
+/// What a replay with these arguments shows, and the error that it ends with.
+pub(super) fn replayed(recording: &[u8], args: &[&str], sink: Box<dyn Sink>) -> (String, String) {
+    let all = [&["tracer", "replay", "--evidence", "--tasks", "x"], args].concat();
+    let Command::Replay(args) = Cli::parse_from(all).command else { unreachable!("it is that command") };
     let shown = Shown::default();
-    let outcome = replay::show([("x".to_owned(), recording)], &args, Output::to(Box::new(shown.clone()), sink));
+    let output = Output::to(Box::new(shown.clone()), sink);
+    let outcome = replay::show([("x".to_owned(), recording)], &args, Key::of(*KEY), output);
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
     (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
 }
@@ -188,11 +192,12 @@ fn no_recording_makes_a_terminal_obey() {
         }
         let changed = recording(magic, &changed);
         let style = TextStyle::Trace { tasks: true, evidence: true };
-        let (text, error) = replayed(&changed, Box::new(Text::new(Medium::COLOURED, style, TimeZone::UTC)));
+        let args: &[&str] = if numbers.one_in(2) { &[] } else { &["--redact"] };
+        let (text, error) = replayed(&changed, args, Box::new(Text::new(Medium::COLOURED, style, TimeZone::UTC)));
         assert_plain(&without_styles(&text), &format!("text of {seed}"));
         assert_plain(&error, &format!("error of {seed}"));
         assert!(!text.lines().any(|line| line.starts_with("10:00:00.000 forged")), "{seed}: a name ends a line");
-        let (json, error) = replayed(&changed, Box::new(Json::default()));
+        let (json, error) = replayed(&changed, args, Box::new(Json::default()));
         assert_plain(&json, &format!("JSON of {seed}"));
         for line in json.lines() {
             let _: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{seed}: {error}: {line}"));
@@ -247,7 +252,7 @@ fn each_string_of_a_recording_is_shown_escaped() {
     }
     let changed = recording(&golden[..START], &changed);
     let style = TextStyle::Trace { tasks: true, evidence: true };
-    let (text, _) = replayed(&changed, Box::new(Text::new(Medium::PLAIN, style, TimeZone::UTC)));
+    let (text, _) = replayed(&changed, &[], Box::new(Text::new(Medium::PLAIN, style, TimeZone::UTC)));
     assert_plain(&text, "text");
     assert!(text.contains("by \\u{1b}[7mX\\n["), "the task: {text}");
     assert!(text.lines().any(|line| line.contains("why (") && line.contains("\\u{1b}[7mX\\n[")), "the verdict: {text}");

@@ -24,6 +24,7 @@ use crate::{
     host::{account::Account, new_file::Making, priority},
     kernel::preflight::{self, Purpose},
     outlet::{Gauge, Outlet},
+    redact::Secret,
     session::{Scope, Session},
     sink::text::TextStyle,
 };
@@ -64,6 +65,8 @@ pub struct Job<'a> {
     pub rsts_only: bool,
     /// What else to find out about RSTs.
     pub detail: Detail,
+    /// What to mask in what is shown and recorded.
+    pub redact: BTreeSet<Secret>,
     /// A loss is a failure.
     pub fail_on_loss: bool,
     /// The user to go on as when all is set up.
@@ -92,6 +95,7 @@ pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             output: OutputArgs { format: args.format.format(), style, file: args.output.as_deref() },
             rsts_only: false,
             detail: args.detail,
+            redact: args.redact.secrets(),
             fail_on_loss: args.fail_on_loss,
             user: args.user.as_deref(),
         },
@@ -135,8 +139,8 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
         return Ok(ExitCode::SUCCESS);
     }
     let is_whole = criteria.are_none() && job.kinds.contains(&Kind::Rst);
-    let mut session =
-        Session::start(config, Scope { kinds: job.kinds.clone(), criteria, detail: job.detail }, LATENCY)?;
+    let scope = Scope { kinds: job.kinds.clone(), criteria, detail: job.detail, redact: job.redact.clone() };
+    let mut session = Session::start(config, scope, LATENCY)?;
     if let Some(duration) = job.duration {
         signals.stop_after(session.started(), duration);
     }

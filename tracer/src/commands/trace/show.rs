@@ -1,16 +1,12 @@
 //! From the session to the output: each RST gets its verdict on the way.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::{BATCH, CANNOT_WRITE, Job, accounts::Accounts, readers::Readers, signals::Signals, target::Sockets};
 use crate::{
     commands::{output::Output, showing::Showing, tally::Tally},
-    event::kind::Kind,
     host::clock::mono_now,
     pipeline::diagnose::{SURELY_NS, Watch},
     report::Lost,
@@ -24,7 +20,7 @@ const EXPLAINING: Duration = Duration::from_nanos(SURELY_NS + 100_000_000);
 
 /// Shows events in order.
 pub(super) struct Show {
-    showing: Showing<BTreeSet<Kind>>,
+    showing: Showing,
     accounts: Accounts,
     pub(super) readers: Readers,
     /// `CLOCK_MONOTONIC` up to which all has been read, 0 while there may be more.

@@ -83,6 +83,7 @@ impl Seen {
             opened: None,
             unremembered: false,
             scenario: None,
+            filtered_out: false,
             sock,
         });
     }

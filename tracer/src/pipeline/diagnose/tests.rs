@@ -30,6 +30,7 @@ pub(crate) fn event(mono_ns: u64, local: &str, remote: &str, body: Body) -> Even
         opened: None,
         unremembered: false,
         scenario: None,
+        filtered_out: false,
         sock: 1,
     }
 }

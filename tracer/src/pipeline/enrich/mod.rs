@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tracer_ebpf::record::{self, AF_INET6, Header, UNREMEMBERED};
+use zerocopy::FromBytes as _;
 
 use crate::{
     event::{
@@ -86,6 +87,7 @@ impl Enricher {
             opened: connection::opened(header.opened & !UNREMEMBERED),
             unremembered: header.opened & UNREMEMBERED != 0,
             scenario: None,
+            filtered_out: false,
             sock: header.sock,
         })
     }
@@ -194,6 +196,13 @@ fn ehash(record: &record::State) -> Option<EhashEntry> {
         bucket: (hashed && record.mask != 0).then_some(record.hash & record.mask),
         hash: record.hash,
     })
+}
+
+/// Local and remote end of a record.
+pub(crate) fn ends_of_record(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    let (_, local, remote) = ends(&header);
+    Some((local, remote))
 }
 
 /// Family and ends; an IPv6 socket that speaks IPv4 (RFC 4291, section 2.5.5.2) counts as IPv4.

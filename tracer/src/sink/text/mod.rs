@@ -221,6 +221,9 @@ fn start(page: &mut Page<'_>, info: &RunInfo) -> io::Result<()> {
     });
     let probes = probes.collect::<Vec<_>>().join(", ");
     page.paragraph("", &format!("tracer {} on Linux {}: {probes}", info.version, info.kernel))?;
+    for secret in &info.redacted {
+        page.paragraph("", &format!("note: redacted: {}", secret.text()))?;
+    }
     for sentence in &info.degraded {
         page.paragraph("", &format!("note: {sentence}"))?;
     }

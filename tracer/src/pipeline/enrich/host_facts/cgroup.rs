@@ -42,8 +42,15 @@ pub(super) struct Cgroups {
 }
 
 impl Cgroups {
-    /// The group with this id; `pid` may be in it. Tells `learned` what was not known before.
-    pub(super) fn get(&mut self, id: u64, pid: Option<u32>, learned: impl FnOnce(&Cgroup)) -> Option<Arc<Cgroup>> {
+    /// The group with this id; `pid` may be in it. Its path is as `mask` leaves it. Tells `learned` what was not known
+    /// before.
+    pub(super) fn get(
+        &mut self,
+        id: u64,
+        pid: Option<u32>,
+        mask: impl FnOnce(String) -> String,
+        learned: impl FnOnce(&Cgroup),
+    ) -> Option<Arc<Cgroup>> {
         let Self { known, mount } = self;
         known.get(id, || {
             if mount.is_none() {
@@ -52,7 +59,7 @@ impl Cgroups {
             let mount = mount.as_ref()?;
             let by_process = pid.and_then(|pid| mount.path_of_process(id, pid));
             let path = by_process.or_else(|| mount.path_by_handle(id))?;
-            let cgroup = Arc::new(Cgroup::at(path));
+            let cgroup = Arc::new(Cgroup::at(mask(path)));
             learned(&cgroup);
             Some(cgroup)
         })

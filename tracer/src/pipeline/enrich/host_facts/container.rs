@@ -27,12 +27,7 @@ impl Container {
             if kubernetes && let Some(uid) = pod_uid(part) {
                 pod = Some(uid);
             }
-            let parent = index.checked_sub(1).map_or("", |index| parts[index]);
-            // systemd-nspawn itself is outside of the container that it runs.
-            let supervisor = parts.get(index + 1) == Some(&"supervisor");
-            let found =
-                by_id(part, parent, kubernetes).or_else(|| if supervisor { None } else { by_name(part, parent) });
-            if let Some((runtime, id)) = found {
+            if let Some((runtime, id)) = at(&parts, index, kubernetes) {
                 innermost = Some(Self { runtime, id, pod: pod.clone() });
             }
         }
@@ -44,6 +39,15 @@ impl Container {
         let id = if is_id(&self.id) { &self.id[..12] } else { &self.id };
         format!("{}:{id}", self.runtime.name())
     }
+}
+
+/// The container that this part of a path names, if it names one.
+pub(super) fn at(parts: &[&str], index: usize, kubernetes: bool) -> Option<(Runtime, String)> {
+    let part = parts[index];
+    let parent = index.checked_sub(1).map_or("", |index| parts[index]);
+    // systemd-nspawn itself is outside of the container that it runs.
+    let supervisor = parts.get(index + 1) == Some(&"supervisor");
+    by_id(part, parent, kubernetes).or_else(|| if supervisor { None } else { by_name(part, parent) })
 }
 
 /// `PREFIX-ID.scope` (systemd driver), `PREFIX-ID` or a bare ID (cgroupfs driver). `SLICE:PREFIX:ID` is a
@@ -99,7 +103,7 @@ fn of_libvirt(machine: &str) -> Option<(&str, &str)> {
 
 /// `kubepods-burstable-podUID.slice` with `_` for `-`, which would mean a level (systemd.slice(5)), or
 /// `podUID`. Pods that the kubelet reads from files have a uid without dashes.
-fn pod_uid(part: &str) -> Option<String> {
+pub(super) fn pod_uid(part: &str) -> Option<String> {
     let name = part.split(':').next()?;
     let name = name.strip_suffix(".slice").unwrap_or(name);
     let uid = name.strip_prefix("pod").or_else(|| name.rsplit_once("-pod").map(|(_, uid)| uid))?;

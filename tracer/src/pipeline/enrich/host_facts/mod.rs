@@ -3,6 +3,9 @@
 //!
 //! A fact is asked for when an event first needs it, and kept. A recording stores the facts that were
 //! found, so that its replay never asks the machine that it happens to run on.
+//!
+//! What is to be masked is masked here, before this host tells it to anybody: see [`crate::redact`]. Records, and facts of
+//! recordings, are masked when they come here.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -11,6 +14,7 @@ use nix::unistd::{Uid, User};
 use crate::{
     event::{Listener, Reader},
     host::pid_namespace,
+    redact::Redactor,
 };
 
 mod cache;
@@ -18,6 +22,7 @@ mod cgroup;
 mod command_line;
 mod container;
 mod fact;
+mod masked;
 mod netns;
 mod older;
 
@@ -34,6 +39,7 @@ pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::
 pub struct HostFacts {
     source: Source,
     learned: Learned,
+    redactor: Redactor,
 }
 
 enum Source {
@@ -63,21 +69,38 @@ impl HostFacts {
             older: Older::default(),
             told: HashSet::new(),
         };
-        Self { source: Source::Host(Box::new(host)), learned: Learned::default() }
+        Self::new(Source::Host(Box::new(host)))
     }
 
     /// Knows only what [`HostFacts::learn`] tells it.
     pub fn recorded() -> Self {
-        Self { source: Source::Recorded(Box::default()), learned: Learned::default() }
+        Self::new(Source::Recorded(Box::default()))
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, learned: Learned::default(), redactor: Redactor::of_nothing() }
+    }
+
+    /// Tells only what this leaves.
+    pub fn redacted_by(self, redactor: Redactor) -> Self {
+        Self { redactor, ..self }
+    }
+
+    /// What masks all that is told, and the records that ask for it.
+    pub fn redactor(&mut self) -> &mut Redactor {
+        &mut self.redactor
     }
 
     /// A user's name.
     pub fn user(&mut self, uid: u32) -> Option<String> {
-        let Self { source, learned } = self;
+        let Self { source, learned, redactor } = self;
+        let masked = redactor.user(uid);
         match source {
-            Source::Recorded(known) => known.user(uid),
+            Source::Recorded(known) => masked.or_else(|| known.user(uid)),
             Source::Host(host) => host.users.get(uid, || {
-                let name = User::from_uid(Uid::from_raw(uid)).ok()??.name;
+                // Else it is another one's id here.
+                let ask = || Some(User::from_uid(Uid::from_raw(uid)).ok()??.name);
+                let name = masked.or_else(ask)?;
                 learned.add(Fact::User { uid, name: name.clone() });
                 Some(name)
             }),
@@ -87,19 +110,20 @@ impl HostFacts {
     /// The control group with this id in the unified hierarchy; `pid` is a process that was in it, which
     /// makes finding it cheap.
     pub fn cgroup(&mut self, id: u64, pid: Option<u32>) -> Option<Arc<Cgroup>> {
-        let Self { source, learned } = self;
+        let Self { source, learned, redactor } = self;
         match source {
             Source::Recorded(known) => known.cgroup(id),
             Source::Host(host) => {
                 let pid = pid.filter(|_| host.has_proc);
-                host.cgroups.get(id, pid, |cgroup| learned.add(Fact::Cgroup { id, path: cgroup.path.clone() }))
+                let mask = |path| masked::path(path, redactor);
+                host.cgroups.get(id, pid, mask, |cgroup| learned.add(Fact::Cgroup { id, path: cgroup.path.clone() }))
             }
         }
     }
 
     /// What the network namespace of an event is called; the initial one has no name.
     pub fn netns(&mut self, seen: &Sighting) -> Option<Arc<str>> {
-        let Self { source, learned } = self;
+        let Self { source, learned, redactor: _ } = self;
         let inode = seen.inode;
         match source {
             Source::Recorded(known) => known.netns(inode),
@@ -132,6 +156,7 @@ impl HostFacts {
             Source::Recorded(known) => known.command_line(pid),
             Source::Host(host) => {
                 let line = host.has_proc.then(|| host.older.command_line(pid, comm)).flatten();
+                let line = line.map(|line| masked::command_line(line, &self.redactor));
                 // That there is none is worth a fact only where there was one.
                 let was_told = if line.is_some() { host.told.replace(pid) } else { host.told.take(&pid) };
                 if line.is_some() || was_told.is_some() {
@@ -154,7 +179,7 @@ impl HostFacts {
         self.learned.take()
     }
 
-    /// Tells a fact of a recording; this machine needs no telling.
+    /// Tells a fact of a recording, masked; this machine needs no telling.
     pub fn learn(&mut self, fact: Fact) {
         if let Source::Recorded(known) = &mut self.source {
             known.learn(fact);

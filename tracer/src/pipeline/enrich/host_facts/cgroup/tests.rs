@@ -43,15 +43,15 @@ fn paths_are_those_of_the_hierarchy() {
 fn the_own_group_is_found_by_process_and_told_once() {
     let Some((id, path)) = Mount::find().as_ref().and_then(own) else { return };
     let (mut cgroups, pid, mut told) = (Cgroups::default(), std::process::id(), 0);
-    assert_eq!(cgroups.get(id, Some(pid), |_| told += 1).unwrap().path, path);
-    assert_eq!(cgroups.get(id, Some(pid), |_| told += 1).unwrap().path, path);
+    assert_eq!(cgroups.get(id, Some(pid), |path| path, |_| told += 1).unwrap().path, path);
+    assert_eq!(cgroups.get(id, Some(pid), |path| path, |_| told += 1).unwrap().path, path);
     assert_eq!(told, 1);
 }
 
 #[test]
 fn a_process_of_another_group_does_not_mislead() {
     let Some((id, _)) = Mount::find().as_ref().and_then(own) else { return };
-    assert_eq!(Cgroups::default().get(id ^ 1 << 40, Some(std::process::id()), |_| unreachable!()), None);
+    assert_eq!(Cgroups::default().get(id ^ 1 << 40, Some(std::process::id()), |path| path, |_| unreachable!()), None);
 }
 
 #[test]
@@ -77,8 +77,8 @@ fn a_group_without_processes_is_found_by_handle() {
     if handle::open(&file, own_id).is_none() {
         return;
     }
-    let found = Cgroups::default().get(id, None, |_| {}).unwrap();
+    let found = Cgroups::default().get(id, None, |path| path, |_| {}).unwrap();
     assert_eq!(Path::new(&found.path), Path::new(&own_path).join(&name));
     drop(directory);
-    assert_eq!(Cgroups::default().get(id, None, |_| {}), None, "it is gone");
+    assert_eq!(Cgroups::default().get(id, None, |path| path, |_| {}), None, "it is gone");
 }

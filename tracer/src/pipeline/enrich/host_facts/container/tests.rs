@@ -1,4 +1,8 @@
 use super::*;
+use crate::{
+    pipeline::enrich::host_facts::masked,
+    redact::{Key, Redactor, Secret},
+};
 
 const ID: &str = "4f1c9b07d2aa63e85f0e7b1d94c6a8325be0d7f96c13ab48e2570f9d6b3ca181";
 const INNER: &str = "09ab54fe77c1d3826e0f45ba9c8d172365fe80ba4d9c17e2a6350b8fd4e7c92d";
@@ -6,15 +10,22 @@ const POD: &str = "7d4424e6-bb13-42f4-a47a-45a4828bf54d";
 const POD_OF_FILE: &str = "187bff14cccb94f179e943eacce55bb3";
 
 /// `ID`, `INNER`, `POD`, `POD_` (escaped) and `FILE` stand for the constants.
-fn of(template: &str) -> Option<Container> {
+fn path(template: &str) -> String {
     let path = template.replace("INNER", INNER).replace("ID", ID).replace("FILE", POD_OF_FILE);
-    Container::of_path(&path.replace("POD_", &POD.replace('-', "_")).replace("POD", POD))
+    path.replace("POD_", &POD.replace('-', "_")).replace("POD", POD)
+}
+
+fn of(template: &str) -> Option<Container> {
+    Container::of_path(&path(template))
 }
 
 #[track_caller]
 fn assert_is(template: &str, runtime: Runtime, id: &str, pod: Option<&str>) {
     let expected = Container { runtime, id: id.into(), pod: pod.map(Into::into) };
-    assert_eq!(of(template), Some(expected), "{template}");
+    assert_eq!(of(template), Some(expected.clone()), "{template}");
+    let mut redactor = Redactor::new(&[Secret::User].into(), Key::of([0; 16]));
+    let masked = masked::path(path(template), &mut redactor);
+    assert_eq!(Container::of_path(&masked), Some(expected), "{masked}: containers are no users");
 }
 
 #[test]
