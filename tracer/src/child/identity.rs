@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-use nix::unistd::{Gid, Uid, User};
+use nix::unistd::{Gid, Uid};
 
 use super::{CommandError, Environment};
-use crate::host::account::Account;
+use crate::host::{account::Account, users::User};
 
 /// Whom the command runs as, if not as we do.
 #[derive(Debug)]
@@ -75,6 +75,8 @@ fn number(id: &OsStr) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::User as LibcUser;
+
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn knows_the_callers_of_doas_and_pkexec() {
         let caller = |name: &str, value: &str| Identity::of_caller(&environment(&[(name, value)]));
-        let nobody = User::from_name("nobody").unwrap().unwrap();
+        let nobody = LibcUser::from_name("nobody").unwrap().unwrap();
         for (name, value) in [("DOAS_USER", "nobody".to_owned()), ("PKEXEC_UID", nobody.uid.to_string())] {
             let found = caller(name, &value).unwrap().unwrap();
             assert_eq!((found.0.user().uid, found.0.user().gid), (nobody.uid, nobody.gid), "{name}");
@@ -121,7 +123,7 @@ mod tests {
         Identity::of_caller(&variables).unwrap().unwrap().adapt(&mut variables);
         let names: Vec<_> = variables.iter().filter_map(|(name, _)| name.to_str()).collect();
         assert_eq!(names, ["LANG", "HOME", "USER", "LOGNAME", "SHELL"]);
-        let root = User::from_name("root").unwrap().unwrap();
+        let root = LibcUser::from_name("root").unwrap().unwrap();
         assert_eq!(variables[1].1, root.dir);
         assert_eq!(variables[2].1, "root");
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use caps::{Capability, CapsHashSet};
-use nix::{sys::prctl, unistd::User};
+use nix::sys::prctl;
 
 use crate::host::account::Account;
 
@@ -17,9 +17,6 @@ use self::syscalls::Purpose;
 
 /// Where a kernel with seccomp filters says what they can do.
 const SECCOMP: &str = "/proc/sys/kernel/seccomp/actions_avail";
-
-/// A user who does not exist: to look for one makes the C library load all that it asks for users.
-const NO_USER: nix::unistd::Uid = nix::unistd::Uid::from_raw(u32::MAX - 1);
 
 /// How a live run goes on when all is set up.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +35,6 @@ pub struct Live {
 /// # Errors
 /// If the process cannot become the user that was named.
 pub fn live(wanted: &Live) -> anyhow::Result<()> {
-    // What comes later could not be loaded any more. That there is no such user is no failure.
-    let _ = User::from_uid(NO_USER);
     let kept = capabilities::kept(wanted.runs_command);
     if let Some(account) = &wanted.account {
         become_user(account)?;

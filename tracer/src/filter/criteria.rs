@@ -4,7 +4,7 @@ use std::{fs, net::IpAddr, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::{Context as _, bail};
 use ipnet::IpNet;
-use nix::{errno::Errno, unistd::User};
+use nix::errno::Errno;
 use tracer_ebpf::criteria::{
     BY_ADDRESS, BY_CGROUP, BY_COMM, BY_IPV4, BY_IPV6, BY_LOCAL_PORT, BY_PID, BY_PORT, BY_REMOTE_PORT, BY_UID, PortSet,
     SET_EITHER, SET_LOCAL, SET_REMOTE,
@@ -13,7 +13,7 @@ use tracer_ebpf::criteria::{
 use super::{FilterArgs, ports};
 use crate::{
     event::Opened,
-    host::{pid_namespace, pidfd},
+    host::{pid_namespace, pidfd, users::User},
     pipeline::enrich::{connection::OPENS, host_facts},
 };
 

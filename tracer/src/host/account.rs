@@ -1,9 +1,11 @@
 //! A user of this system, with the groups of his.
 
-use std::{ffi::CString, fs::File, io, os::unix::fs::fchown};
+use std::{fs::File, io, os::unix::fs::fchown};
 
 use anyhow::Context as _;
-use nix::unistd::{Gid, User, getgrouplist, setgid, setgroups, setuid};
+use nix::unistd::{Gid, setgid, setgroups, setuid};
+
+use crate::host::users::User;
 
 /// A user whom a process can become.
 #[derive(Debug, Clone)]
@@ -24,7 +26,7 @@ impl Account {
 
     /// This user, with the groups that the system lists; `None` if it cannot tell them.
     pub(crate) fn of(user: User) -> Option<Self> {
-        let groups = getgrouplist(&CString::new(user.name.as_bytes()).ok()?, user.gid).ok()?;
+        let groups = user.groups().ok()?;
         Some(Self { user, groups })
     }
 

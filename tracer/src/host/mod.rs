@@ -11,3 +11,4 @@ pub(crate) mod pidfd;
 pub(crate) mod priority;
 pub(crate) mod snmp;
 pub mod sock_diag;
+pub(crate) mod users;

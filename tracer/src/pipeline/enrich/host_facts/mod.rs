@@ -9,8 +9,6 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use nix::unistd::{Uid, User};
-
 use crate::{
     event::{Listener, Reader},
     host::pid_namespace,
@@ -25,15 +23,16 @@ mod fact;
 mod masked;
 mod netns;
 mod older;
+mod users;
 
+pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::Sighting};
 use self::{
-    cache::Cache,
     cgroup::Cgroups,
     fact::{Learned, Recorded},
     netns::Namespaces,
     older::Older,
+    users::Users,
 };
-pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::Sighting};
 
 /// Answers from this machine or from a recording.
 pub struct HostFacts {
@@ -50,7 +49,7 @@ enum Source {
 struct Host {
     /// `/proc` has processes by the ids that events have.
     has_proc: bool,
-    users: Cache<u32, String>,
+    users: Users,
     cgroups: Cgroups,
     namespaces: Namespaces,
     older: Older,
@@ -63,7 +62,7 @@ impl HostFacts {
     pub fn of_host() -> Self {
         let host = Host {
             has_proc: pid_namespace::has_proc(),
-            users: Cache::default(),
+            users: Users::default(),
             cgroups: Cgroups::default(),
             namespaces: Namespaces::default(),
             older: Older::default(),
@@ -97,13 +96,9 @@ impl HostFacts {
         let masked = redactor.user(uid);
         match source {
             Source::Recorded(known) => masked.or_else(|| known.user(uid)),
-            Source::Host(host) => host.users.get(uid, || {
-                // Else it is another one's id here.
-                let ask = || Some(User::from_uid(Uid::from_raw(uid)).ok()??.name);
-                let name = masked.or_else(ask)?;
-                learned.add(Fact::User { uid, name: name.clone() });
-                Some(name)
-            }),
+            Source::Host(host) => {
+                host.users.name(uid, masked, |name| learned.add(Fact::User { uid, name: name.to_owned() }))
+            }
         }
     }
 
