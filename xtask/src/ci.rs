@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     bench::count,
     build::host_cargo,
-    cargo, ebpf, process,
+    cargo, deny, ebpf, process,
     test::{self, Counts},
     vm,
     workspace::Workspace,
@@ -27,6 +27,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         process::run(cargo::command("fmt").args(["--all", "--check"]).current_dir(&workspace.root))
             .context("`cargo fmt --all` puts it right")
     })?;
+    step("licences, sources and advisories of dependencies", || deny::check(workspace))?;
     let object = step("building the eBPF programs", || ebpf::build(workspace))?;
     let host = |subcommand| host_cargo(workspace, subcommand, &object);
     step("lints", || process::run(host("clippy").args(["--workspace", "--all-targets", "--", "-Dwarnings"])))?;

@@ -12,6 +12,7 @@ mod bench;
 mod build;
 mod cargo;
 mod ci;
+mod deny;
 mod ebpf;
 mod loopback;
 mod privilege;
@@ -19,6 +20,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod tools;
 mod vm;
 mod workspace;
 
@@ -60,6 +62,8 @@ enum Command {
     BenchCounted(bench::count::guest::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
+    /// Check licences, sources and known vulnerabilities of what we depend on
+    Deny,
     /// Run the tracer on other kernels, in virtual machines
     Vm(vm::Args),
 }
@@ -88,6 +92,7 @@ fn run_command(command: Command) -> Result<ExitCode> {
         Command::BenchEmpty => bench::empty::main(),
         Command::BenchCounted(args) => bench::count::guest::main(&args),
         Command::Ci(args) => ci::main(&workspace()?, &args),
+        Command::Deny => deny::check(&workspace()?).map(|()| ExitCode::SUCCESS),
         Command::Vm(args) => vm::main(&workspace()?, args),
     }
 }

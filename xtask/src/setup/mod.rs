@@ -16,7 +16,7 @@ pub(crate) use self::{
     compiler::{Compiler, Core},
     linker::Linker,
 };
-use crate::{apt, workspace::Workspace};
+use crate::{apt, tools, workspace::Workspace};
 
 const HELP: &str = "\
 Environment:
@@ -56,6 +56,11 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let toolchain = if args.check { find(workspace)? } else { find_or_install(workspace)? };
     println!("compiler  {}", toolchain.compiler);
     println!("linker    {}", toolchain.linker);
+    match tools::DENY.find(workspace) {
+        Some(deny) => println!("for ci    {}", deny.display()),
+        // Two minutes that only those spend who need it.
+        None => println!("for ci    cargo-deny is not here yet: `cargo xtask ci` builds it into the cache"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
