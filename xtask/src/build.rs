@@ -35,6 +35,9 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What lints, documentation and tests switch on: else they would pass over the program behind it.
+pub(crate) const FEATURES: [&str; 2] = ["--features", "tracer/pages"];
+
 /// Builds the tracer, with whatever that takes, and returns its path.
 pub(crate) fn tracer(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let object = ebpf::build(workspace)?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     bench::count,
-    build::host_cargo,
+    build::{FEATURES, host_cargo},
     cargo, deny, ebpf, process,
     test::{self, Counts},
     vm,
@@ -30,12 +30,15 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     step("licences, sources and advisories of dependencies", || deny::check(workspace))?;
     let object = step("building the eBPF programs", || ebpf::build(workspace))?;
     let host = |subcommand| host_cargo(workspace, subcommand, &object);
-    step("lints", || process::run(host("clippy").args(["--workspace", "--all-targets", "--", "-Dwarnings"])))?;
+    step("lints", || {
+        process::run(host("clippy").args(["--workspace", "--all-targets"]).args(FEATURES).args(["--", "-Dwarnings"]))
+    })?;
     step("lints of the eBPF programs", || process::run(&mut ebpf::clippy(workspace)))?;
     step("documentation", || {
         process::run(
             host("doc")
                 .args(["--workspace", "--no-deps", "--document-private-items"])
+                .args(FEATURES)
                 .env("RUSTDOCFLAGS", "-Dwarnings"),
         )
     })?;

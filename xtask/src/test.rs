@@ -57,7 +57,7 @@ pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[String]) -> Result<C
         privilege::require_sudo()?;
         command.env(runner_variable()?, "sudo --preserve-env");
     }
-    command.args(["--workspace", "--no-fail-fast", "--", "--include-ignored"]).args(args);
+    command.args(["--workspace", "--no-fail-fast"]).args(build::FEATURES).args(["--", "--include-ignored"]).args(args);
     let shown = process::show(&command);
     let failed = || format!("cannot run `{shown}`");
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(failed)?;
