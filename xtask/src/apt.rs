@@ -1,10 +1,10 @@
 //! Debian's package manager, where there is one.
 
-use std::{collections::HashMap, path::Path, process::Command};
+use std::{collections::HashMap, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{privilege, process};
+use crate::{privilege, process, store};
 
 /// Whether this system is managed by apt.
 pub(crate) fn is_here() -> bool {
@@ -65,8 +65,8 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     try_install(packages).with_context(|| format!("apt cannot install {}", packages.join(", ")))
 }
 
-/// Fetches a package, and all that it needs and the system does not have, without installing anything.
-pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
+/// Fetches a package, and all that it needs and the system does not have.
+fn download(package: &str, directory: &Path) -> Result<()> {
     let archives = format!("Dir::Cache::archives={}", directory.display());
     let mut command = Command::new("apt-get");
     command
@@ -75,6 +75,24 @@ pub(crate) fn download(package: &str, directory: &Path) -> Result<()> {
         // Neither the system's cache nor its locks are touched.
         .args(["-o", &archives, "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root", package]);
     process::capture(&mut command).map(drop)
+}
+
+/// Unpacks a package, and those that it needs and the system does not have, into a directory, without installing it.
+pub(crate) fn unpack(package: &str, directory: &Path) -> Result<()> {
+    let archives = directory.join("archives");
+    fs::create_dir_all(archives.join("partial")).with_context(|| format!("cannot create {}", archives.display()))?;
+    eprintln!("fetching the package {package}");
+    if download(package, &archives).is_err() {
+        // Lists that are out of date name files that are gone.
+        update()?;
+        download(package, &archives)?;
+    }
+    for package in fs::read_dir(&archives)?.flatten() {
+        if package.path().extension().is_some_and(|it| it == "deb") {
+            process::capture(Command::new("dpkg").arg("-x").arg(package.path()).arg(directory))?;
+        }
+    }
+    store::remove(&archives)
 }
 
 fn try_install(packages: &[&str]) -> Result<()> {

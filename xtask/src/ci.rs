@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     bench::count,
     build::{FEATURES, host_cargo},
-    cargo, deny, ebpf, process,
+    cargo, deny, dist, ebpf, process,
     test::{self, Counts},
     vm,
     workspace::Workspace,
@@ -46,6 +46,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     if !args.skip_host_tests {
         counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[]))?;
     }
+    step("packages and image, as installed", || dist::check(workspace))?;
     step("instructions of the loads", || count::check(workspace))?;
     counts += step("tests on other kernels", || {
         vm::test(workspace, &[vm::ALL.to_owned()], &vm::External::default(), &args.options, &[])

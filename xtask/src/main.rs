@@ -13,12 +13,14 @@ mod build;
 mod cargo;
 mod ci;
 mod deny;
+mod dist;
 mod ebpf;
 mod loopback;
 mod privilege;
 mod process;
 mod run;
 mod setup;
+mod store;
 mod test;
 mod tools;
 mod vm;
@@ -62,6 +64,8 @@ enum Command {
     BenchCounted(bench::count::guest::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
+    /// Make the release: packages, an image, a list of components
+    Dist(dist::Args),
     /// Check licences, sources and known vulnerabilities of what we depend on
     Deny,
     /// Run the tracer on other kernels, in virtual machines
@@ -92,6 +96,7 @@ fn run_command(command: Command) -> Result<ExitCode> {
         Command::BenchEmpty => bench::empty::main(),
         Command::BenchCounted(args) => bench::count::guest::main(&args),
         Command::Ci(args) => ci::main(&workspace()?, &args),
+        Command::Dist(args) => dist::main(&workspace()?, &args),
         Command::Deny => deny::check(&workspace()?).map(|()| ExitCode::SUCCESS),
         Command::Vm(args) => vm::main(&workspace()?, args),
     }

@@ -21,11 +21,19 @@ pub(crate) struct Tool {
 /// Licences, bans, sources and advisories of what we depend on.
 pub(crate) const DENY: Tool = Tool { name: "cargo-deny", release: "0.20.2" };
 
+/// Debian packages.
+pub(crate) const DEB: Tool = Tool { name: "cargo-deb", release: "3.8.0" };
+/// RPM packages.
+pub(crate) const RPM: Tool = Tool { name: "cargo-generate-rpm", release: "0.21.1" };
+/// Lists of components, in the form of CycloneDX.
+pub(crate) const CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", release: "0.5.9" };
+
 impl Tool {
     /// The program, if an earlier run built it.
     pub(crate) fn find(&self, workspace: &Workspace) -> Option<PathBuf> {
         let program = self.home(workspace).join("bin").join(self.name);
-        let said = Command::new(&program).arg("--version").stdin(Stdio::null()).output().ok()?;
+        // Not all know --version.
+        let said = Command::new(&program).arg("--help").stdin(Stdio::null()).output().ok()?;
         said.status.success().then_some(program)
     }
 

@@ -5,15 +5,13 @@
 
 use std::{
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use super::store;
-use crate::{apt, process, workspace::Workspace};
+use crate::{apt, process, store, workspace::Workspace};
 
 const QEMU: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
@@ -34,7 +32,7 @@ impl Emulator {
         if !apt::is_here() {
             bail!("{QEMU} is not on PATH: install it with your package manager");
         }
-        let root = store::provide(&workspace.cache.join("tools"), PACKAGE, false, fetch)?;
+        let root = store::provide(&workspace.cache.join("tools"), PACKAGE, false, |home| apt::unpack(PACKAGE, home))?;
         let emulator = Self::in_tree(&root);
         let version = process::capture(emulator.command().arg("--version"));
         version.with_context(|| {
@@ -61,22 +59,4 @@ impl Emulator {
         }
         command
     }
-}
-
-/// Unpacks the package, and those that it needs and the system does not have.
-fn fetch(directory: &Path) -> Result<()> {
-    let archives = directory.join("archives");
-    fs::create_dir_all(archives.join("partial")).with_context(|| format!("cannot create {}", archives.display()))?;
-    eprintln!("fetching QEMU from the package {PACKAGE}");
-    if apt::download(PACKAGE, &archives).is_err() {
-        // Lists that are out of date name files that are gone.
-        apt::update()?;
-        apt::download(PACKAGE, &archives)?;
-    }
-    for package in fs::read_dir(&archives)?.flatten() {
-        if package.path().extension().is_some_and(|it| it == "deb") {
-            process::capture(Command::new("dpkg").arg("-x").arg(package.path()).arg(directory))?;
-        }
-    }
-    store::remove(&archives)
 }

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{catalogue::Series, kernel::Kernel, mirror, store};
-use crate::{process, workspace::Workspace};
+use super::{catalogue::Series, kernel::Kernel, mirror};
+use crate::{process, store, workspace::Workspace};
 
 /// The build for virtual machines: it boots fast and has all modules that the tests need.
 const FLAVOUR: &str = "cloud-amd64";

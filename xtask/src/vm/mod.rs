@@ -16,7 +16,6 @@ mod modules;
 mod payload;
 mod protocol;
 mod qemu;
-mod store;
 
 use std::{
     io::{self, Write as _},

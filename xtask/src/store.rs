@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::fcntl::{Flock, FlockArg};
 
 /// The directory `name` in `store`, filled by `make` if it is not there or is wanted anew.
-pub(super) fn provide(store: &Path, name: &str, anew: bool, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+pub(crate) fn provide(store: &Path, name: &str, anew: bool, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     fs::create_dir_all(store).with_context(|| format!("cannot create {}", store.display()))?;
     let _lock = lock(&store.join(format!("{name}.lock")))?;
     let home = store.join(name);
@@ -25,7 +25,7 @@ pub(super) fn provide(store: &Path, name: &str, anew: bool, make: impl FnOnce(&P
 }
 
 /// Removes a directory, if it is there.
-pub(super) fn remove(directory: &Path) -> Result<()> {
+pub(crate) fn remove(directory: &Path) -> Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     }

@@ -1,0 +1,42 @@
+//! The RPM package: with rpm's own tool, into a root directory that has nothing else.
+
+use anyhow::{Result, bail, ensure};
+
+use super::root::Root;
+use crate::{
+    dist::{release::Release, tree},
+    workspace::Workspace,
+};
+
+/// Where Debian's rpm keeps its database.
+const DATABASE: &str = "/alone/root/.rpmdb/*";
+
+pub(super) fn check(workspace: &Workspace, release: &Release) -> Result<()> {
+    let root = Root::with(workspace, &["rpm"])?;
+    let package = format!("tracer-{}-1.{}.rpm", release.version, release.arch.kernel());
+    let inside = format!("/tmp/{package}");
+    tree::copy(&release.out.join(&package), &root.path(&inside))?;
+    root.run(&["rpm", "--checksig", "--nosignature", &inside])?;
+    root.run(&["mkdir", "/alone"])?;
+    let rpm = |args: &[&str]| root.run(&[&["rpm", "--root", "/alone"], args].concat());
+    rpm(&["--install", "--nodeps", &inside])?;
+    // Without a library, a shell or anything else.
+    let version = root.run(&["chroot", "/alone", "/usr/bin/tracer", "--version"])?;
+    ensure!(version.trim() == format!("tracer {}", release.version), "the installed binary is {version}");
+    let listed = rpm(&["--query", "--list", "tracer"])?;
+    for place in [
+        "/usr/share/man/man1/tracer-rst.1.gz",
+        "/usr/share/bash-completion/completions/tracer",
+        "/usr/share/zsh/site-functions/_tracer",
+        "/usr/share/licenses/tracer/THIRD-PARTY-NOTICES",
+    ] {
+        ensure!(listed.lines().any(|line| line == place), "the package lacks {place}:\n{listed}");
+    }
+    rpm(&["--verify", "--nodeps", "tracer"])?;
+    rpm(&["--erase", "tracer"])?;
+    let left = root.run(&["find", "/alone", "-type", "f", "-not", "-path", DATABASE])?;
+    if !left.is_empty() {
+        bail!("removed, the package leaves behind:\n{left}");
+    }
+    Ok(())
+}
