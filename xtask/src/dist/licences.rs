@@ -88,14 +88,7 @@ fn linked(workspace: &Workspace, release: &Release) -> Result<Vec<Package>> {
     let registries: Vec<PathBuf> = registries.flatten().map(|entry| entry.path()).collect();
     let mut packages = Vec::new();
     for line in lines {
-        // `name vVERSION (proc-macro)|LICENCE (*)`; our own have a path in the place of `(proc-macro)`.
-        let Some((package, licence)) = line.split_once('|') else { continue };
-        let mut words = package.split(' ');
-        let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
-        if words.any(|word| word.starts_with("(/") || word == "(*)") || licence.ends_with("(*)") {
-            continue;
-        }
-        let version = version.trim_start_matches('v');
+        let Some([name, version, licence]) = parse(&line) else { continue };
         let directory = format!("{name}-{version}");
         let source = registries.iter().map(|registry| registry.join(&directory)).find(|source| source.is_dir());
         packages.push(Package {
@@ -108,6 +101,16 @@ fn linked(workspace: &Workspace, release: &Release) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
+/// Reads `NAME vVERSION (proc-macro)|LICENCE`, unless the package is our own, which has its path there, or was named
+/// before, which `(*)` tells.
+fn parse(line: &str) -> Option<[&str; 3]> {
+    let (package, licence) = line.split_once('|')?;
+    let mut words = package.split(' ');
+    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
+    let is_known = licence.ends_with("(*)") || words.any(|word| word.starts_with("(/"));
+    (!is_known).then_some([name, version, licence])
+}
+
 fn notices(source: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(source).with_context(|| format!("cannot read {}", source.display()))?;
     let is_notice = |path: &PathBuf| {
@@ -117,4 +120,19 @@ fn notices(source: &Path) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_notice).collect();
     paths.sort();
     Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_package_of_others_is_named_once() {
+        assert_eq!(parse("clap v4.6.7|MIT OR Apache-2.0"), Some(["clap", "4.6.7", "MIT OR Apache-2.0"]));
+        let derive = "btf-rs-derive v2.0.0 (proc-macro)|LGPL-2.1-or-later";
+        assert_eq!(parse(derive), Some(["btf-rs-derive", "2.0.0", "LGPL-2.1-or-later"]));
+        assert_eq!(parse("clap v4.6.7|MIT OR Apache-2.0 (*)"), None);
+        assert_eq!(parse("tracer v0.1.0 (/home/user/tracer/tracer)|MIT OR Apache-2.0"), None);
+        assert_eq!(parse(""), None);
+    }
 }
