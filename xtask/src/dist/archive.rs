@@ -46,7 +46,11 @@ pub(crate) fn sources(workspace: &Workspace, release: &Release) -> Result<()> {
     tree::copy(&library, &release.out.join(name))?;
     let path = release.out.join(format!("tracer-{}-source.tar", release.version));
     let mut git = release.command("git");
-    git.arg("archive").arg(format!("--prefix=tracer-{}/", release.version)).arg("--output").arg(&path).arg("HEAD");
+    git.arg("archive")
+        .arg(format!("--prefix=tracer-{}/", release.version))
+        .arg("--output")
+        .arg(&path)
+        .arg(&release.commit);
     process::capture(git.current_dir(&workspace.root)).context("the source is taken from git")?;
     compress(&path)
 }

@@ -17,6 +17,8 @@ const EPOCH: &str = "SOURCE_DATE_EPOCH";
 pub(crate) struct Release {
     pub(crate) arch: Arch,
     pub(crate) version: &'static str,
+    /// The commit that it is made from.
+    pub(crate) commit: String,
     /// Seconds since 1970: the commit's, so that the same commit gives the same bytes.
     pub(crate) epoch: String,
     /// Where what is to be given away goes.
@@ -31,10 +33,17 @@ impl Release {
             arch,
             // All packages of the workspace have one version.
             version: env!("CARGO_PKG_VERSION"),
-            epoch: epoch(workspace)?,
+            commit: git(workspace, "%H")?,
+            epoch: env::var(EPOCH).or_else(|_| git(workspace, "%ct"))?,
             out: out.to_owned(),
             work: work.to_owned(),
         })
+    }
+
+    /// The same release, made elsewhere.
+    pub(crate) fn made_in(&self, out: PathBuf, work: PathBuf) -> Self {
+        let Self { arch, version, commit, epoch, .. } = self;
+        Self { arch: *arch, version, commit: commit.clone(), epoch: epoch.clone(), out, work }
     }
 
     /// `tracer-VERSION-ARCH`, which names what is not named by the rules of a package's format.
@@ -50,11 +59,9 @@ impl Release {
     }
 }
 
-fn epoch(workspace: &Workspace) -> Result<String> {
-    if let Ok(given) = env::var(EPOCH) {
-        return Ok(given);
-    }
+/// What git says of the commit that is checked out.
+fn git(workspace: &Workspace, what: &str) -> Result<String> {
     let mut git = Command::new("git");
-    let time = process::capture(git.args(["log", "-1", "--format=%ct"]).current_dir(&workspace.root));
-    Ok(time.with_context(|| format!("there is no commit to take the time from: set {EPOCH}"))?.trim().to_owned())
+    let said = process::capture(git.args(["log", "-1"]).arg(format!("--format={what}")).current_dir(&workspace.root));
+    Ok(said.context("a release is made from a commit: clone the repository")?.trim().to_owned())
 }

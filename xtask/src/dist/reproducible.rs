@@ -11,7 +11,7 @@ use crate::{store, workspace::Workspace};
 pub(crate) fn check(workspace: &Workspace, release: &Release, rebuild: bool) -> Result<()> {
     let second = workspace.target.join("dist-second");
     let binary = release.work.join("tree/tracer");
-    let again = Release::of(workspace, release.arch, &second.join("out"), &second.join("work"))?;
+    let again = release.made_in(second.join("out"), second.join("work"));
     if rebuild {
         let rebuilt = binary::build(workspace, &again, &second.join("target"))?;
         same(&binary, &rebuilt)?;
