@@ -72,6 +72,39 @@ pub struct Parameter {
     pub type_name: String,
 }
 
+/// Types that may be nested: as many as the kernel allows (`MAX_RESOLVE_DEPTH`, kernel/bpf/btf.c). Those of a file may go
+/// round in circles.
+const DEEPEST: usize = 32;
+/// Members that are looked at for one: the largest struct has some hundred, and nested ones may be the same over and over.
+const MOST_MEMBERS: usize = 10_000;
+
+/// How far the search for a member has come.
+#[derive(Default)]
+struct Walk {
+    depth: usize,
+    members: usize,
+}
+
+impl Walk {
+    /// To the next member, unless it was too many.
+    fn step(&mut self) -> Option<()> {
+        self.members += 1;
+        (self.members <= MOST_MEMBERS).then_some(())
+    }
+
+    /// Into a member, unless it is too deep.
+    fn deeper<T>(&mut self, search: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+        self.depth += 1;
+        let found = if self.depth <= DEEPEST { search(self) } else { None };
+        self.depth -= 1;
+        found
+    }
+}
+
+fn is_qualifier(of: &Type) -> bool {
+    matches!(of, Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_))
+}
+
 /// Bytes that are read of a BTF file at most: a kernel's has some 10 MiB, and a device may have no end.
 const LARGEST: u64 = 64 << 20;
 
@@ -161,9 +194,9 @@ impl KernelBtf {
         let mut bits = 0;
         let mut parts = parts.peekable();
         while let Some(part) = parts.next() {
-            let (offset, member) =
-                self.member(&current, part).ok_or_else(|| FieldError::NoMember(walked.clone(), part.to_owned()))?;
-            bits += offset;
+            let found = self.member(&current, part, bits, &mut Walk::default());
+            let (offset, member) = found.ok_or_else(|| FieldError::NoMember(walked.clone(), part.to_owned()))?;
+            bits = offset;
             walked = format!("{walked}.{part}");
             if parts.peek().is_some() {
                 let Some(Type::Struct(inner) | Type::Union(inner)) = member else {
@@ -233,18 +266,22 @@ impl KernelBtf {
         ids.into_iter().filter_map(|id| Some((id, self.btf.resolve_type_by_id(id).ok()?)))
     }
 
-    /// The offset in bits and the type of a member, looked for in anonymous members too.
-    fn member(&self, parent: &btf_rs::Struct, name: &str) -> Option<(u32, Option<Type>)> {
+    /// The offset in bits and the type of a member of a struct that begins at `start`, looked for in anonymous members
+    /// too.
+    fn member(&self, parent: &btf_rs::Struct, name: &str, start: u32, walk: &mut Walk) -> Option<(u32, Option<Type>)> {
         for member in &parent.members {
+            walk.step()?;
             let member_name = self.btf.resolve_name(member).unwrap_or_default();
+            // Nothing is beyond what the kernel itself can address.
+            let offset = || start.checked_add(member.bit_offset());
             if member_name == name {
-                return Some((member.bit_offset(), self.strip(member)));
+                return Some((offset()?, self.strip(member)));
             }
             if member_name.is_empty()
                 && let Some(Type::Struct(inner) | Type::Union(inner)) = self.strip(member)
-                && let Some((offset, found)) = self.member(&inner, name)
+                && let Some(found) = walk.deeper(|walk| self.member(&inner, name, offset()?, walk))
             {
-                return Some((member.bit_offset() + offset, found));
+                return Some(found);
             }
         }
         None
@@ -252,12 +289,19 @@ impl KernelBtf {
 
     /// The type behind typedefs and qualifiers.
     fn strip(&self, of: &dyn BtfType) -> Option<Type> {
+        self.behind(of, |it| matches!(it, Type::Typedef(_)) || is_qualifier(it))
+    }
+
+    /// The first type on the way from this one that is no such wrapping.
+    fn behind(&self, of: &dyn BtfType, wraps: impl Fn(&Type) -> bool) -> Option<Type> {
         let mut current = self.btf.resolve_chained_type(of).ok()?;
-        while let Type::Typedef(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) = current
-        {
+        for _ in 0..DEEPEST {
+            if !wraps(&current) {
+                return Some(current);
+            }
             current = self.btf.resolve_chained_type(current.as_btf_type()?).ok()?;
         }
-        Some(current)
+        None
     }
 
     fn parameters(&self, prototype: Type) -> Option<Vec<Parameter>> {
@@ -271,10 +315,7 @@ impl KernelBtf {
 
     /// The name of the type behind pointers, qualifiers and (unlike [`Self::strip`]) no typedefs.
     fn base_name(&self, of: &dyn BtfType) -> Option<String> {
-        let mut current = self.btf.resolve_chained_type(of).ok()?;
-        while let Type::Ptr(_) | Type::Const(_) | Type::Volatile(_) | Type::Restrict(_) | Type::TypeTag(_) = current {
-            current = self.btf.resolve_chained_type(current.as_btf_type()?).ok()?;
-        }
-        self.btf.resolve_name(current.as_btf_type()?).ok()
+        let behind = self.behind(of, |it| matches!(it, Type::Ptr(_)) || is_qualifier(it))?;
+        self.btf.resolve_name(behind.as_btf_type()?).ok()
     }
 }
