@@ -39,7 +39,12 @@ fn read(netns: u32, pid: u32) -> HashSet<IpAddr> {
     if !is_there() {
         return HashSet::new();
     }
-    local_v4(&v4).map(IpAddr::from).chain(all_v6(&v6).map(IpAddr::from)).collect()
+    of_text(&v4, &v6)
+}
+
+/// By `/proc/net/fib_trie` and `/proc/net/if_inet6`.
+pub fn of_text(fib_trie: &str, if_inet6: &str) -> HashSet<IpAddr> {
+    local_v4(fib_trie).map(IpAddr::from).chain(all_v6(if_inet6).map(IpAddr::from)).collect()
 }
 
 /// Addresses whose route is local: a line with the address, and below it one with the route's kind.

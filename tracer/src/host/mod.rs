@@ -9,6 +9,6 @@ pub mod new_file;
 pub(crate) mod pid_namespace;
 pub(crate) mod pidfd;
 pub(crate) mod priority;
-pub(crate) mod snmp;
+pub mod snmp;
 pub mod sock_diag;
 pub(crate) mod users;

@@ -4,7 +4,7 @@
 //! whole file by position or expect all of it do not survive.
 
 /// The value of a counter, such as `OutRsts` of `Tcp`.
-pub(crate) fn counter(snmp: &str, protocol: &str, name: &str) -> Option<u64> {
+pub fn counter(snmp: &str, protocol: &str, name: &str) -> Option<u64> {
     let mut lines = snmp.lines().filter_map(|line| line.strip_prefix(protocol)?.strip_prefix(':'));
     let (names, values) = (lines.next()?, lines.next()?);
     let position = names.split_ascii_whitespace().position(|it| it == name)?;

@@ -116,7 +116,11 @@ fn of_running_kernel() -> Table {
 }
 
 impl Table {
-    fn read(input: impl BufRead) -> io::Result<Self> {
+    /// The functions of such a file.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(input: impl BufRead) -> io::Result<Self> {
         let mut table = Self::default();
         let mut line = Vec::new();
         let mut input = input;
@@ -152,7 +156,8 @@ impl Table {
         self.names.push('\n');
     }
 
-    fn find(&self, address: u64) -> Option<&str> {
+    /// The function that `address` lies in, if it is in one that is known.
+    pub fn find(&self, address: u64) -> Option<&str> {
         let index = self.starts.partition_point(|&(start, _)| start <= address).checked_sub(1)?;
         let (_, start) = self.starts[index];
         (start != NO_FUNCTION).then(|| self.names[start as usize..].lines().next()).flatten()

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
 };
 
-use procfs::process::{MountInfo, Process};
+use procfs::process::MountInfo;
 
 use super::cache::Cache;
 use crate::event::Container;
@@ -68,14 +68,27 @@ impl Cgroups {
 
 /// Paths in `/proc/PID/cgroup`: of the unified hierarchy (`0::PATH`), and of the others.
 pub(super) fn paths_of_process(pid: u32) -> Vec<(bool, String)> {
-    let lines = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    // Whoever may make groups chooses their names, which need not be UTF-8.
+    paths(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/cgroup")).unwrap_or_default()))
+}
+
+/// The same of that file's text.
+pub(super) fn paths(text: &str) -> Vec<(bool, String)> {
     let path = |line: &str| {
         // A path may have colons, as in `SLICE:cri-containerd:ID`.
         let mut fields = line.splitn(3, ':');
         let (hierarchy, _controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         Some((hierarchy == "0", path.to_owned()))
     };
-    lines.lines().filter_map(path).collect()
+    text.lines().filter_map(path).collect()
+}
+
+/// Where a group is looked for, by a process's file `cgroup` and a file `mountinfo`. It is below the mount, whatever they
+/// say.
+pub(super) fn directory_of(cgroup: &str, mountinfo: &[u8]) -> Option<(PathBuf, PathBuf)> {
+    let mount = Mount::find_in(mountinfo)?;
+    let (_, path) = paths(cgroup).into_iter().find(|&(unified, _)| unified)?;
+    Some((mount.directory(&path)?, mount.point))
 }
 
 /// The id of the group at a path of the unified hierarchy.
@@ -94,8 +107,15 @@ struct Mount {
 impl Mount {
     /// On a hybrid system it is at `/sys/fs/cgroup/unified`, so the place is looked up.
     fn find() -> Option<Self> {
-        let mounts = Process::myself().and_then(|process| process.mountinfo()).ok()?;
-        let unified = mounts.into_iter().filter(|mount| mount.fs_type == "cgroup2");
+        Self::find_in(&fs::read("/proc/self/mountinfo").ok()?)
+    }
+
+    /// Among the mounts of that file. Whoever may mount anything, as by FUSE, chooses bytes of a line: one that makes no
+    /// sense is no reason to do without the others.
+    fn find_in(mountinfo: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(mountinfo);
+        let mounts = text.lines().filter_map(|line| MountInfo::from_line(line).ok());
+        let unified = mounts.filter(|mount| mount.fs_type == "cgroup2");
         unified.map(Self::from).min_by_key(Self::depth)
     }
 

@@ -23,6 +23,7 @@ mod fact;
 mod masked;
 mod netns;
 mod older;
+pub mod parsers;
 mod users;
 
 pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::Sighting};

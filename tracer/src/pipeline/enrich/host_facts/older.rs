@@ -20,7 +20,7 @@ struct Process {
 /// What tells a process from a later one with its id.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
-    comm: String,
+    pub(super) comm: String,
     /// In clock ticks after the start of the machine.
     pub(super) start: u64,
 }
@@ -50,8 +50,12 @@ impl Older {
 
 /// Name and start of a process.
 pub(super) fn stat(pid: u32) -> Option<Stat> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
+    parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The same of that file's bytes.
+pub(super) fn parse(stat: &[u8]) -> Option<Stat> {
+    let stat = String::from_utf8_lossy(stat);
     // Its name may have blanks and brackets. The 22nd field is the 20th after it.
     let (before, after) = stat.rsplit_once(") ")?;
     let (_, comm) = before.split_once('(')?;

@@ -30,6 +30,22 @@ fn the_mount_that_shows_most_is_taken() {
     assert_eq!(most(&mounts[..2]), Path::new("/"));
 }
 
+/// A user who mounts a file system chooses where, and that need not be text.
+#[test]
+fn a_mount_that_is_no_text_hides_no_other() {
+    let mounts = b"36 25 0:32 / /home/eve/\xff\xfe rw,nosuid - fuse eve rw\n\
+        nonsense\n\
+        30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+    let found = Mount::find_in(mounts).unwrap();
+    assert_eq!((found.point.as_path(), found.root.as_path()), (Path::new("/sys/fs/cgroup"), Path::new("/")));
+}
+
+#[test]
+fn a_group_whose_name_is_no_text_hides_no_other_hierarchy() {
+    let paths = paths(&String::from_utf8_lossy(b"4:memory:/docker\n0::/user.slice/\xff:x\n"));
+    assert_eq!(paths, [(false, "/docker".to_owned()), (true, "/user.slice/\u{fffd}:x".to_owned())]);
+}
+
 #[test]
 fn paths_are_those_of_the_hierarchy() {
     let whole = mount("/sys/fs/cgroup", "/");
