@@ -16,6 +16,8 @@ pub mod host;
 pub mod kernel;
 pub mod outlet;
 pub mod pipeline;
+#[cfg(test)]
+mod proportional;
 pub mod recording;
 pub mod redact;
 pub mod report;

@@ -1,6 +1,6 @@
 //! Diagnoses RSTs as they come, in order, with what earlier and following events tell of them.
 
-use std::{collections::VecDeque, num::NonZeroUsize};
+use std::{net::SocketAddr, num::NonZeroUsize};
 
 use lru::LruCache;
 
@@ -9,6 +9,7 @@ use super::{
     join::{self, Join, Joins, RawSends, Series},
     queue,
     sight::Sight,
+    waiting::Waiting,
 };
 use crate::event::{Body, Direction, End, Event, RstKind, TcpState};
 
@@ -29,7 +30,7 @@ const OWN: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 #[derive(Default)]
 pub struct Diagnoser {
     /// Events that wait for a RST before them.
-    queue: VecDeque<Event>,
+    queue: Waiting,
     /// RSTs that were sent.
     sent: Joins,
     /// Segments that processes sent by themselves.
@@ -50,8 +51,18 @@ pub struct Diagnoser {
     unreported: u64,
 }
 
-/// By their addresses; and whether the close of each was reported.
-struct Own(LruCache<u64, bool>);
+/// By their addresses.
+struct Own(LruCache<u64, OwnReset>);
+
+/// What may have been no RST.
+struct OwnReset {
+    /// The event's place among those that wait.
+    number: u64,
+    mono_ns: u64,
+    ends: (SocketAddr, SocketAddr),
+    /// The close of the socket was reported.
+    has_closed: bool,
+}
 
 impl Default for Own {
     fn default() -> Self {
@@ -84,8 +95,8 @@ impl Diagnoser {
     pub fn push(&mut self, mut event: Event) {
         self.latest = self.latest.max(event.mono_ns);
         if matches!(event.body, Body::Close(_))
-            && let Some(has_closed) = self.own.0.get_mut(&event.sock)
-            && !std::mem::replace(has_closed, true)
+            && let Some(own) = self.own.0.get_mut(&event.sock)
+            && !std::mem::replace(&mut own.has_closed, true)
         {
             turn(&mut event);
         }
@@ -103,10 +114,13 @@ impl Diagnoser {
                 return self.insert(event);
             }
             Body::Rst(rst) | Body::StrayRst(rst) => {
-                if may_be_own(&event) {
-                    self.own.0.put(event.sock, false);
-                }
                 self.came.add(&event, rst);
+                if may_be_own(&event) {
+                    let (sock, mono_ns, ends) = (event.sock, event.mono_ns, (event.local, event.remote));
+                    let number = self.queue.push(event);
+                    self.own.0.put(sock, OwnReset { number, mono_ns, ends, has_closed: false });
+                    return;
+                }
             }
             Body::Overflow(overflow) => {
                 let verdict = queue::diagnose(&event, overflow);
@@ -120,18 +134,18 @@ impl Diagnoser {
             }
             _ => {}
         }
-        self.queue.push_back(event);
+        self.queue.push(event);
     }
 
     /// Puts a RST that was sent before itself as one that came: an abort is reported after it was sent.
     fn insert(&mut self, event: Event) {
-        let is_it = |came: &Event| is_coming(came) && self.sent.find(came).is_some_and(|join| join.is_of(&event));
-        let recent = |came: &&Event| event.mono_ns < came.mono_ns + BEFORE_NS;
-        let behind = self.queue.iter().rev().take(BEFORE).take_while(recent).position(is_it);
-        match behind {
-            Some(behind) => self.queue.insert(self.queue.len() - 1 - behind, event),
-            None => self.queue.push_back(event),
-        }
+        let Self { queue, sent, .. } = self;
+        let (mono_ns, local, remote) = (event.mono_ns, event.local, event.remote);
+        queue.insert_before(event, BEFORE, |came| {
+            let is_recent = mono_ns.saturating_sub(came.mono_ns) < BEFORE_NS;
+            let is_it = || is_coming(came) && sent.find(came).is_some_and(|join| join.is_of(mono_ns, local, remote));
+            is_recent.then(is_it)
+        });
     }
 
     /// RSTs that this host sends are not all reported: a filter leaves some out, or no probe sees them.
@@ -163,16 +177,18 @@ impl Diagnoser {
     fn pop_any(&mut self) -> Option<Event> {
         let first = self.queue.front()?;
         if !is_coming(first) {
-            return self.queue.pop_front();
+            return self.queue.pop();
         }
         let patience = if may_be_own(first) || is_within_host(first) { SURELY_NS } else { AFTER_NS };
         let join = self.sent.find(first);
         // A better one may follow.
-        if join.as_ref().is_none_or(|join| !join.is_sure()) && self.latest < first.mono_ns + patience {
+        let is_early =
+            join.as_ref().is_none_or(|join| !join.is_sure()) && self.latest < first.mono_ns.saturating_add(patience);
+        if is_early && !self.queue.is_full() {
             return None;
         }
-        let mut event = self.queue.pop_front()?;
-        let verdict = self.verdict_on_coming(&event, join);
+        let mut event = self.queue.pop()?;
+        let verdict = self.verdict_on_coming(&event, join, is_early);
         set(&mut event, verdict);
         Some(event)
     }
@@ -190,48 +206,39 @@ impl Diagnoser {
     /// An answer to data that came after close() shows that what was reported of the same socket just before
     /// was not a RST, see [`may_be_own`]: none is ever answered with a RST.
     fn forget_own(&mut self, answer: &Event) {
-        // Asked first: a queue that one RST holds up may be long, and most answers are to nobody's segments.
-        if answer.sock == 0 || !self.own.0.contains(&answer.sock) {
-            return;
-        }
-        let is_own = |event: &Event| {
-            event.sock == answer.sock
-                && (event.local, event.remote) == (answer.local, answer.remote)
-                && may_be_own(event)
-        };
-        let recent = |event: &&Event| answer.mono_ns < event.mono_ns + SURELY_NS;
-        let behind = self.queue.iter().rev().take_while(recent).position(is_own);
-        if let Some(behind) = behind {
-            self.queue.remove(self.queue.len() - 1 - behind);
+        // Most answers are to nobody's segments.
+        if answer.sock != 0
+            && let Some(own) = self.own.0.peek(&answer.sock)
+            && own.ends == (answer.local, answer.remote)
+            && answer.mono_ns.saturating_sub(own.mono_ns) < SURELY_NS
+        {
+            self.queue.remove(own.number);
         }
     }
 
-    fn verdict_on_coming(&self, event: &Event, join: Option<Join>) -> Option<Verdict> {
+    /// `is_early`: what explains it may still come, but there is no room to wait for it.
+    fn verdict_on_coming(&self, event: &Event, join: Option<Join>, is_early: bool) -> Option<Verdict> {
         let is_stray = matches!(event.body, Body::StrayRst(_));
+        let sees_sent = !is_early && self.sight.sees_sent(event);
         match join {
             Some(join) => {
-                let own = if is_stray { self.verdict(event) } else { None };
+                let own = if is_stray { self.verdict_if(event, sees_sent) } else { None };
                 Some(join.verdict(event, own))
             }
-            None => self.verdict(event).map(|verdict| self.of_beginning(event, verdict)),
+            None => self.verdict_if(event, sees_sent).map(|verdict| match is_early {
+                true => doubt(verdict, NO_ROOM),
+                false if self.watch.would_have_seen(event) => verdict,
+                false => doubt(verdict, JUST_BEGUN),
+            }),
         }
-    }
-
-    /// Right after the last probe was attached, a RST that this host sent may have been too early for its own.
-    fn of_beginning(&self, event: &Event, verdict: Verdict) -> Verdict {
-        if self.watch.would_have_seen(event) {
-            return verdict;
-        }
-        let early = Evidence {
-            text: "the trace had just begun: a process of this host may have sent the RST before it was observed"
-                .to_owned(),
-            inferred: true,
-        };
-        let evidence = verdict.evidence.iter().cloned().chain([early]).collect();
-        Verdict { confidence: Confidence::Possible, evidence, ..verdict }
     }
 
     fn verdict(&self, event: &Event) -> Option<Verdict> {
+        self.verdict_if(event, self.sight.sees_sent(event))
+    }
+
+    /// `sees_sent`: what was not seen to be sent by this host was not.
+    fn verdict_if(&self, event: &Event, sees_sent: bool) -> Option<Verdict> {
         let rst = event.rst()?;
         diagnose(&Case {
             event,
@@ -239,11 +246,24 @@ impl Diagnoser {
             raw_sender: self.raw.speaker(event, rst),
             prober: self.raw.prober(event, rst),
             injector: self.raw.injector(event, rst),
-            sees_sent: self.sight.sees_sent(event),
+            sees_sent,
             earlier: self.came.earlier(event, rst),
             watched_ns: self.watch.before(event),
         })
     }
+}
+
+/// Right after the last probe was attached, a RST that this host sent may have been too early for its own.
+const JUST_BEGUN: &str =
+    "the trace had just begun: a process of this host may have sent the RST before it was observed";
+/// What it waited for may still have come.
+const NO_ROOM: &str = "too many events came at once to wait for the RST's sending: it may have been on this host";
+
+/// What is not known may be the cause.
+fn doubt(verdict: Verdict, why: &str) -> Verdict {
+    let why = Evidence { text: why.to_owned(), inferred: true };
+    let evidence = verdict.evidence.iter().cloned().chain([why]).collect();
+    Verdict { confidence: Confidence::Possible, evidence, ..verdict }
 }
 
 /// A RST that came, stray or not: it may wait for the event of its sending.

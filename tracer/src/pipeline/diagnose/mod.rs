@@ -17,6 +17,7 @@ pub mod reason;
 mod sight;
 #[cfg(test)]
 pub(crate) mod tests;
+mod waiting;
 mod watch;
 
 pub use self::{

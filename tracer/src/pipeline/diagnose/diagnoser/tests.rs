@@ -5,7 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::*;
 use crate::{
     event::{Circumstances, Confidence, Flags, RawKind, RawSend, Rst, TcpState},
-    pipeline::diagnose::tests::{event, segment},
+    pipeline::diagnose::{
+        tests::{event, segment},
+        waiting,
+    },
+    proportional::is_proportional,
 };
 
 const HERE: &str = "10.0.0.1:80";
@@ -88,16 +92,21 @@ fn received_in_fin_wait1(mono_ns: u64, stack: &[&str]) -> Event {
     event(mono_ns, THERE, HERE, Body::Rst(Box::new(rst)))
 }
 
+/// To data that came to such a socket.
+fn answer(mono_ns: u64) -> Event {
+    let mut answer = Rst::bare(RstKind::Passive);
+    (answer.socket, answer.socket_state) = (true, Some(TcpState::CLOSE));
+    (answer.closed_from, answer.trigger) = (Some(TcpState::FIN_WAIT1), Some(segment(Flags(0x10))));
+    event(mono_ns, THERE, HERE, Body::Rst(Box::new(answer)))
+}
+
 #[test]
 fn an_answer_shows_that_none_had_come() {
     let mut diagnoser = Diagnoser::default();
     diagnoser.push(received_in_fin_wait1(10, &["tcp_reset", "tcp_rcv_state_process"]));
     diagnoser.reach(10 + AFTER_NS);
     assert!(diagnoser.pop().is_none(), "the answer may be late");
-    let mut answer = Rst::bare(RstKind::Passive);
-    (answer.socket, answer.socket_state) = (true, Some(TcpState::CLOSE));
-    (answer.closed_from, answer.trigger) = (Some(TcpState::FIN_WAIT1), Some(segment(Flags(0x10))));
-    diagnoser.push(event(20 + AFTER_NS, THERE, HERE, Body::Rst(Box::new(answer))));
+    diagnoser.push(answer(20 + AFTER_NS));
     assert_eq!(verdicts(&mut diagnoser), [(Direction::Sent, "data_after_close", false)]);
 }
 
@@ -151,6 +160,64 @@ fn memory_is_bounded() {
     assert!(diagnoser.sent.len() <= 4 * 4096, "{}", diagnoser.sent.len());
     assert!(diagnoser.raw.len() <= 8192, "{}", diagnoser.raw.len());
     assert!(verdicts > 60_000, "{verdicts}");
+}
+
+/// Time stands still, as in a recording that somebody made, so nothing that waits is ever late.
+#[test]
+fn no_more_events_wait_than_there_is_room_for_and_none_is_lost() {
+    const EVENTS: usize = 2 * waiting::MOST;
+    let mut diagnoser = Diagnoser::default();
+    let mut told = Vec::new();
+    for _ in 0..EVENTS {
+        diagnoser.push(received(LONG_NS));
+        told.extend(std::iter::from_fn(|| diagnoser.pop()));
+        assert!(diagnoser.waiting() <= waiting::MOST);
+    }
+    let early = told.len();
+    assert_eq!(early, EVENTS - waiting::MOST + 1);
+    diagnoser.reach(u64::MAX);
+    told.extend(std::iter::from_fn(|| diagnoser.pop()));
+    assert_eq!((told.len(), diagnoser.waiting()), (EVENTS, 0));
+    let is_sure = |event: &Event| event.verdict().unwrap().confidence > Confidence::Possible;
+    // Of those that had to go before their time nobody knows whether this host sent them.
+    assert!(!told[..early].iter().any(is_sure) && told[early..].iter().all(is_sure));
+}
+
+/// The clock of a recording may say anything.
+#[test]
+fn the_end_of_time_is_a_time_like_others() {
+    for (sent_ns, came_ns) in [(u64::MAX, u64::MAX), (u64::MAX - 1, u64::MAX), (u64::MAX, u64::MAX - 1)] {
+        let mut diagnoser = Diagnoser::default();
+        let send = RawSend { via: RawKind::Raw, segment: segment(Flags::RST) };
+        diagnoser.push(event(sent_ns, HERE, THERE, Body::RawSend(send)));
+        diagnoser.push(received_in_fin_wait1(came_ns, &[]));
+        diagnoser.push(answer(sent_ns));
+        diagnoser.push(sent(sent_ns));
+        diagnoser.push(received(came_ns));
+        diagnoser.reach(u64::MAX);
+        let told = std::iter::from_fn(|| diagnoser.pop()).count() as u64;
+        assert_eq!(told + diagnoser.take_unreported(), 4, "all but what was answered");
+    }
+}
+
+/// Sockets that may have been reset by no RST, each with answers that are another's: none is a reason to search through
+/// all that waits.
+#[test]
+fn answers_that_are_anothers_take_no_more_time_where_more_waits() {
+    let work = |rounds| {
+        let mut diagnoser = Diagnoser::default();
+        for round in 0..rounds {
+            let mut own = received_in_fin_wait1(10, &[]);
+            own.sock = 64 * (1 + round % OWN.get()) as u64;
+            let mut answer = answer(10);
+            (answer.sock, answer.remote) = (own.sock, "10.0.0.9:9".parse().unwrap());
+            diagnoser.push(own);
+            diagnoser.push(answer);
+            assert!(diagnoser.pop().is_none());
+        }
+    };
+    // A square would take 64 times as long.
+    assert!(is_proportional(work, 3_000, 24_000, 24));
 }
 
 #[test]

@@ -130,6 +130,11 @@ fn keys(came: &Rst) -> ArrayVec<Key, 2> {
     }
 }
 
+/// What was sent then, or is reported so late, may be what came at another time.
+fn is_under_way(sent_ns: u64, came_ns: u64) -> bool {
+    sent_ns.saturating_sub(came_ns) < AFTER_NS && came_ns.saturating_sub(sent_ns) < UNDER_WAY_NS
+}
+
 /// What one end sends over loopback never leaves its namespace, which others have the same addresses in.
 fn may_cross(local: SocketAddr, remote: SocketAddr) -> bool {
     !(local.ip().is_loopback() && remote.ip().is_loopback())
@@ -155,8 +160,7 @@ impl Join {
     }
 
     fn of(sent: &Rc<Sent>, event: &Event, rst: &Rst, is_translated: bool) -> Option<Self> {
-        let is_under_way = sent.mono_ns < event.mono_ns + AFTER_NS && event.mono_ns < sent.mono_ns + UNDER_WAY_NS;
-        let agreement = sent.numbers.agree(rst).filter(|_| is_under_way)?;
+        let agreement = sent.numbers.agree(rst).filter(|_| is_under_way(sent.mono_ns, event.mono_ns))?;
         Some(Self { sent: sent.clone(), is_translated, agreement, is_sure: agreement > Agreement::Possible })
     }
 
@@ -169,9 +173,9 @@ impl Join {
         self.is_sure
     }
 
-    /// It is the one that was sent at this time.
-    pub(super) fn is_of(&self, event: &Event) -> bool {
-        (self.sent.mono_ns, self.sent.local, self.sent.remote) == (event.mono_ns, event.local, event.remote)
+    /// It is the one that was sent at this time, between these ends.
+    pub(super) fn is_of(&self, mono_ns: u64, local: SocketAddr, remote: SocketAddr) -> bool {
+        (self.sent.mono_ns, self.sent.local, self.sent.remote) == (mono_ns, local, remote)
     }
 
     /// The verdict on the RST that came: that on the one that was sent. `own`: what is said of it where it reset

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 use arrayvec::ArrayVec;
 use lru::LruCache;
 
-use super::{AFTER_NS, UNDER_WAY_NS, may_cross, wire};
+use super::{is_under_way, may_cross, wire};
 use crate::{
     event::{Event, Flags, RawSend, Rst, TcpState},
     pipeline::diagnose::Sender,
@@ -78,8 +78,9 @@ impl RawSends {
             (None, None) => true,
         };
         let is_it = |sent: &&Sent| {
-            let is_under_way = sent.mono_ns < event.mono_ns + AFTER_NS && event.mono_ns < sent.mono_ns + UNDER_WAY_NS;
-            is_under_way && sent.sender.segment.flags.contains(Flags::RST) && fits(&sent.sender.segment)
+            is_under_way(sent.mono_ns, event.mono_ns)
+                && sent.sender.segment.flags.contains(Flags::RST)
+                && fits(&sent.sender.segment)
         };
         self.of(event.remote, event.local, event.netns).find(is_it).map(|sent| &sent.sender)
     }
