@@ -8,16 +8,14 @@ use aya_ebpf::{
     maps::{Array, HashMap, LpmTrie, lpm_trie::Key},
 };
 use tracer_ebpf::{
-    criteria::{
-        BY_ADDRESS, BY_CGROUP, BY_COMM, BY_IPV4, BY_IPV6, BY_LOCAL_PORT, BY_PID, BY_PORT, BY_REMOTE_PORT, BY_UID,
-        PORT_SETS, PortSet, SET_EITHER, SET_LOCAL, SET_REMOTE,
-    },
-    record::{AF_INET, Owner},
+    criteria::{PORT_SETS, PortSet},
+    record::Owner,
+    wanted::{self, Lists, OfOwner},
 };
 
 use crate::{
     offset,
-    sock::{Address, Identity, Object, Probed, bytes, is_v4_mapped, v4_mapped},
+    sock::{Identity, Object, Probed, bytes},
     task,
 };
 
@@ -29,11 +27,11 @@ pub(crate) static NETNS_ONLY: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static REPORTED: Global<u32> = Global::new(0);
 
-/// Some of the bits [`BY_IPV4`] ... [`BY_ADDRESS`].
+/// Some of the bits [`BY_IPV4`](tracer_ebpf::criteria::BY_IPV4) ... [`BY_ADDRESS`](tracer_ebpf::criteria::BY_ADDRESS).
 #[unsafe(no_mangle)]
 static FILTER_ENDS: Global<u8> = Global::new(0);
 
-/// Lowest of the ports that this host's end may have, see [`SET_EITHER`] and [`SET_LOCAL`].
+/// Lowest of the ports that this host's end may have, see [`PORTS`].
 #[unsafe(no_mangle)]
 static LOWEST_PORT: Global<u16> = Global::new(0);
 
@@ -41,7 +39,7 @@ static LOWEST_PORT: Global<u16> = Global::new(0);
 #[unsafe(no_mangle)]
 static HIGHEST_PORT: Global<u16> = Global::new(u16::MAX);
 
-/// Some of the bits [`BY_PID`] ... [`BY_CGROUP`].
+/// Some of the bits [`BY_PID`](tracer_ebpf::criteria::BY_PID) ... [`BY_CGROUP`](tracer_ebpf::criteria::BY_CGROUP).
 #[unsafe(no_mangle)]
 static FILTER_OWNER: Global<u8> = Global::new(0);
 
@@ -135,41 +133,25 @@ pub(crate) fn may_want_ends(ends: &Identity, range: impl FnOnce() -> [u16; 2]) -
     are_wanted(ends, high == 0 || LOWEST_PORT.load() <= high && low <= HIGHEST_PORT.load())
 }
 
-/// `local_port_comes`: this host's port is not known yet, and may be a wanted one.
 #[inline(always)]
 fn are_wanted(ends: &Identity, local_port_comes: bool) -> bool {
-    let by = FILTER_ENDS.load();
-    if by == 0 {
-        return true;
-    }
-    // Asked only where it matters: the verifier walks on with each way to it.
-    let is_v4 = || ends.family == AF_INET || is_v4_mapped(ends.remote) || is_v4_mapped(ends.local);
-    if by & (BY_IPV4 | BY_IPV6) != 0 && by & (if is_v4() { BY_IPV4 } else { BY_IPV6 }) == 0 {
-        return false;
-    }
-    let is_either = || has_port(SET_EITHER, ends.local_port) || has_port(SET_EITHER, ends.remote_port);
-    if by & BY_PORT != 0 && !local_port_comes && !is_either() {
-        return false;
-    }
-    if by & BY_LOCAL_PORT != 0 && !local_port_comes && !has_port(SET_LOCAL, ends.local_port) {
-        return false;
-    }
-    if by & BY_REMOTE_PORT != 0 && !has_port(SET_REMOTE, ends.remote_port) {
-        return false;
-    }
-    by & BY_ADDRESS == 0 || has_address(is_v4(), ends.local) || has_address(is_v4(), ends.remote)
+    wanted::are_ends(FILTER_ENDS.load(), Maps, ends, local_port_comes)
 }
 
-#[inline(always)]
-fn has_port(set: u32, port: u16) -> bool {
-    PORTS.get(set).is_some_and(|set| set[usize::from(port >> 6)] >> (port & 63) & 1 != 0)
-}
+/// [`PORTS`] and [`NETWORKS`].
+#[derive(Clone, Copy)]
+struct Maps;
 
-#[inline(always)]
-fn has_address(is_v4: bool, address: Address) -> bool {
-    // The end of an IPv6 socket that speaks IPv4 is v4-mapped, or has no address yet.
-    let address = if is_v4 && !is_v4_mapped(address) { v4_mapped(address) } else { address };
-    NETWORKS.get(Key::new(128, bytes(address))).is_some()
+impl Lists for Maps {
+    #[inline(always)]
+    fn has_port(self, set: u32, port: u16) -> bool {
+        PORTS.get(set).is_some_and(|set| wanted::has_port(set, port))
+    }
+
+    #[inline(always)]
+    fn has_address(self, address: [u8; 16]) -> bool {
+        NETWORKS.get(Key::new(128, address)).is_some()
+    }
 }
 
 /// Only what belongs to certain processes is reported.
@@ -187,27 +169,45 @@ pub(crate) fn is_by_opening() -> bool {
 /// The connection, of which `opened` is known, is one to report.
 #[inline(always)]
 pub(crate) fn wants_opened(opened: u8) -> bool {
-    let by = FILTER_OPENS.load();
-    by == 0 || by >> opened & 1 != 0
+    wanted::is_opening(FILTER_OPENS.load(), opened)
 }
 
 /// The owner, which is `task` or one of its threads, is one to report.
 #[inline(always)]
 pub(crate) fn wants_owner(owner: &Owner, task: Object<Probed>) -> bool {
-    let by = FILTER_OWNER.load();
-    (by & BY_PID == 0 || contains!(PIDS, owner.pid))
-        && (by & BY_UID == 0 || contains!(UIDS, owner.uid))
-        && (by & BY_COMM == 0 || has_name(owner, task))
-        && (by & BY_CGROUP == 0 || is_in_cgroup(task))
+    wanted::is_owner(FILTER_OWNER.load(), &Candidate { owner, task })
 }
 
-/// The thread has one of the names, or its process has: that of its first thread, which `ps` and `pgrep` show.
-#[inline(always)]
-fn has_name(owner: &Owner, task: Object<Probed>) -> bool {
-    if contains!(COMMS, owner.comm) {
-        return true;
+/// An owner, and its task.
+struct Candidate<'a> {
+    owner: &'a Owner,
+    task: Object<Probed>,
+}
+
+impl OfOwner for Candidate<'_> {
+    #[inline(always)]
+    fn has_pid(&self) -> bool {
+        contains!(PIDS, self.owner.pid)
     }
-    contains!(COMMS, bytes(task::leaders_comm(task)))
+
+    #[inline(always)]
+    fn has_uid(&self) -> bool {
+        contains!(UIDS, self.owner.uid)
+    }
+
+    /// The thread has one of the names, or its process has: that of its first thread, which `ps` and `pgrep` show.
+    #[inline(always)]
+    fn has_name(&self) -> bool {
+        if contains!(COMMS, self.owner.comm) {
+            return true;
+        }
+        contains!(COMMS, bytes(task::leaders_comm(self.task)))
+    }
+
+    #[inline(always)]
+    fn is_in_cgroup(&self) -> bool {
+        is_in_cgroup(self.task)
+    }
 }
 
 /// The task's control group, or one above it, is among [`CGROUPS`].

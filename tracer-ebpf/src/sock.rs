@@ -4,6 +4,7 @@ use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_probe_read_kernel};
 use tracer_ebpf::layout::MISSING;
+pub(crate) use tracer_ebpf::wanted::{Address, Identity, bytes, is_v4_mapped, v4_mapped};
 
 use crate::offset::{self, Offset};
 
@@ -88,9 +89,6 @@ pub(crate) struct Object<A> {
     access: PhantomData<A>,
 }
 
-/// An address in network order (IPv4: the first 4 bytes) as two words.
-pub(crate) type Address = [u64; 2];
-
 impl<A: Access> Object<A> {
     #[inline(always)]
     pub(crate) const fn new(address: *const u8) -> Self {
@@ -147,37 +145,6 @@ impl<A: Access> Object<A> {
         // SAFETY: as in `get`; the member has 16 bytes.
         unsafe { [A::read(start), A::read(start.wrapping_add(8))] }
     }
-}
-
-/// The address as bytes.
-#[inline(always)]
-pub(crate) fn bytes(address: Address) -> [u8; 16] {
-    // SAFETY: both are 16 bytes without padding, and any bytes are an address.
-    unsafe { core::mem::transmute(address) }
-}
-
-/// An IPv4 address as an IPv6 one (RFC 4291, section 2.5.5.2).
-#[inline(always)]
-pub(crate) fn v4_mapped(address: Address) -> Address {
-    let [v4, _] = address;
-    [0, u64::from_be(0xffff_0000_0000) | v4 << 32]
-}
-
-/// An IPv6 address that stands for an IPv4 one.
-#[inline(always)]
-pub(crate) fn is_v4_mapped(address: Address) -> bool {
-    address[0] == 0 && address[1] & u64::from_be(0xffff_ffff_0000_0000) == u64::from_be(0xffff_0000_0000)
-}
-
-/// What `struct sock_common` says of a socket. Valid for minisockets too.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Identity {
-    pub(crate) family: u16,
-    pub(crate) local: Address,
-    pub(crate) remote: Address,
-    pub(crate) local_port: u16,
-    pub(crate) remote_port: u16,
 }
 
 /// Family, addresses and ports of a socket.

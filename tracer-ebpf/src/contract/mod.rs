@@ -1,5 +1,5 @@
 //! What the programs and user space agree on: what a record looks like ([`record`]), which kernel fields the programs read
-//! ([`layout`]), how they are told what to report ([`criteria`]), what they remember ([`room`], [`listener`]), and what
+//! ([`layout`]), how they are told what to report ([`criteria`], [`wanted`]), what they remember ([`room`], [`listener`]), and what
 //! programs, maps and globals are called.
 
 /// Constants whose value is their name, and a list of them.
@@ -23,3 +23,4 @@ pub mod maps;
 pub mod programs;
 pub mod record;
 pub mod room;
+pub mod wanted;

@@ -27,6 +27,11 @@ fn past_owner(event: &Event) -> Option<&Owner> {
     }
 }
 
+/// The text is the number, however it is written: `007` is what a trace takes it for.
+fn is_number(text: &str, number: Option<u32>) -> bool {
+    number.is_some() && text.parse().ok() == number
+}
+
 impl Admission {
     /// `kinds`: those that are let pass.
     pub fn new(args: FilterArgs, kinds: BTreeSet<Kind>) -> Self {
@@ -74,8 +79,7 @@ impl Admission {
             return true;
         }
         let Some(owner) = owner else { return false };
-        let is_user =
-            |user: &String| owner.user.as_ref() == Some(user) || owner.uid.is_some_and(|uid| uid.to_string() == *user);
+        let is_user = |user: &String| owner.user.as_ref() == Some(user) || is_number(user, owner.uid);
         let is_in = |group: &String| owner.cgroup.as_ref().is_some_and(|path| Path::new(path).starts_with(group));
         (pids.is_empty() || owner.pid.here().is_some_and(|pid| self.pids.contains(&pid)))
             && (users.is_empty() || users.iter().any(is_user))
@@ -88,7 +92,7 @@ impl Admission {
         // A path was one of the host that the recording is of; what is left of it here is its name.
         let is_one = |name: &String| {
             let name = Path::new(name).file_name().and_then(|name| name.to_str()).unwrap_or(name);
-            event.netns_name.as_deref() == Some(name) || event.netns.is_some_and(|inode| inode.to_string() == name)
+            event.netns_name.as_deref() == Some(name) || is_number(name, event.netns)
         };
         names.is_empty() || names.iter().any(is_one)
     }

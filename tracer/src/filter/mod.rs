@@ -11,6 +11,8 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::event::Opened;
 
 mod admission;
+#[cfg(test)]
+mod agreement;
 mod criteria;
 mod ports;
 
