@@ -56,6 +56,14 @@ fn is_ours(name: &OsString) -> bool {
     OURS.iter().any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()))
 }
 
+/// The target that the compiler itself runs on.
+pub(crate) fn host_target() -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let about = process::capture(Command::new(rustc).arg("-vV"))?;
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not tell its host")?.to_owned())
+}
+
 /// Runs `cargo build` or `cargo test --no-run` and returns the executables.
 ///
 /// Says nothing if all is fresh already: of cargo's messages only the closing one is left out.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     bench::count,
     build::{FEATURES, host_cargo},
-    cargo, deny, dist, ebpf, process,
+    cargo, deny, dist, ebpf, fuzz, process,
     test::{self, Counts},
     vm,
     workspace::Workspace,
@@ -47,6 +47,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[]))?;
     }
     step("packages and image, as installed", || dist::check(workspace))?;
+    step("fuzzing", || fuzz::all(workspace))?;
     step("instructions of the loads", || count::check(workspace))?;
     counts += step("tests on other kernels", || {
         vm::test(workspace, &[vm::ALL.to_owned()], &vm::External::default(), &args.options, &[])

@@ -15,6 +15,7 @@ mod ci;
 mod deny;
 mod dist;
 mod ebpf;
+mod fuzz;
 mod loopback;
 mod privilege;
 mod process;
@@ -62,6 +63,8 @@ enum Command {
     /// Count what subjects of `bench` cost, in a virtual machine
     #[command(hide = true)]
     BenchCounted(bench::count::guest::Args),
+    /// Look for bytes that make the tracer fail, in all that it reads
+    Fuzz(fuzz::Args),
     /// Check formatting, lints and documentation, then run all tests
     Ci(ci::Args),
     /// Make the release: packages, an image, a list of components
@@ -95,6 +98,7 @@ fn run_command(command: Command) -> Result<ExitCode> {
         Command::BenchLoad(args) => bench::load::main(&args),
         Command::BenchEmpty => bench::empty::main(),
         Command::BenchCounted(args) => bench::count::guest::main(&args),
+        Command::Fuzz(args) => fuzz::main(&workspace()?, &args),
         Command::Ci(args) => ci::main(&workspace()?, &args),
         Command::Dist(args) => dist::main(&workspace()?, &args),
         Command::Deny => deny::check(&workspace()?).map(|()| ExitCode::SUCCESS),

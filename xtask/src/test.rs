@@ -1,15 +1,14 @@
 //! `test`: the workspace's tests on this kernel, and the live ones on others.
 
 use std::{
-    env,
     io::{BufRead as _, BufReader},
     ops::AddAssign,
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{build, ebpf, privilege, process, vm, workspace::Workspace};
+use crate::{build, cargo, ebpf, privilege, process, vm, workspace::Workspace};
 
 /// Means the kernel that runs already.
 const HOST: &str = "host";
@@ -79,10 +78,7 @@ pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[String]) -> Result<C
 
 /// The variable that makes cargo start test binaries through another program.
 fn runner_variable() -> Result<String> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let about = process::capture(Command::new(rustc).arg("-vV"))?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not tell its host")?;
-    let host = host.to_uppercase().replace('-', "_");
+    let host = cargo::host_target()?.to_uppercase().replace('-', "_");
     Ok(format!("CARGO_TARGET_{host}_RUNNER"))
 }
 

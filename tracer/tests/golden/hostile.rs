@@ -7,7 +7,6 @@ use std::{
     rc::Rc,
 };
 
-use anstyle::{AnsiColor, Style};
 use clap::Parser as _;
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -24,6 +23,8 @@ use tracer::{
     },
 };
 use tracer_ebpf::record::{Header, Owner};
+
+use super::plain::{assert_plain, without_styles};
 
 /// What addresses are masked by, where they are.
 pub(super) const KEY: &[u8; 16] = b"no secret at all";
@@ -152,26 +153,6 @@ pub(super) fn replayed(recording: &[u8], args: &[&str], sink: Box<dyn Sink>) -> 
     let outcome = replay::show([("x".to_owned(), recording)], &args, Key::of(*KEY), output);
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
     (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
-}
-
-/// No control character and none that cannot be seen, but for the ends of lines.
-#[track_caller]
-fn assert_plain(text: &str, what: &str) {
-    let hazard = |c: char| {
-        let is_unseen = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{3164}' | '\u{e0041}');
-        c != '\n' && c.is_control() || is_unseen
-    };
-    let found = text.lines().find(|line| line.contains(hazard));
-    assert_eq!(found, None, "{what}");
-}
-
-/// Without the styles that the text sets itself.
-fn without_styles(text: &str) -> String {
-    use AnsiColor::{Cyan, Green, Magenta, Red, Yellow};
-    let colours = [Cyan, Green, Magenta, Red, Yellow].map(|colour| Style::new().fg_color(Some(colour.into())));
-    let styles = colours.into_iter().flat_map(|style| [style.bold(), style]).chain([Style::new().bold()]);
-    let plain = styles.fold(text.to_owned(), |text, style| text.replace(&style.render().to_string(), ""));
-    plain.replace("\x1b[0m", "")
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! commit it.
 
 mod hostile;
+mod plain;
 mod redacted;
 #[path = "../live/schema.rs"]
 mod schema;

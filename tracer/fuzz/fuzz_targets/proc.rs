@@ -1,0 +1,4 @@
+//! Files of /proc.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tracer_fuzz::proc::check(data));

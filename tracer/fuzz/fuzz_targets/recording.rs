@@ -1,0 +1,4 @@
+//! Recordings.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tracer_fuzz::recording::check(data));
