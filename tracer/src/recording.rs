@@ -37,6 +37,11 @@ const SUMMARY: u8 = b'E';
 const CONTINUED: u8 = b'C';
 /// Longest frame that is believed: a damaged length must not make us allocate gigabytes.
 const LONGEST: u32 = 1 << 20;
+/// Longest name of a function that a kernel has (`KSYM_NAME_LEN`, since 6.1). Reasons are shorter. A name is read once and
+/// kept by each event that has it, so a longer one would multiply.
+const LONGEST_NAME: usize = 512;
+/// Functions that are known to be told already: of more than a kernel sends RSTs from, some are told again.
+const TOLD: usize = 1 << 16;
 
 /// What all records of a file have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +68,10 @@ pub struct Preamble {
 impl Preamble {
     /// What the kernel that was recorded calls reasons.
     pub fn reasons(&self) -> Reasons {
-        Reasons { reset: self.reasons.clone(), drop: self.drop_reasons.clone() }
+        let names = |all: &BTreeMap<u32, String>| {
+            all.iter().map(|(number, name)| (*number, shortened(name.clone(), LONGEST_NAME))).collect()
+        };
+        Reasons { reset: names(&self.reasons), drop: names(&self.drop_reasons) }
     }
 }
 
@@ -178,7 +186,13 @@ impl<W: Write> Writer<W> {
         self.written = 0;
         self.begin(preamble)?;
         let context = self.context.take().unwrap_or_else(|| Context::new(None));
-        context.frames().try_for_each(|(tag, bytes)| self.frame(tag, bytes))?;
+        self.known.clear();
+        for (tag, bytes) in context.frames() {
+            if let (SYMBOL, Some((address, _))) = (tag, bytes.split_first_chunk()) {
+                self.known.insert(u64::from_le_bytes(*address));
+            }
+            self.frame(tag, bytes)?;
+        }
         self.context = Some(context);
         self.inherited = self.written;
         Ok(())
@@ -195,6 +209,9 @@ impl<W: Write> Writer<W> {
     /// # Errors
     /// If the file cannot be written.
     pub fn symbol(&mut self, address: u64, name: &str) -> io::Result<()> {
+        if self.known.len() >= TOLD {
+            self.known.clear();
+        }
         if self.known.insert(address) {
             self.needed(SYMBOL, &[&address.to_le_bytes(), name.as_bytes()].concat())?;
         }
@@ -319,9 +336,10 @@ impl<R: Read> Reader<R> {
         let Some((tag, bytes)) = self.raw()? else { return Err(Error::CutOff(start)) };
         let frame = match tag {
             SYMBOL => bytes.split_first_chunk().and_then(|(address, name)| {
-                Some(Frame::Symbol(u64::from_le_bytes(*address), String::from_utf8(name.to_vec()).ok()?))
+                let name = shortened(String::from_utf8(name.to_vec()).ok()?, LONGEST_NAME);
+                Some(Frame::Symbol(u64::from_le_bytes(*address), name))
             }),
-            FACT => serde_json::from_slice(&bytes).ok().map(Frame::Fact),
+            FACT => serde_json::from_slice(&bytes).ok().map(Fact::shortened).map(Frame::Fact),
             RECORD => Some(Frame::Record(bytes)),
             LOSS => serde_json::from_slice(&bytes).ok().map(Frame::Loss),
             CONTINUED if bytes.is_empty() => Some(Frame::Continued),
@@ -366,6 +384,16 @@ impl<R: Read> Reader<R> {
         self.offset += filled as u64;
         Ok(filled)
     }
+}
+
+/// A text of that many bytes at most, which shows that there was more.
+pub(crate) fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// This machine's byte order, as the preamble names it.
@@ -459,6 +487,39 @@ mod tests {
         assert_eq!(frames(&files[1]), first.collect::<Vec<_>>());
         let second = needed().into_iter().chain([Frame::Record(b"second".to_vec()), Frame::Continued]);
         assert_eq!(frames(&files[2]), second.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_no_kernel_calls_anything_is_cut_and_read_again_as_it_is() {
+        for text in ["", "tcp_close", &"x".repeat(512)] {
+            assert_eq!(shortened(text.to_owned(), 512), text);
+        }
+        let long = shortened("ä".repeat(300), 511);
+        assert_eq!((long.len(), long.ends_with("ä…")), (513, true));
+        assert_eq!(shortened(long.clone(), 511), long);
+
+        let mut file = Vec::new();
+        let huge = "x".repeat(1 << 19);
+        let written = Preamble { reasons: [(1, huge.clone())].into(), ..preamble() };
+        let mut writer = Writer::new(&mut file, &written).unwrap();
+        writer.symbol(7, &huge).unwrap();
+        writer.fact(&Fact::Cgroup { id: 1, path: huge.clone() }).unwrap();
+        writer.fact(&Fact::CommandLine { pid: 1, line: huge }).unwrap();
+        let (mut reader, preamble) = Reader::new(&file[..]).unwrap();
+        assert!(preamble.reasons().reset[&1].len() < 600);
+        assert!(matches!(reader.frame(), Ok(Frame::Symbol(7, name)) if name.len() < 600));
+        assert!(matches!(reader.frame(), Ok(Frame::Fact(Fact::Cgroup { path, .. })) if path.len() < 5000));
+        assert!(matches!(reader.frame(), Ok(Frame::Fact(Fact::CommandLine { line, .. })) if line.len() < 70_000));
+    }
+
+    /// Programs that come and go have ever new addresses.
+    #[test]
+    fn not_more_functions_are_known_to_be_told_than_there_is_room_for() {
+        let mut writer = Writer::new(io::sink(), &preamble()).unwrap();
+        for address in 0..3 * TOLD as u64 {
+            writer.symbol(address, "f").unwrap();
+            assert!(writer.known.len() <= TOLD);
+        }
     }
 
     #[test]

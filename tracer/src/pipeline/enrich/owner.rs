@@ -1,6 +1,6 @@
 //! Owners of sockets, with what this host calls their numbers.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use lru::LruCache;
 use tracer_ebpf::record::{self, OWNER_AT_WORK, OWNER_HELD, OWNER_LISTENED, OWNER_PAST, OWNER_UNKNOWN, ProcessEnd};
@@ -15,7 +15,7 @@ const REMEMBERED: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 /// What is known of processes.
 pub(super) struct Owners {
     /// Arguments as the kernel had them when the process was first seen, by process id.
-    arguments: LruCache<u32, Option<String>>,
+    arguments: LruCache<u32, Option<Arc<str>>>,
     /// How processes ended, by process id.
     ended: LruCache<u32, Ended>,
     /// The owners made of records, by the record.
@@ -35,8 +35,8 @@ impl Owners {
         let length = process.length as usize;
         let arguments = match process.arguments.get(..length) {
             _ if length == 0 => None,
-            Some(whole) => Some(host_facts::join_arguments(whole)),
-            None => Some(host_facts::join_arguments(&process.arguments[..record::ARGUMENTS - 1]) + "…"),
+            Some(whole) => Some(host_facts::join_arguments(whole).into()),
+            None => Some((host_facts::join_arguments(&process.arguments[..record::ARGUMENTS - 1]) + "…").into()),
         };
         self.arguments.put(pid, arguments);
         // Its id may have been another's.
@@ -91,7 +91,7 @@ impl Owners {
             pid,
             tid: Pid::of_record(raw.tid),
             comm,
-            cmdline: arguments.map(Into::into),
+            cmdline: arguments,
             uid: (raw.uid != u32::MAX).then_some(raw.uid),
             user: (raw.uid != u32::MAX).then(|| host_facts.user(raw.uid)).flatten(),
             cgroup: cgroup.as_ref().map(|group| group.path.clone()),
@@ -105,5 +105,41 @@ impl Owners {
             },
             ended: self.ended.get(&raw.pid).cloned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::FromZeros as _;
+
+    use super::*;
+
+    /// Processes that come and go, each seen, named and ended: what is known of the last ones stays.
+    #[test]
+    fn no_more_processes_are_remembered_than_there_is_room_for() {
+        let (mut owners, mut facts) = (Owners::default(), HostFacts::recorded());
+        let most = REMEMBERED.get();
+        let owner = |pid: usize| record::Owner {
+            pid: u32::try_from(pid).unwrap(),
+            uid: u32::MAX,
+            known: record::OWNER_ACTED,
+            ..Default::default()
+        };
+        for pid in 1..=3 * most {
+            let mut process = record::Process::new_zeroed();
+            process.header.owner = owner(pid);
+            (process.length, process.arguments[0]) = (2, b'x');
+            owners.learn(&process);
+            let mut end = ProcessEnd::new_zeroed();
+            (end.header.owner, end.exit_code) = (owner(pid), 9);
+            owners.end(&end);
+        }
+        for pid in 1..=3 * most {
+            let named = owners.of(&owner(pid), &mut facts).unwrap();
+            let is_known = pid > 2 * most;
+            assert_eq!((named.cmdline.is_some(), named.ended.is_some()), (is_known, is_known), "{pid}");
+            assert!(owners.made.len() <= most);
+        }
+        assert_eq!([owners.arguments.len(), owners.ended.len(), owners.made.len()], [most; 3]);
     }
 }

@@ -166,7 +166,7 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
+    use super::{KEPT, Kernel, Table};
 
     const KALLSYMS: &[u8] = b"ffffffff81000000 T first\nffffffff81000200 t third\nffffffff81000100 D data\n\
         ffffffff81000100 T second\n0000000000000000 T hidden\nffffffff82000000 B _end\n\
@@ -187,6 +187,16 @@ mod tests {
         assert_eq!(table.find(0xffff_ffff_818f_ffff), Some("third"));
         assert_eq!(table.find(0xffff_ffff_8190_0000), None);
         assert_eq!(table.find(0xffff_ffff_a000_0000), None, "a program that was loaded since");
+    }
+
+    #[test]
+    fn names_of_ever_other_addresses_are_not_all_kept() {
+        let kernel = Kernel::default();
+        kernel.table.set(Table::read(KALLSYMS).unwrap()).unwrap();
+        for address in 0..3 * KEPT as u64 {
+            assert_eq!(kernel.name(0xffff_ffff_8100_0200 + address), "third");
+            assert!(kernel.found.borrow().len() <= KEPT);
+        }
     }
 
     #[test]

@@ -60,6 +60,16 @@ mod tests {
     }
 
     #[test]
+    fn only_the_last_answers_are_kept_found_or_missed() {
+        let mut cache = Cache::<usize, usize>::new(Duration::from_secs(3600));
+        for key in 0..3 * KEPT.get() {
+            cache.get(key, || (key % 2 == 0).then_some(key));
+            assert!(cache.answers.len() <= KEPT.get());
+        }
+        assert_eq!(cache.get(3 * KEPT.get() - 2, || unreachable!()), Some(3 * KEPT.get() - 2));
+    }
+
+    #[test]
     fn what_was_missed_is_asked_again_but_not_at_once() {
         let mut patient = Cache::<u8, u8>::new(Duration::from_secs(3600));
         assert_eq!(patient.get(1, || None), None);

@@ -5,7 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::Cgroup;
-use crate::event::{Listener, Reader};
+use crate::{
+    event::{Listener, Reader},
+    recording::shortened,
+};
 
 /// What a host calls a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,26 @@ pub enum Fact {
     },
 }
 
+/// Longest path of a control group (`PATH_MAX`), and longer than any name.
+const LONGEST_PATH: usize = 4096;
+/// Longest command line: of as many bytes as are read of one, each may be quoted.
+const LONGEST_LINE: usize = 64 << 10;
+
+impl Fact {
+    /// As a host may have it: many events share a fact, so in one of a recording that somebody made a long text would
+    /// multiply.
+    pub(crate) fn shortened(self) -> Self {
+        match self {
+            Self::User { uid, name } => Self::User { uid, name: shortened(name, LONGEST_PATH) },
+            Self::Cgroup { id, path } => Self::Cgroup { id, path: shortened(path, LONGEST_PATH) },
+            Self::Netns { inode, name } => Self::Netns { inode, name: shortened(name, LONGEST_PATH) },
+            Self::CommandLine { pid, line } => Self::CommandLine { pid, line: shortened(line, LONGEST_LINE) },
+            // These are of one event.
+            Self::Listeners { .. } | Self::Reader { .. } | Self::Lost { .. } | Self::Stopped { .. } => self,
+        }
+    }
+}
+
 /// Facts that nobody took yet.
 #[derive(Default)]
 pub(super) struct Learned(Vec<Fact>);
@@ -90,7 +113,7 @@ pub(super) struct Recorded {
     users: HashMap<u32, String>,
     cgroups: HashMap<u64, Arc<Cgroup>>,
     namespaces: HashMap<u32, Arc<str>>,
-    command_lines: HashMap<u32, String>,
+    command_lines: HashMap<u32, Arc<str>>,
     listeners: Option<(u64, Vec<Listener>)>,
     reader: Option<(u64, Reader)>,
 }
@@ -112,7 +135,7 @@ impl Recorded {
             // They say nothing of a number.
             Fact::Lost { .. } | Fact::Stopped { .. } => {}
             Fact::CommandLine { pid, line } => {
-                self.command_lines.insert(pid, line);
+                self.command_lines.insert(pid, line.into());
             }
         }
     }
@@ -139,7 +162,7 @@ impl Recorded {
         self.reader.take_if(|(time, _)| *time == mono_ns).map(|(_, reader)| reader)
     }
 
-    pub(super) fn command_line(&self, pid: u32) -> Option<String> {
+    pub(super) fn command_line(&self, pid: u32) -> Option<Arc<str>> {
         self.command_lines.get(&pid).filter(|line| !line.is_empty()).cloned()
     }
 }

@@ -147,7 +147,7 @@ impl HostFacts {
 
     /// How a process that is called `comm` was started, as one would type it; `None` for kernel threads, and for what
     /// has ended and is not known. Not kept: a pid is reused, and only the caller knows when.
-    pub fn command_line(&mut self, pid: u32, comm: &str) -> Option<String> {
+    pub fn command_line(&mut self, pid: u32, comm: &str) -> Option<Arc<str>> {
         match &mut self.source {
             Source::Recorded(known) => known.command_line(pid),
             Source::Host(host) => {
@@ -158,7 +158,7 @@ impl HostFacts {
                 if line.is_some() || was_told.is_some() {
                     self.learned.add(Fact::CommandLine { pid, line: line.clone().unwrap_or_default() });
                 }
-                line
+                line.map(Into::into)
             }
         }
     }

@@ -95,3 +95,21 @@ fn is_in(pid: u32, inode: u32) -> bool {
 fn started(pid: u32) -> Option<u64> {
     older::stat(pid).map(|stat| stat.start)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_last_sockets_and_processes_are_remembered() {
+        let mut past = Past::new("blue".into(), 0);
+        for number in 1..=5000 {
+            // There are no such processes.
+            past.saw(&Sighting { inode: 1, mono_ns: 1, cookie: number, pid: (1 << 23) + number as u32 });
+        }
+        assert_eq!([past.sockets.len(), past.processes.len()], [SOCKETS.get(), PROCESSES.get()]);
+        past.lives_on = false;
+        let of = |cookie| Sighting { mono_ns: 2, cookie, ..Sighting::default() };
+        assert!(past.is_of(&of(5000)) && !past.is_of(&of(1)));
+    }
+}
