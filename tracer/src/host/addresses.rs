@@ -1,28 +1,41 @@
 //! The addresses of a network namespace, as a process in it sees them: what it has is delivered there.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroUsize,
     os::unix::fs::MetadataExt as _,
 };
+
+use lru::LruCache;
 
 use crate::event::Pid;
 
 /// How long what was read holds, in nanoseconds: a flood of refused connects asks for each.
 const HOLDS_NS: u64 = 1_000_000_000;
 
-/// The addresses of the namespaces that were asked for, and when they were read.
-#[derive(Default)]
+/// Namespaces whose addresses are kept.
+const KEPT: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// The addresses of the namespaces that were asked for last, and when they were read.
 pub struct Addresses {
-    known: HashMap<u32, (u64, HashSet<IpAddr>)>,
+    known: LruCache<u32, (u64, HashSet<IpAddr>)>,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self { known: LruCache::new(KEPT) }
+    }
 }
 
 impl Addresses {
     /// Whether the namespace with this inode has the address, as far as its process `pid` tells.
     pub fn has(&mut self, netns: u32, pid: Pid, address: IpAddr, now_ns: u64) -> bool {
-        self.known.retain(|_, (read_ns, _)| now_ns.saturating_sub(*read_ns) < HOLDS_NS);
-        let (_, addresses) = self.known.entry(netns).or_insert_with(|| {
+        if self.known.peek(&netns).is_some_and(|(read_ns, _)| now_ns.saturating_sub(*read_ns) >= HOLDS_NS) {
+            self.known.pop(&netns);
+        }
+        let (_, addresses) = self.known.get_or_insert(netns, || {
             // One outside of this pid namespace has no directory in its /proc.
             (now_ns, pid.here().map(|pid| read(netns, pid)).unwrap_or_default())
         });
@@ -78,6 +91,22 @@ mod tests {
             "fe800000000000000000000000000001 02 40 20 80     eth0\n00000000000000000000000000000001 01 80 10 80 lo\n";
         let expected: [Ipv6Addr; 2] = ["fe80::1".parse().unwrap(), Ipv6Addr::LOCALHOST];
         assert_eq!(all_v6(v6).collect::<Vec<_>>(), expected);
+    }
+
+    /// Refused connects in ever other namespaces.
+    #[test]
+    fn only_the_last_namespaces_are_kept_and_only_for_a_while() {
+        let (mut addresses, nobody) = (Addresses::default(), Pid::of_record(u32::MAX >> 1));
+        for netns in 0..3 * KEPT.get() as u32 {
+            assert!(!addresses.has(netns, nobody, Ipv4Addr::new(192, 0, 2, 1).into(), 1));
+            assert!(addresses.known.len() <= KEPT.get());
+        }
+        let last = 3 * KEPT.get() as u32 - 1;
+        let read_ns = |addresses: &Addresses| addresses.known.peek(&last).unwrap().0;
+        addresses.has(last, nobody, Ipv4Addr::LOCALHOST.into(), HOLDS_NS);
+        assert_eq!(read_ns(&addresses), 1);
+        addresses.has(last, nobody, Ipv4Addr::LOCALHOST.into(), HOLDS_NS + 1);
+        assert_eq!(read_ns(&addresses), HOLDS_NS + 1);
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub fn diagnose(event: &Event, overflow: &Overflow) -> Verdict {
 /// How long after its queue was told to be full a listener may have dropped a SYN: it is told no more often.
 const RECENT_NS: u64 = 15_000_000_000;
 /// Listeners that are remembered.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// Listeners of this host whose queues were full, the last one first.
 #[derive(Debug, Default)]
@@ -79,6 +79,11 @@ impl Queues {
         self.0.truncate(MOST - 1);
         let Event { mono_ns, netns, local, .. } = *event;
         self.0.push_front(Seen { mono_ns, netns, local, who: case::name(event.owner.as_deref()) });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Of an attempt that nobody answered: the listener of this host may not have had a place for it.

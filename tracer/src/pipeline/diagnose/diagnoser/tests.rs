@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::{
-    event::{Circumstances, Confidence, Flags, RawKind, RawSend, Rst, TcpState},
+    event::{Circumstances, Confidence, Flags, Overflow, RawKind, RawSend, Rst, TcpState},
     pipeline::diagnose::{
         tests::{event, segment},
         waiting,
@@ -159,7 +159,38 @@ fn memory_is_bounded() {
     }
     assert!(diagnoser.sent.len() <= 4 * 4096, "{}", diagnoser.sent.len());
     assert!(diagnoser.raw.len() <= 8192, "{}", diagnoser.raw.len());
+    assert!(diagnoser.came.len() <= 8192, "{}", diagnoser.came.len());
     assert!(verdicts > 60_000, "{verdicts}");
+}
+
+/// Sockets that are reset after their close, and listeners that are full, without end.
+#[test]
+fn what_is_remembered_of_sockets_and_listeners_is_bounded() {
+    let mut diagnoser = Diagnoser::default();
+    let mut told = 0;
+    for number in 0..20_000u16 {
+        let mut own = received_in_fin_wait1(u64::from(number), &[]);
+        own.sock = u64::from(number);
+        diagnoser.push(own);
+        let full = Overflow {
+            backlog: 1,
+            max_backlog: 1,
+            overflows: 1,
+            drops: 0,
+            listeners: 1,
+            observed: true,
+            verdict: None,
+        };
+        let mut full = event(u64::from(number), HERE, THERE, Body::Overflow(Box::new(full)));
+        full.local.set_port(number);
+        diagnoser.push(full);
+        assert!(diagnoser.own.0.len() <= OWN.get() && diagnoser.queues.len() <= queue::MOST);
+    }
+    diagnoser.reach(u64::MAX);
+    while let Some(event) = diagnoser.pop() {
+        told += u32::from(event.verdict().is_some());
+    }
+    assert_eq!(told, 40_000);
 }
 
 /// Time stands still, as in a recording that somebody made, so nothing that waits is ever late.

@@ -55,6 +55,11 @@ impl Series {
         series.insert(0, came);
     }
 
+    #[cfg(test)]
+    pub(in crate::pipeline::diagnose) fn len(&self) -> usize {
+        self.came.len()
+    }
+
     /// The RST before this one that the peer has not sent as well: this one goes beyond what it may know of. What
     /// TCP answers with has a number that it was sent.
     pub(in crate::pipeline::diagnose) fn earlier(&self, event: &Event, rst: &Rst) -> Option<Earlier> {
