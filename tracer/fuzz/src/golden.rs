@@ -13,13 +13,13 @@ use tracer::{
 };
 
 /// The file.
-pub(crate) const FILE: &[u8] = include_bytes!("../../tests/golden/trace.recording");
+pub const FILE: &[u8] = include_bytes!("../../tests/golden/trace.recording");
 
 /// Bytes at its start: what it is, and of which version.
 const MAGIC: usize = 8;
 
 /// Tag and bytes of each frame, the preamble's first.
-pub(crate) fn frames() -> Vec<(u8, &'static [u8])> {
+pub fn frames() -> Vec<(u8, &'static [u8])> {
     let mut frames = Vec::new();
     let mut rest = &FILE[MAGIC..];
     while let [tag, tail @ ..] = rest {
@@ -32,7 +32,7 @@ pub(crate) fn frames() -> Vec<(u8, &'static [u8])> {
 }
 
 /// The recording that has these frames.
-pub(crate) fn recording<'a>(frames: impl Iterator<Item = (u8, &'a [u8])>) -> Vec<u8> {
+pub fn recording<'a>(frames: impl Iterator<Item = (u8, &'a [u8])>) -> Vec<u8> {
     let mut recording = FILE[..MAGIC].to_vec();
     for (tag, bytes) in frames {
         recording.push(tag);
@@ -43,7 +43,7 @@ pub(crate) fn recording<'a>(frames: impl Iterator<Item = (u8, &'a [u8])>) -> Vec
 }
 
 /// Calls `work` with the events that are in it, which are made once in a thread.
-pub(crate) fn with_events(work: impl FnOnce(&[Event], &BTreeSet<Kind>)) {
+pub fn with_events(work: impl FnOnce(&[Event], &BTreeSet<Kind>)) {
     thread_local!(static EVENTS: (Vec<Event>, BTreeSet<Kind>) = (events(), Kind::ALL.into_iter().collect()));
     EVENTS.with(|(events, kinds)| work(events, kinds));
 }

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 pub mod btf;
 pub mod filters;
-mod golden;
-mod limit;
+pub mod golden;
+pub mod limit;
 mod memory;
 pub mod pipeline;
 #[path = "../../tests/golden/plain.rs"]

@@ -6,11 +6,11 @@ use crate::{memory, proportional::cpu_time};
 
 /// What reading so many bytes may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// Bytes of memory at a time, for nothing.
-    pub(crate) fixed: usize,
+    pub fixed: usize,
     /// And for each byte that is read.
-    pub(crate) per_byte: usize,
+    pub per_byte: usize,
 }
 
 /// Time for nothing, and for each byte: some thousand times what it takes, on a machine that does much else.
@@ -19,7 +19,7 @@ const PER_BYTE: Duration = Duration::from_micros(200);
 
 impl Limit {
     /// Insists on it.
-    pub(crate) fn hold<T>(self, bytes: usize, work: impl FnOnce() -> T) -> T {
+    pub fn hold<T>(self, bytes: usize, work: impl FnOnce() -> T) -> T {
         let start = cpu_time();
         let (result, taken) = memory::taken(work);
         let most = self.fixed + bytes * self.per_byte;

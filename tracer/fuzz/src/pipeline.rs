@@ -32,7 +32,7 @@ use crate::{
 
 /// What is remembered of connections has its bound, and is allocated at once. A record waits as an event with names,
 /// which a recording gives once, and is written with a verdict in words.
-const LIMIT: Limit = Limit { fixed: 32 << 20, per_byte: 512 };
+pub const LIMIT: Limit = Limit { fixed: 32 << 20, per_byte: 512 };
 
 /// Options: the recording is whole; the terminal shows colours; each event has its task; each RST has its evidence.
 const IS_WHOLE: u8 = 1;
@@ -48,7 +48,7 @@ const LONG: usize = 4 * SHORT;
 /// The long one may take so many times as long as the short one: 16 would be a square.
 const RATIO: u32 = 9;
 /// Tag and bytes.
-type Frame = (u8, Vec<u8>);
+pub type Frame = (u8, Vec<u8>);
 
 /// Any frames are shown, as far as they are frames.
 pub fn check(bytes: &[u8]) {
@@ -109,7 +109,7 @@ fn recording(options: u8, frames: &[Frame]) -> Vec<u8> {
 }
 
 /// Shows them in each format.
-fn play(options: u8, frames: &[Frame]) {
+pub fn play(options: u8, frames: &[Frame]) {
     let recording = recording(options, frames);
     for format in Format::value_variants() {
         let (shown, error) = LIMIT.hold(recording.len(), || show(options, *format, &recording));
@@ -125,7 +125,7 @@ fn play(options: u8, frames: &[Frame]) {
 }
 
 /// What a replay shows, and the error that it ends with.
-fn show(options: u8, format: Format, recording: &[u8]) -> (String, String) {
+pub fn show(options: u8, format: Format, recording: &[u8]) -> (String, String) {
     let style = TextStyle::Trace { tasks: options & TASKS != 0, evidence: options & EVIDENCE != 0 };
     let medium = if options & COLOUR != 0 { Medium::COLOURED } else { Medium::PLAIN };
     let shown = Shown::default();
