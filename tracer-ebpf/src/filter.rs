@@ -10,7 +10,7 @@ use aya_ebpf::{
 use tracer_ebpf::{
     criteria::{PORT_SETS, PortSet},
     record::Owner,
-    wanted::{self, Lists, OfOwner},
+    wanted::{self, Lists},
 };
 
 use crate::{
@@ -175,39 +175,22 @@ pub(crate) fn wants_opened(opened: u8) -> bool {
 /// The owner, which is `task` or one of its threads, is one to report.
 #[inline(always)]
 pub(crate) fn wants_owner(owner: &Owner, task: Object<Probed>) -> bool {
-    wanted::is_owner(FILTER_OWNER.load(), &Candidate { owner, task })
+    wanted::is_owner(
+        FILTER_OWNER.load(),
+        || contains!(PIDS, owner.pid),
+        || contains!(UIDS, owner.uid),
+        || has_name(owner, task),
+        || is_in_cgroup(task),
+    )
 }
 
-/// An owner, and its task.
-struct Candidate<'a> {
-    owner: &'a Owner,
-    task: Object<Probed>,
-}
-
-impl OfOwner for Candidate<'_> {
-    #[inline(always)]
-    fn has_pid(&self) -> bool {
-        contains!(PIDS, self.owner.pid)
+/// The thread has one of the names, or its process has: that of its first thread, which `ps` and `pgrep` show.
+#[inline(always)]
+fn has_name(owner: &Owner, task: Object<Probed>) -> bool {
+    if contains!(COMMS, owner.comm) {
+        return true;
     }
-
-    #[inline(always)]
-    fn has_uid(&self) -> bool {
-        contains!(UIDS, self.owner.uid)
-    }
-
-    /// The thread has one of the names, or its process has: that of its first thread, which `ps` and `pgrep` show.
-    #[inline(always)]
-    fn has_name(&self) -> bool {
-        if contains!(COMMS, self.owner.comm) {
-            return true;
-        }
-        contains!(COMMS, bytes(task::leaders_comm(self.task)))
-    }
-
-    #[inline(always)]
-    fn is_in_cgroup(&self) -> bool {
-        is_in_cgroup(self.task)
-    }
+    contains!(COMMS, bytes(task::leaders_comm(task)))
 }
 
 /// The task's control group, or one above it, is among [`CGROUPS`].

@@ -94,25 +94,20 @@ pub fn has_port(set: &crate::criteria::PortSet, port: u16) -> bool {
     set[usize::from(port >> 6)] >> (port & 63) & 1 != 0
 }
 
-/// What an owner is looked up by.
-pub trait OfOwner {
-    /// Its process is one of those.
-    fn has_pid(&self) -> bool;
-    /// Its user is.
-    fn has_uid(&self) -> bool;
-    /// Its name, or its process's, is.
-    fn has_name(&self) -> bool;
-    /// Its control group, or one above it, is.
-    fn is_in_cgroup(&self) -> bool;
-}
-
-/// The owner is one to report, by some of the bits [`BY_PID`] ... [`BY_CGROUP`].
+/// The owner is one to report, by some of the bits [`BY_PID`] ... [`BY_CGROUP`]: whether its process, its user, its name
+/// or its process's, and its control group or one above it are among those that were asked for.
 #[inline(always)]
-pub fn is_owner(by: u8, owner: &impl OfOwner) -> bool {
-    (by & BY_PID == 0 || owner.has_pid())
-        && (by & BY_UID == 0 || owner.has_uid())
-        && (by & BY_COMM == 0 || owner.has_name())
-        && (by & BY_CGROUP == 0 || owner.is_in_cgroup())
+pub fn is_owner(
+    by: u8,
+    has_pid: impl FnOnce() -> bool,
+    has_uid: impl FnOnce() -> bool,
+    has_name: impl FnOnce() -> bool,
+    is_in_cgroup: impl FnOnce() -> bool,
+) -> bool {
+    (by & BY_PID == 0 || has_pid())
+        && (by & BY_UID == 0 || has_uid())
+        && (by & BY_COMM == 0 || has_name())
+        && (by & BY_CGROUP == 0 || is_in_cgroup())
 }
 
 /// The connection, of which `opened` is known (`OPEN_...`), is one to report, by bits `1 << OPEN_...`.

@@ -15,7 +15,7 @@ use tracer_ebpf::{
         self, AF_INET, AF_INET6, Header, KIND_STATE, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_RESTORED, OPEN_SELF,
         OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OUTSIDE, OWNER_ACTED, UNREMEMBERED,
     },
-    wanted::{self, Identity, Lists, OfOwner},
+    wanted::{self, Identity, Lists},
 };
 use zerocopy::FromZeros as _;
 
@@ -177,26 +177,6 @@ impl Lists for Filled<'_> {
     }
 }
 
-struct Candidate<'a>(&'a Criteria, &'a Header);
-
-impl OfOwner for Candidate<'_> {
-    fn has_pid(&self) -> bool {
-        self.0.pids.contains(&self.1.owner.pid)
-    }
-
-    fn has_uid(&self) -> bool {
-        self.0.uids.contains(&self.1.owner.uid)
-    }
-
-    fn has_name(&self) -> bool {
-        self.0.comms.contains(&self.1.owner.comm)
-    }
-
-    fn is_in_cgroup(&self) -> bool {
-        unreachable!("it was not asked for")
-    }
-}
-
 /// As a program writes it.
 fn header(connection: &Connection) -> Header {
     let Connection { family, local, remote, ports, netns, pid, uid, comm, opened } = connection;
@@ -233,7 +213,13 @@ fn is_wanted(criteria: &Criteria, header: &Header) -> bool {
     };
     criteria.netns.as_ref().is_none_or(|netns| netns.contains(&header.netns))
         && wanted::are_ends(criteria.ends, Filled(criteria), &ends, false)
-        && wanted::is_owner(criteria.owner, &Candidate(criteria, header))
+        && wanted::is_owner(
+            criteria.owner,
+            || criteria.pids.contains(&header.owner.pid),
+            || criteria.uids.contains(&header.owner.uid),
+            || criteria.comms.contains(&header.owner.comm),
+            || unreachable!("no control group was asked for"),
+        )
         && wanted::is_opening(criteria.opens, header.opened & !UNREMEMBERED)
 }
 
