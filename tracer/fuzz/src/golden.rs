@@ -62,7 +62,7 @@ fn events() -> Vec<Event> {
                 events.extend([Some(record), also].into_iter().flatten().filter_map(|record| enricher.event(record)));
             }
             Frame::Loss(_) => {}
-            Frame::Summary(_) => return events,
+            Frame::Summary(_) | Frame::Continued => return events,
         }
     }
 }

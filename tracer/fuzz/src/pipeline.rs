@@ -18,6 +18,7 @@ use serde_json::Value;
 use tracer::{
     cli::{Cli, Command, ReplayArgs},
     commands::{output::Output, replay},
+    redact::Key,
     sink::{foreign::Printable, format::Format, json, page::Medium, text::TextStyle},
 };
 use tracer_ebpf::record::Header;
@@ -130,7 +131,7 @@ pub fn show(options: u8, format: Format, recording: &[u8]) -> (String, String) {
     let medium = if options & COLOUR != 0 { Medium::COLOURED } else { Medium::PLAIN };
     let shown = Shown::default();
     let output = Output::to(Box::new(shown.clone()), format.sink(style, medium));
-    let outcome = replay::show(recording, arguments(), output);
+    let outcome = replay::show([(String::new(), recording)], arguments(), Key::of([0; 16]), output);
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
     (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
 }

@@ -36,6 +36,7 @@ fn again(preamble: &Preamble, frame: &Frame) -> (Preamble, Frame) {
         Frame::Record(bytes) => writer.record(bytes),
         Frame::Loss(loss) => writer.loss(loss),
         Frame::Summary(summary) => writer.finish(summary),
+        Frame::Continued => writer.next_part(preamble, |_| Ok(())),
     };
     written.expect("memory takes all");
     let (mut reader, preamble) = Reader::new(&file[..]).expect("a recording");
