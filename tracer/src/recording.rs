@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Reasons,
-    pipeline::enrich::host_facts::Fact,
+    pipeline::enrich::host_facts::{Fact, shortened},
     redact::{Redact, Redactor},
     report::{Loss, RunInfo, Summary},
 };
@@ -384,16 +384,6 @@ impl<R: Read> Reader<R> {
         self.offset += filled as u64;
         Ok(filled)
     }
-}
-
-/// A text of that many bytes at most, which shows that there was more.
-pub(crate) fn shortened(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// This machine's byte order, as the preamble names it.

@@ -172,7 +172,10 @@ impl Target {
     /// Adds to the repository's corpus what it does not reach.
     fn keep(&self) -> Result<()> {
         let mut command = self.command();
-        command.args(["-merge=1", &format!("-timeout={LONGEST}")]).args([&self.corpus, &self.grown]);
+        // By the code alone: how often a place is reached would make thousands of them.
+        command
+            .args(["-merge=1", "-use_counters=0", "-use_cmp=0", &format!("-timeout={LONGEST}")])
+            .args([&self.corpus, &self.grown]);
         process::run(command.stderr(Stdio::null()))
     }
 }

@@ -5,10 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::Cgroup;
-use crate::{
-    event::{Listener, Reader},
-    recording::shortened,
-};
+use crate::event::{Listener, Reader};
 
 /// What a host calls a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +83,16 @@ impl Fact {
             Self::Listeners { .. } | Self::Reader { .. } | Self::Lost { .. } | Self::Stopped { .. } => self,
         }
     }
+}
+
+/// A text of that many bytes at most, which shows that there was more.
+pub(crate) fn shortened(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or_default();
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// Facts that nobody took yet.

@@ -26,6 +26,7 @@ mod older;
 pub mod parsers;
 mod users;
 
+pub(crate) use self::fact::shortened;
 pub use self::{cgroup::Cgroup, command_line::join_arguments, fact::Fact, netns::Sighting};
 use self::{
     cgroup::Cgroups,
