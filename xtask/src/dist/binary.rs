@@ -62,6 +62,8 @@ fn flags(workspace: &Workspace) -> Result<String> {
         "-Ctarget-feature=+crt-static".to_owned(),
         // glibc's archive warns of functions that load libraries at run time.
         "-Clink-arg=-Wl,--fatal-warnings".to_owned(),
+        // A third of a megabyte less; glibc's start code knows them since 2.36.
+        "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         remap(&cargo_home()?.join("registry/src"), "/crates"),
         remap(&workspace.root, "/tracer"),
     ];
