@@ -10,8 +10,8 @@ use crate::{process, tools, workspace::Workspace};
 /// cargo-cyclonedx writes beside each package's manifest, and names no other place.
 const NAME: &str = "tracer-components";
 
-/// The packages of the workspace, each of which gets a list.
-const PACKAGES: [&str; 3] = ["tracer", "tracer-ebpf", "xtask"];
+/// Where the packages of the workspace are, each of which gets a list.
+const PACKAGES: [&str; 4] = ["tracer", "tracer-ebpf", "tracer/fuzz", "xtask"];
 
 /// Makes the list of what the binary is made from.
 pub(crate) fn make(workspace: &Workspace, release: &Release) -> Result<()> {
@@ -33,4 +33,20 @@ pub(crate) fn make(workspace: &Workspace, release: &Release) -> Result<()> {
     let text = read.context("cargo-cyclonedx wrote no list for tracer")?;
     let text = text.replace(&*workspace.root.to_string_lossy(), "/tracer");
     super::tree::write(&release.out.join(format!("{}.cdx.json", release.name())), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn no_package_is_left_with_a_list() {
+        let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
+        let line = manifest.lines().find_map(|line| line.strip_prefix("members = ")).expect("it has members");
+        let mut members: Vec<String> = serde_json::from_str(line).expect("a list of texts");
+        members.sort();
+        assert_eq!(members, PACKAGES);
+    }
 }
