@@ -21,6 +21,8 @@ mod proportional;
 pub mod recording;
 pub mod records;
 pub mod seeds;
+#[path = "../../tests/golden/shown.rs"]
+mod shown;
 #[path = "../../tests/live/valid.rs"]
 mod valid;
 

@@ -5,11 +5,8 @@
 //! as it was, which a recording's lengths and JSON would not allow.
 
 use std::{
-    cell::RefCell,
     hash::{DefaultHasher, Hasher as _},
-    io::{self, Write},
     mem::offset_of,
-    rc::Rc,
     sync::OnceLock,
 };
 
@@ -28,6 +25,7 @@ use crate::{
     limit::Limit,
     plain::{assert_plain, without_styles},
     proportional::is_proportional,
+    shown::Shown,
     valid,
 };
 
@@ -133,7 +131,7 @@ pub fn show(options: u8, format: Format, recording: &[u8]) -> (String, String) {
     let output = Output::to(Box::new(shown.clone()), format.sink(style, medium));
     let outcome = replay::show([(String::new(), recording)], arguments(), Key::of([0; 16]), output);
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
-    (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
+    (shown.take(), error)
 }
 
 /// Insists on a time that is proportional to the length.
@@ -201,19 +199,6 @@ fn arguments() -> &'static ReplayArgs {
 fn schema() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
     SCHEMA.get_or_init(|| serde_json::to_value(json::schema()).expect("the schema is JSON"))
-}
-
-#[derive(Clone, Default)]
-struct Shown(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

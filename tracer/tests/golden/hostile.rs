@@ -1,11 +1,6 @@
 //! Recordings that somebody changed: whatever they say, nothing that a terminal obeys comes out of them.
 
-use std::{
-    cell::RefCell,
-    io::{self, Write},
-    mem::offset_of,
-    rc::Rc,
-};
+use std::mem::offset_of;
 
 use clap::Parser as _;
 use jiff::tz::TimeZone;
@@ -24,7 +19,10 @@ use tracer::{
 };
 use tracer_ebpf::record::{Header, Owner};
 
-use super::plain::{assert_plain, without_styles};
+use super::{
+    plain::{assert_plain, without_styles},
+    shown::Shown,
+};
 
 /// What addresses are masked by, where they are.
 pub(super) const KEY: &[u8; 16] = b"no secret at all";
@@ -131,19 +129,6 @@ fn mutate_json(value: &mut Value, numbers: &mut Numbers) {
     }
 }
 
-#[derive(Clone, Default)]
-struct Shown(Rc<RefCell<Vec<u8>>>);
-
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.borrow_mut().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What a replay with these arguments shows, and the error that it ends with.
 pub(super) fn replayed(recording: &[u8], args: &[&str], sink: Box<dyn Sink>) -> (String, String) {
     let all = [&["tracer", "replay", "--evidence", "--tasks", "x"], args].concat();
@@ -152,7 +137,7 @@ pub(super) fn replayed(recording: &[u8], args: &[&str], sink: Box<dyn Sink>) -> 
     let output = Output::to(Box::new(shown.clone()), sink);
     let outcome = replay::show([("x".to_owned(), recording)], &args, Key::of(*KEY), output);
     let error = outcome.map_or_else(|error| format!("{:#}", Printable(error)), |()| String::new());
-    (String::from_utf8(shown.0.take()).expect("UTF-8"), error)
+    (shown.take(), error)
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod plain;
 mod redacted;
 #[path = "../live/schema.rs"]
 mod schema;
+mod shown;
 
 use std::{
     collections::HashSet,
