@@ -2,9 +2,11 @@
 
 use std::{
     fs,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{Uid, User};
 use tracer::testbed::host::Host;
 
 use crate::{
@@ -94,4 +96,31 @@ fn files_of_different_recordings_are_not_mixed() {
         let message = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && message.contains(says), "{message}");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn who_may_not_make_a_later_file_learns_it_at_once() {
+    let Some(user) = User::from_uid(Uid::from_raw(65534)).unwrap() else {
+        return eprintln!("skipped: this host has no user 65534");
+    };
+    // Only its owner may enter it.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trace");
+    let mut command = tracer();
+    command.args(["trace", "-d", "60", "-Z", &user.name, "--rotate-size", "16", "-w"]).arg(&path);
+    let output = command.output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("cannot record to") && message.contains("Permission denied"), "{message}");
+    assert!(parts(directory.path()).is_empty());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn in_another_users_directory_root_makes_all_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    chown(directory.path(), Some(65534), Some(65534)).unwrap();
+    let (_, files) = traced(directory.path(), &[]);
+    assert!(files.len() > 5, "{files:?}");
 }

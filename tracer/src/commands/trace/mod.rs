@@ -229,17 +229,16 @@ async fn something_to_do(session: &mut Session, readers: &Readers, more: bool) -
 fn recording(path: &Path, making: &Making, rotation: Rotation) -> anyhow::Result<(Outlet, Gauge)> {
     let (path, making) = (path.to_owned(), making.clone());
     if rotation.is_wanted() {
-        let owner = making.owner.clone();
-        let mut parts = Parts::new(&path, making, rotation);
-        let mut is_first = true;
-        return Outlet::to_files(move || {
-            let file = parts.next()?;
-            if std::mem::take(&mut is_first) {
-                confine::writer_of_files(owner.as_ref());
-            }
-            Ok(file)
-        })
-        .context(NO_THREAD);
+        let mut parts = None;
+        let open = move || {
+            // Before the first file, so that what would keep a later one from being made shows at once.
+            let begin = || {
+                confine::writer_of_files(making.owner.as_ref());
+                Parts::new(&path, making.clone(), rotation)
+            };
+            parts.get_or_insert_with(begin).next()
+        };
+        return Outlet::to_files(open).context(NO_THREAD);
     }
     Outlet::new(move || {
         let file = making.create(&path)?;
