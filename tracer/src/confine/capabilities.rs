@@ -109,20 +109,15 @@ impl Stays {
     }
 }
 
-/// What the demo uses: it makes network namespaces, devices, packet filters, servers and raw sockets until it
-/// ends.
-pub(super) const DEMO: [Capability; 9] = [
-    Capability::CAP_BPF,
-    Capability::CAP_PERFMON,
-    Capability::CAP_SYS_ADMIN,
-    Capability::CAP_NET_ADMIN,
-    Capability::CAP_NET_RAW,
-    // Its server listens on port 80.
-    Capability::CAP_NET_BIND_SERVICE,
-    Capability::CAP_SYS_PTRACE,
-    Capability::CAP_SYSLOG,
-    Capability::CAP_DAC_READ_SEARCH,
-];
+/// What the demo needs besides: it makes network namespaces, devices, packet filters and raw sockets until it ends, and a
+/// server that listens on port 80.
+pub const FOR_DEMO: [Capability; 4] =
+    [Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW, Capability::CAP_NET_BIND_SERVICE];
+
+/// Those that the demo keeps, which begins before anything is attached.
+pub(super) fn kept_by_demo() -> CapsHashSet {
+    kept(false).into_iter().chain([Capability::CAP_PERFMON]).chain(FOR_DEMO).collect()
+}
 
 /// What a run does not know without a capability, by capability.
 pub fn losses() -> impl Iterator<Item = (Capability, &'static str)> {

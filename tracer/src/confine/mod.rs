@@ -39,9 +39,7 @@ pub fn live(wanted: &Live) -> anyhow::Result<()> {
     if let Some(account) = &wanted.account {
         become_user(account)?;
     }
-    if let Err(error) = capabilities::keep_only(&kept) {
-        log::warn!("cannot give up capabilities: {error}");
-    }
+    keep(&kept);
     gain_nothing();
     filter_calls(Purpose::Live { makes_files: wanted.makes_files });
     Ok(())
@@ -49,7 +47,7 @@ pub fn live(wanted: &Live) -> anyhow::Result<()> {
 
 /// A recording is open, and nothing else will be: what it says is a stranger's.
 pub fn replay() {
-    give_up_all();
+    keep(&CapsHashSet::new());
     gain_nothing();
     if let Err(error) = files::restrict() {
         log::debug!("Landlock is not in force: {error}");
@@ -64,18 +62,10 @@ pub(crate) fn writer(account: Option<&Account>) {
     {
         log::debug!("a thread that writes goes on as it was: {error}");
     }
-    give_up_all();
+    keep(&CapsHashSet::new());
 }
 
-/// The demo may begin: all its threads are still to come.
-pub(crate) fn demo() {
-    if let Err(error) = capabilities::keep_only(&capabilities::DEMO.into()) {
-        log::warn!("cannot give up capabilities: {error}");
-    }
-    gain_nothing();
-}
-
-/// As [`writer`], but it makes further files, maybe in another user's directory.
+/// As [`writer`], but it makes its files itself: as the account may, or else wherever the caller likes.
 pub(crate) fn writer_of_files(account: Option<&Account>) {
     match account {
         Some(_) => writer(account),
@@ -83,13 +73,15 @@ pub(crate) fn writer_of_files(account: Option<&Account>) {
     }
 }
 
-fn give_up_all() {
-    keep(&CapsHashSet::new());
+/// The demo may begin: all its threads are still to come.
+pub(crate) fn demo() {
+    keep(&capabilities::kept_by_demo());
+    gain_nothing();
 }
 
 fn keep(wanted: &CapsHashSet) {
     if let Err(error) = capabilities::keep_only(wanted) {
-        log::debug!("cannot give up capabilities: {error}");
+        log::warn!("cannot give up capabilities: {error}");
     }
 }
 

@@ -51,13 +51,14 @@ const WITHIN: Duration = Duration::from_secs(15);
 /// reported, and the exit code says so.
 pub fn run(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     preflight::check(Purpose::Demo)?;
-    confine::demo();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(demo(config, args))
 }
 
 async fn demo(config: &Config, args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut recorder = args.pcap.as_deref().map(|path| Recorder::create(path, config.force)).transpose()?;
+    // The capture may be in another user's directory.
+    confine::demo();
     // What opens and closes is in the state changes too, which the scenarios are about.
     let kinds = BTreeSet::from([Kind::State, Kind::Rst, Kind::Lookup, Kind::Raw]);
     let detail = Detail { baseline: false, stacks: true };

@@ -112,7 +112,7 @@ pub fn lacking(purpose: Purpose) -> Vec<Capability> {
     let mut needed =
         if has(Capability::CAP_SYS_ADMIN) { vec![] } else { vec![Capability::CAP_BPF, Capability::CAP_PERFMON] };
     if purpose == Purpose::Demo {
-        needed.extend([Capability::CAP_SYS_ADMIN, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW]);
+        needed.extend(capabilities::FOR_DEMO);
     }
     needed.retain(|&capability| !has(capability));
     needed

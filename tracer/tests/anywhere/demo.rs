@@ -1,6 +1,6 @@
 //! `tracer demo`: how it looks, that it does not fail now and then, and that nothing gets into it.
 
-use std::process::Stdio;
+use std::{os::unix::fs::chown, process::Stdio};
 
 use crate::report::{objects, of_kind, run, tracer};
 
@@ -52,4 +52,14 @@ fn other_traffic_and_a_second_demo_do_not_show() {
             assert_eq!(event["task"]["pid"], pid, "the other one's event: {event:#}");
         }
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_capture_may_be_in_another_users_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    chown(directory.path(), Some(65534), Some(65534)).unwrap();
+    let path = directory.path().join("capture");
+    run(&["demo", "self-connect", "--pcap", path.to_str().unwrap()]);
+    assert!(path.metadata().unwrap().len() > 0);
 }
