@@ -6,13 +6,15 @@ use std::{
     io::Read,
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Output, Stdio},
-    sync::{Mutex, PoisonError},
 };
 
 use caps::Capability;
 use nix::errno::Errno;
 
-use crate::report::{run, tracer};
+use crate::{
+    named::no_names,
+    report::{run, tracer},
+};
 
 fn message(output: &Output) -> String {
     let text = String::from_utf8(output.stderr.clone()).unwrap();
@@ -105,7 +107,7 @@ fn a_full_disk_is_reported() {
 #[test]
 #[ignore = "needs root"]
 fn a_killed_demo_leaves_nothing_behind() {
-    let _alone = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let _no_names = no_names();
     let before = surroundings();
     for after_lines in [1, 30] {
         let mut child = tracer().args(["demo", "-j"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -121,9 +123,6 @@ fn a_killed_demo_leaves_nothing_behind() {
     run(&["demo", "-j"]);
     assert_eq!(left_since(&before), Vec::<String>::new());
 }
-
-/// Held by a test that names a network namespace, and by one that looks whether any was left behind.
-pub(crate) static NAMED: Mutex<()> = Mutex::new(());
 
 /// What is there now and was not before. What a neighbour has removed meanwhile does not matter.
 fn left_since(before: &[BTreeSet<String>]) -> Vec<String> {

@@ -63,7 +63,6 @@ const BELIEVED: Duration = Duration::from_millis(1100);
 #[test]
 #[ignore = "needs root"]
 fn a_namespace_keeps_its_name_and_another_one_does_not_get_it() {
-    let _alone = crate::unhappy::NAMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let name = format!("vanishing-{}", std::process::id());
     let host = Host::new("vanishing").unwrap();
     let netns = host.netns();
