@@ -80,6 +80,16 @@ fn expected() -> HashSet<(String, String)> {
     HashSet::from([("\"rst\"".to_owned(), "\"close_unread\"".to_owned())])
 }
 
+/// The first event that is told wrongly, with those around it and the summary.
+fn around_wrong(events: &[Value], netns: u32) -> String {
+    let right = expected();
+    let Some(at) = events.iter().position(|event| !said(std::slice::from_ref(event), netns).is_subset(&right)) else {
+        return String::new();
+    };
+    let around = &events[at.saturating_sub(6)..events.len().min(at + 7)];
+    around.iter().chain(events.last()).map(|event| format!("{event}\n")).collect()
+}
+
 /// Starts traces and stops them, each also as a recording.
 fn start_and_stop(resets: &Resets) {
     for _ in 0..STARTS {
@@ -89,7 +99,7 @@ fn start_and_stop(resets: &Resets) {
         let deadline = Instant::now() + Duration::from_secs(60);
         assert!(trace.read_until(deadline, |seen| seen.len() > EVENTS), "RSTs are reported");
         let live = trace.stop();
-        assert_eq!(said(&live, resets.netns()), expected());
+        assert_eq!(said(&live, resets.netns()), expected(), "{}", around_wrong(&live, resets.netns()));
         let replayed = objects(&run(&["replay", "-j", path]).stdout);
         assert_eq!(said(&replayed, resets.netns()), expected(), "of the recording");
         let count = |events: &[Value]| events.iter().filter(|event| event["event"] == "rst").count();

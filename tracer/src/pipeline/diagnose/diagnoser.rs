@@ -225,11 +225,17 @@ impl Diagnoser {
                 let own = if is_stray { self.verdict_if(event, sees_sent) } else { None };
                 Some(join.verdict(event, own))
             }
-            None => self.verdict_if(event, sees_sent).map(|verdict| match is_early {
-                true => doubt(verdict, NO_ROOM),
-                false if self.watch.would_have_seen(event) => verdict,
-                false => doubt(verdict, JUST_BEGUN),
-            }),
+            None => {
+                let verdict = self.verdict_if(event, sees_sent)?;
+                // Of what is certain more was seen than that nothing was.
+                let is_unseen = verdict.confidence == Confidence::Likely && event.rst()?.peer.is_some();
+                Some(match is_early {
+                    true => doubt(verdict, NO_ROOM),
+                    false if !self.watch.would_have_seen(event) => doubt(verdict, JUST_BEGUN),
+                    false if is_unseen => doubt(verdict, NOT_SEEN),
+                    false => verdict,
+                })
+            }
         }
     }
 
@@ -258,6 +264,11 @@ const JUST_BEGUN: &str =
     "the trace had just begun: a process of this host may have sent the RST before it was observed";
 /// What it waited for may still have come.
 const NO_ROOM: &str = "too many events came at once to wait for the RST's sending: it may have been on this host";
+
+/// Since Linux 7.0 a program at a tracepoint may be preempted, and the kernel does not start it for another task on that
+/// processor meanwhile (__DECLARE_TRACE in include/linux/tracepoint.h).
+const NOT_SEEN: &str =
+    "the peer's socket is on this host, and that it sent the RST was not seen: it may have been missed";
 
 /// What is not known may be the cause.
 fn doubt(verdict: Verdict, why: &str) -> Verdict {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::{
-    event::{Circumstances, Confidence, Flags, Overflow, RawKind, RawSend, Rst, TcpState},
+    event::{Circumstances, Confidence, Flags, Near, Overflow, RawKind, RawSend, Rst, TcpState},
     pipeline::diagnose::{
         tests::{event, segment},
         waiting,
@@ -83,6 +83,25 @@ fn what_came_waits_for_its_sender_a_while() {
     diagnoser.reach(30 + LONG_NS + AFTER_NS);
     let last = verdicts(&mut diagnoser).pop();
     assert_eq!(last, Some((Direction::Received, "reset_by_peer", false)));
+}
+
+/// A program was not started for it, which a kernel does not always tell.
+#[test]
+fn a_sending_that_was_not_seen_is_not_taken_for_none_where_the_peer_is_here() {
+    let confidence = |is_here: bool| {
+        let mut diagnoser = Diagnoser::default();
+        // Nothing began just before.
+        let long_after = 10_000_000_000;
+        let mut received = received(long_after);
+        if let (true, Body::Rst(rst)) = (is_here, &mut received.body) {
+            let (local, remote) = (HERE.parse().unwrap(), THERE.parse().unwrap());
+            rst.peer = Some(Near { local, remote, netns: 1, is_open: false, owner: None });
+        }
+        diagnoser.push(received);
+        diagnoser.reach(long_after + SURELY_NS);
+        diagnoser.pop().unwrap().verdict().unwrap().confidence
+    };
+    assert_eq!([true, false].map(confidence), [Confidence::Possible, Confidence::Likely]);
 }
 
 /// A socket of which nothing is left to hear was reset by something.
