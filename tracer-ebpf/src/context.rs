@@ -42,12 +42,15 @@ fn find_out(ctx: *const core::ffi::c_void) -> u8 {
         return record::CONTEXT_UNKNOWN;
     }
     let Some(slot) = SCRATCH.get_ptr_mut(0) else { return record::CONTEXT_UNKNOWN };
-    // SAFETY: the slot is this CPU's own. A program that interrupts between the two writes an address
-    // on its own stack and would make us say "interrupt" of the task; that needs two traced events
-    // nested within two instructions.
+    // SAFETY: the slot is this CPU's own. A program that interrupts another one here leaves what that has written: else
+    // it would read an address on the stack of the interrupt, take itself for that, and leave the event to its twin,
+    // which knows better and leaves it, too.
     let here = unsafe {
+        let of_interrupted = slot.read_volatile();
         slot.write_volatile(ctx as u64);
-        slot.read_volatile()
+        let here = slot.read_volatile();
+        slot.write_volatile(of_interrupted);
+        here
     };
     let stack = current_stack();
     let flags = task::current_flags();
