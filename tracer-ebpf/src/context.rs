@@ -123,17 +123,3 @@ fn system_call(stack: u64) -> Option<u64> {
 pub(crate) const fn slot(context: u8) -> u32 {
     (context == record::CONTEXT_INTERRUPT) as u32
 }
-
-/// Whether an event in this context is for the program that is `nested`, or for its twin.
-///
-/// The kernel does not start a program on a CPU that already runs it: what happens in a softirq that interrupts the
-/// program of another event would be missed. So where that matters each way has two programs, one for what interrupts
-/// and one for the rest.
-///
-/// The one cannot be a few lines that call the other by `bpf_tail_call`, though the kernel allows it: since 6.13 a
-/// program may have one stack for each CPU (`bpf_int_jit_compile` in arch/x86/net/bpf_jit_comp.c), because it is not
-/// started twice; entered by a call in the middle of itself it overwrites that stack, and the kernel crashes.
-#[inline(always)]
-pub(crate) const fn is_for(context: u8, nested: bool) -> bool {
-    (context == record::CONTEXT_INTERRUPT) == nested
-}

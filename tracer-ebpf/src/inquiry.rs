@@ -1,6 +1,6 @@
 //! What is asked about a RST, each question in a function that the verifier verifies by itself, once (global functions,
 //! 5.6 and later), and not on each way on which it comes to it: they get numbers only, and find the rest in a slot of
-//! this CPU's, of what runs in a process or of what interrupts (see [`crate::context::slot`]).
+//! this CPU's that no other program uses (see [`twin::slot`]).
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use tracer_ebpf::record::{Owner, Past, Segment};
@@ -9,7 +9,7 @@ use crate::{
     memory,
     past::{self, Found},
     sock::Identity,
-    word_copy,
+    twin, word_copy,
 };
 
 /// What a RST is about. Not on the stack, which is not large enough for that and all that follows.
@@ -24,16 +24,16 @@ pub(crate) struct Subject {
 
 /// The RST that is told.
 #[map]
-static SUBJECTS: PerCpuArray<Subject> = PerCpuArray::with_max_entries(2, 0);
+static SUBJECTS: PerCpuArray<Subject> = PerCpuArray::with_max_entries(twin::SLOTS, 0);
 
 /// Its owner. All of them at one place, or the verifier would walk through what follows once for each place where an
 /// owner can be.
 #[map]
-static OWNERS: PerCpuArray<Owner> = PerCpuArray::with_max_entries(2, 0);
+static OWNERS: PerCpuArray<Owner> = PerCpuArray::with_max_entries(twin::SLOTS, 0);
 
 /// What is known of its ends from before.
 #[map]
-static PASTS: PerCpuArray<Past> = PerCpuArray::with_max_entries(2, 0);
+static PASTS: PerCpuArray<Past> = PerCpuArray::with_max_entries(twin::SLOTS, 0);
 
 /// [`fill_past`]: look for the listener that was closed.
 pub(crate) const CLOSED_LISTENER: u32 = 1;
@@ -49,7 +49,7 @@ pub(crate) const IS_WANTED: u32 = 2;
 #[inline(always)]
 pub(crate) fn about(slot: u32, subject: &Subject) -> Option<(&'static Subject, *mut Owner)> {
     let place = SUBJECTS.get_ptr_mut(slot)?;
-    // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to be there for the functions below.
+    // SAFETY: the slot is this CPU's and this program's own. Volatile: to be there for the functions below.
     unsafe { word_copy::copy(place, subject) };
     // SAFETY: as above.
     Some((unsafe { &*place }, OWNERS.get_ptr_mut(slot)?))

@@ -31,6 +31,7 @@ mod shortage;
 mod sock;
 mod task;
 mod tcp;
+mod twin;
 mod verifier;
 mod word_copy;
 

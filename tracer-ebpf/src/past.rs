@@ -19,12 +19,12 @@ use tracer_ebpf::{
 
 use crate::{
     change::Change,
-    context, emit, filter,
+    emit, filter,
     memory::{self, Known, Remembered},
     process,
     recent::{self, Set},
     sock::{self, Access, Address, Identity, Object, Probed, v4_mapped},
-    tcp, word_copy,
+    tcp, twin, word_copy,
 };
 
 /// Two ends; IPv4 is v4-mapped, so that it does not matter what kind of socket it was.
@@ -236,7 +236,7 @@ struct Search {
 }
 
 #[map]
-static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(2, 0);
+static SEARCH: PerCpuArray<Search> = PerCpuArray::with_max_entries(twin::SLOTS, 0);
 
 /// The numbers of a segment whose connection is looked for.
 #[derive(Clone, Copy)]
@@ -272,12 +272,11 @@ impl Found {
     }
 }
 
-/// Looks for the past of two ends, and for the connection that a segment fits. `context`: one of the `CONTEXT_`
-/// constants.
+/// Looks for the past of two ends, and for the connection that a segment fits. `slot`: see [`twin::slot`].
 #[inline(always)]
-pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) -> Found {
-    let Some(search) = SEARCH.get_ptr_mut(context::slot(context)) else { return Found::NOTHING };
-    // SAFETY: the slot is this CPU's and this kind of context's own. Volatile: to stay there.
+pub(crate) fn find(slot: u32, netns: u32, ends: &Identity, segment: Wanted) -> Found {
+    let Some(search) = SEARCH.get_ptr_mut(slot) else { return Found::NOTHING };
+    // SAFETY: the slot is this CPU's and this program's own. Volatile: to stay there.
     unsafe {
         word_copy::copy(&raw mut (*search).ends, &of_ends(netns, ends));
         (&raw mut (*search).segment).write_volatile(segment);
@@ -285,7 +284,7 @@ pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) ->
         (&raw mut (*search).fitting).write_volatile(0);
         (&raw mut (*search).other).write_volatile(0);
     }
-    search_past(context::slot(context));
+    search_past(slot);
     // SAFETY: as above.
     unsafe {
         let (last, fitting) =
@@ -294,7 +293,7 @@ pub(crate) fn find(context: u8, netns: u32, ends: &Identity, segment: Wanted) ->
     }
 }
 
-/// Searches for what the slot has (see [`context::slot`]). For the number that it returns see [`write`].
+/// Searches for what the slot has. For the number that it returns see [`write`].
 ///
 /// A function that others may call, too, and that gets numbers only: the verifier verifies it by itself, once (global
 /// functions, 5.6 and later), and not on each way on which it is called.

@@ -11,7 +11,6 @@ use tracer_ebpf::record::{
 use crate::{
     announce, baseline,
     change::{self, ECONNABORTED},
-    context,
     emit::{self, About, Depth},
     filter,
     inquiry::{self, Subject},
@@ -26,6 +25,7 @@ use crate::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
         TCP_TIME_WAIT,
     },
+    twin::{self, Taken},
     verifier, word_copy,
 };
 
@@ -41,7 +41,7 @@ static TCP_STATE: Global<u32> = Global::new(NO_REASON);
 #[inline(always)]
 pub(crate) fn passive<A: Access>(
     ctx: &impl EbpfContext,
-    context: u8,
+    taken: Taken,
     sk: Object<A>,
     skb: Object<A>,
     reason: u32,
@@ -53,15 +53,15 @@ pub(crate) fn passive<A: Access>(
     }
     let netns = if sk.is_null() { sock::skb_netns(skb) } else { sock::netns(sk) };
     let direction = RST_SENT_PASSIVE;
-    report(ctx, sk, Seen { context, direction, netns, ends: packet.ends(), segment: packet.segment, reason });
+    report(ctx, sk, Seen { taken, direction, netns, ends: packet.ends(), segment: packet.segment, reason });
 }
 
 #[inline(always)]
-pub(crate) fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, reason: u32) {
+pub(crate) fn active<A: Access>(ctx: &impl EbpfContext, taken: Taken, sk: Object<A>, reason: u32) {
     if !sk.is_null() {
         let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
         // Of others the change to CLOSE, which comes first, tells whose doing it is.
-        if context == CONTEXT_PROCESS
+        if taken.context == CONTEXT_PROCESS
             && sk.get(&offset::SK_STATE) != Some(TCP_CLOSE)
             && sk.get(&offset::SK_ERR) != Some(ECONNABORTED)
             && filter::wants_netns(netns)
@@ -71,7 +71,7 @@ pub(crate) fn active<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<
             announce::announce();
         }
         let direction = RST_SENT_ACTIVE;
-        report(ctx, sk, Seen { context, direction, netns, ends, segment: segment::NONE, reason });
+        report(ctx, sk, Seen { taken, direction, netns, ends, segment: segment::NONE, reason });
     }
 }
 
@@ -83,7 +83,7 @@ fn take_over(sk: u64) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, packet: Option<Packet>) {
+pub(crate) fn received<A: Access>(ctx: &impl EbpfContext, taken: Taken, sk: Object<A>, packet: Option<Packet>) {
     // Data after close() resets the socket as if by a RST: the kernel then sends one, and none has come
     // (tcp_rcv_state_process in net/ipv4/tcp_input.c).
     if packet.as_ref().is_some_and(|packet| !packet.is_rst()) {
@@ -92,7 +92,7 @@ pub(crate) fn received<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Objec
     let segment = packet.map_or_else(|| baseline::incoming(sk), |packet| packet.segment);
     let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
     let direction = RST_RECEIVED;
-    report(ctx, sk, Seen { context, direction, netns, ends, segment, reason: NO_REASON });
+    report(ctx, sk, Seen { taken, direction, netns, ends, segment, reason: NO_REASON });
 }
 
 /// How much of a [`Rst`] its record has.
@@ -102,8 +102,7 @@ const PART_WHOLE: u32 = 2;
 
 /// A RST, as a probe sees it.
 pub(crate) struct Seen {
-    /// One of the `CONTEXT_` constants.
-    pub(crate) context: u8,
+    pub(crate) taken: Taken,
     /// One of the `RST_` constants.
     pub(crate) direction: u8,
     pub(crate) netns: u32,
@@ -116,12 +115,13 @@ pub(crate) struct Seen {
 /// Puts a RST into the ring buffer.
 #[inline(always)]
 pub(crate) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: Seen) {
-    let Seen { context, direction, netns, ends, segment, reason } = seen;
+    let Seen { taken, direction, netns, ends, segment, reason } = seen;
     // Else the verifier would walk through all that follows once for each way through the filters.
     if verifier::hide_value((filter::wants_netns(netns) && filter::wants_ends(&ends)).into()) == 0 {
         return;
     }
-    let slot = context::slot(context);
+    let Taken { context, slot } = taken;
+    let slot = twin::slot(direction, slot);
     let Some((subject, owner)) = inquiry::about(slot, &Subject { ends, segment, netns }) else { return };
     let Subject { ends, segment, .. } = subject;
     let mut entry = memory::of(sk);
@@ -158,7 +158,7 @@ pub(crate) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         return;
     }
     let past = &if verifier::hide_value(is_searched(direction, socket).into()) != 0 {
-        past::find(context, netns, ends, numbers(sk, direction, segment, socket))
+        past::find(slot, netns, ends, numbers(sk, direction, segment, socket))
     } else {
         Found::NOTHING
     };

@@ -11,6 +11,7 @@ use crate::{
     rst::{Seen, report},
     segment,
     sock::{self, Object, Probed},
+    twin::Taken,
 };
 
 /// `kprobe nf_send_reset(struct net *net, [struct sock *sk,] struct sk_buff *oldskb, int hook)` and
@@ -28,7 +29,11 @@ macro_rules! firewall_kprobe {
                 let nobody = Object::<Probed>::new(core::ptr::null());
                 let (context, direction) = (context::of(ctx.as_ptr()), RST_SENT_FIREWALL);
                 let (ends, segment) = (packet.ends(), packet.segment);
-                report(&ctx, nobody, Seen { context, direction, netns, ends, segment, reason: NO_REASON });
+                report(
+                    &ctx,
+                    nobody,
+                    Seen { taken: Taken::alone(context), direction, netns, ends, segment, reason: NO_REASON },
+                );
             }
             0
         }

@@ -13,6 +13,7 @@ use crate::{
     rst::{active, passive, received},
     segment,
     sock::{Object, Probed, Typed},
+    twin::{self, Taken},
 };
 
 /// `tp_btf tcp_send_reset(const struct sock *sk, const struct sk_buff *skb, const enum sk_rst_reason reason)`,
@@ -21,15 +22,12 @@ macro_rules! sent_tp_btf_reason {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "tcp_send_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
-            let context = context::of(ctx.as_ptr());
-            if !context::is_for(context, $nested) {
-                return 0;
-            }
+            let Some(taken) = twin::take(context::of(ctx.as_ptr()), $nested) else { return 0 };
             let (sk, skb, reason) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)), ctx.arg(2));
             if skb.is_null() {
-                active(&ctx, context, sk, reason);
+                active(&ctx, taken, sk, reason);
             } else if features::RESET_TP_PASSIVE.load() != 0 {
-                passive(&ctx, context, sk, skb, reason, false);
+                passive(&ctx, taken, sk, skb, reason, false);
             }
             0
         }
@@ -45,9 +43,10 @@ macro_rules! sent_tp_btf {
         #[btf_tracepoint(function = "tcp_send_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
             let skb: *const u8 = ctx.arg(1);
-            let context = context::of(ctx.as_ptr());
-            if skb.is_null() && context::is_for(context, $nested) {
-                active(&ctx, context, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
+            if skb.is_null()
+                && let Some(taken) = twin::take(context::of(ctx.as_ptr()), $nested)
+            {
+                active(&ctx, taken, Object::<Typed>::new(ctx.arg(0)), NO_REASON);
             }
             0
         }
@@ -64,7 +63,7 @@ macro_rules! passive_fentry {
             let reason: fn(&FEntryContext) -> u32 = $reason;
             passive(
                 &ctx,
-                context::of(ctx.as_ptr()),
+                Taken::alone(context::of(ctx.as_ptr())),
                 Object::<Typed>::new(ctx.arg(0)),
                 Object::<Typed>::new(ctx.arg(1)),
                 reason(&ctx),
@@ -89,7 +88,7 @@ macro_rules! passive_kprobe {
                 let reason = reason(&ctx).unwrap_or(NO_REASON);
                 passive(
                     &ctx,
-                    context::of(ctx.as_ptr()),
+                    Taken::alone(context::of(ctx.as_ptr())),
                     Object::<Probed>::new(sk),
                     Object::<Probed>::new(skb),
                     reason,
@@ -111,7 +110,7 @@ macro_rules! active_fentry {
         #[fentry]
         pub(crate) fn $name(ctx: FEntryContext) -> i32 {
             let reason: fn(&FEntryContext) -> u32 = $reason;
-            active(&ctx, context::of(ctx.as_ptr()), Object::<Typed>::new(ctx.arg(0)), reason(&ctx));
+            active(&ctx, Taken::alone(context::of(ctx.as_ptr())), Object::<Typed>::new(ctx.arg(0)), reason(&ctx));
             0
         }
     };
@@ -127,7 +126,12 @@ macro_rules! active_kprobe {
         pub(crate) fn $name(ctx: ProbeContext) -> u32 {
             let reason: fn(&ProbeContext) -> Option<u32> = $reason;
             if let Some(sk) = ctx.arg(0) {
-                active(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), reason(&ctx).unwrap_or(NO_REASON));
+                active(
+                    &ctx,
+                    Taken::alone(context::of(ctx.as_ptr())),
+                    Object::<Probed>::new(sk),
+                    reason(&ctx).unwrap_or(NO_REASON),
+                );
             }
             0
         }
@@ -142,14 +146,14 @@ active_kprobe!(active_kprobe_reason2, |ctx| ctx.arg(2));
 pub(crate) fn received_fentry_skb(ctx: FEntryContext) -> i32 {
     let (sk, skb) = (Object::<Typed>::new(ctx.arg(0)), Object::<Typed>::new(ctx.arg(1)));
     stray::expect(skb.address());
-    received(&ctx, context::of(ctx.as_ptr()), sk, segment::received(skb));
+    received(&ctx, Taken::alone(context::of(ctx.as_ptr())), sk, segment::received(skb));
     0
 }
 
 /// `fentry tcp_reset(struct sock *sk)`, before
 #[fentry]
 pub(crate) fn received_fentry(ctx: FEntryContext) -> i32 {
-    received(&ctx, context::of(ctx.as_ptr()), Object::<Typed>::new(ctx.arg(0)), None);
+    received(&ctx, Taken::alone(context::of(ctx.as_ptr())), Object::<Typed>::new(ctx.arg(0)), None);
     0
 }
 
@@ -159,7 +163,7 @@ pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
     if let (Some(sk), Some(skb)) = (ctx.arg(0), ctx.arg(1)) {
         let skb = Object::<Probed>::new(skb);
         stray::expect(skb.address());
-        received(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), segment::received(skb));
+        received(&ctx, Taken::alone(context::of(ctx.as_ptr())), Object::<Probed>::new(sk), segment::received(skb));
     }
     0
 }
@@ -168,7 +172,7 @@ pub(crate) fn received_kprobe_skb(ctx: ProbeContext) -> u32 {
 #[kprobe]
 pub(crate) fn received_kprobe(ctx: ProbeContext) -> u32 {
     if let Some(sk) = ctx.arg(0) {
-        received(&ctx, context::of(ctx.as_ptr()), Object::<Probed>::new(sk), None);
+        received(&ctx, Taken::alone(context::of(ctx.as_ptr())), Object::<Probed>::new(sk), None);
     }
     0
 }
@@ -178,9 +182,8 @@ macro_rules! received_tp_btf {
     ($name:ident, $nested:literal) => {
         #[btf_tracepoint(function = "tcp_receive_reset")]
         pub(crate) fn $name(ctx: BtfTracePointContext) -> i32 {
-            let context = context::of(ctx.as_ptr());
-            if context::is_for(context, $nested) {
-                received(&ctx, context, Object::<Typed>::new(ctx.arg(0)), None);
+            if let Some(taken) = twin::take(context::of(ctx.as_ptr()), $nested) {
+                received(&ctx, taken, Object::<Typed>::new(ctx.arg(0)), None);
             }
             0
         }

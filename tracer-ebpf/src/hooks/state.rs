@@ -21,7 +21,7 @@ use crate::{
     note, offset, overflow, shortage,
     sock::{self, Access, Object, Probed, Typed},
     tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
-    verifier,
+    twin, verifier,
 };
 
 const IPPROTO_TCP: u16 = 6;
@@ -36,7 +36,7 @@ macro_rules! state_tp_btf {
                 return 0;
             }
             let context = context::of(ctx.as_ptr());
-            if context::is_for(context, $nested)
+            if twin::take(context, $nested).is_some()
                 && let Some(sk) = tcp::known(Object::<Typed>::new(ctx.arg(0)))
             {
                 report(&ctx, context, sk, old, new);
@@ -59,7 +59,7 @@ macro_rules! state_raw_tp {
                 return 0;
             }
             let context = context::of(ctx.as_ptr());
-            if context::is_for(context, $nested) {
+            if twin::take(context, $nested).is_some() {
                 report(&ctx, context, sk, old, new);
             }
             0
@@ -100,7 +100,7 @@ macro_rules! state_fentry {
                 return 0;
             }
             let context = context::of(ctx.as_ptr());
-            if context::is_for(context, $nested)
+            if twin::take(context, $nested).is_some()
                 && let Some(sk) = tcp::known(sk)
             {
                 report(&ctx, context, sk, old, new);

@@ -17,6 +17,7 @@ use crate::{
     rst::{Seen, report},
     segment,
     sock::{self, Object, Probed},
+    twin::Taken,
 };
 
 /// `ETH_P_IP` and `ETH_P_IPV6`.
@@ -109,6 +110,6 @@ fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
     };
     if !is_expected(skb.address()) {
         let (context, direction) = (context::of(ctx.as_ptr()), RST_STRAY);
-        report(ctx, sk, Seen { context, direction, netns, ends, segment: packet.segment, reason });
+        report(ctx, sk, Seen { taken: Taken::alone(context), direction, netns, ends, segment: packet.segment, reason });
     }
 }

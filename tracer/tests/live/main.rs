@@ -23,6 +23,7 @@ mod owner;
 mod past_owner;
 mod peer;
 mod pid_namespace;
+mod preempted;
 mod privileges;
 mod report;
 mod room;

@@ -229,7 +229,7 @@ impl Probes {
     }
 
     /// Runs of the programs that the kernel skipped, because the CPU was in the same program already. Where a
-    /// second program is there for what interrupts the first, only its own count.
+    /// second program is there for what the first one misses, only its own count.
     ///
     /// # Errors
     /// If the kernel does not tell.

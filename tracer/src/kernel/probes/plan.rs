@@ -106,10 +106,11 @@ fn state(btf: &KernelBtf) -> Vec<Candidate> {
             attachments: functions(
                 btf,
                 &[
-                    (programs::STATE_STORE_FENTRY, STATE_STORE),
-                    (programs::STATE_SET_FENTRY, STATE_SET),
+                    // A trampoline runs the last one first.
                     (programs::STATE_STORE_FENTRY_NESTED, STATE_STORE),
                     (programs::STATE_SET_FENTRY_NESTED, STATE_SET),
+                    (programs::STATE_STORE_FENTRY, STATE_STORE),
+                    (programs::STATE_SET_FENTRY, STATE_SET),
                 ],
                 Hook::Fentry,
             ),

@@ -265,8 +265,8 @@ const JUST_BEGUN: &str =
 /// What it waited for may still have come.
 const NO_ROOM: &str = "too many events came at once to wait for the RST's sending: it may have been on this host";
 
-/// Since Linux 7.0 a program at a tracepoint may be preempted, and the kernel does not start it for another task on that
-/// processor meanwhile (__DECLARE_TRACE in include/linux/tracepoint.h).
+/// A program may be preempted, and the kernel does not start it for another task on that processor meanwhile (at
+/// tracepoints since 7.0, __DECLARE_TRACE in include/linux/tracepoint.h).
 const NOT_SEEN: &str =
     "the peer's socket is on this host, and that it sent the RST was not seen: it may have been missed";
 
