@@ -25,6 +25,8 @@ const PORT: u16 = 7;
 const URGENT_PORT: u16 = 9;
 /// How many those are.
 const URGENT: usize = 500;
+/// The task that makes them: events of the others are not reported, though a program finds that out at its end only.
+const URGENT_NAME: &str = "urgent";
 
 /// All that are to meet have to be on one processor.
 fn stay_on_one_cpu() {
@@ -45,11 +47,16 @@ fn be_refused(port: u16) {
     TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).expect_err("nobody listens");
 }
 
+fn run_named(task: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name(URGENT_NAME.to_owned()).spawn(task).expect("threads start");
+    thread.join().expect("it connects");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn what_preempts_a_program_is_reported_or_counted() {
     let host = Host::new("preempted").unwrap();
-    let mut trace = Trace::of("trace", &["-e", "state", "--netns", &host.netns().to_string()]);
+    let mut trace = Trace::of("trace", &["-e", "state", "--netns", &host.netns().to_string(), "--comm", URGENT_NAME]);
     let goes_on = Arc::new(AtomicBool::new(true));
     for _ in 0..PREEMPTED {
         let goes_on = Arc::clone(&goes_on);
@@ -58,7 +65,6 @@ fn what_preempts_a_program_is_reported_or_counted() {
                 stay_on_one_cpu();
                 while goes_on.load(Ordering::Relaxed) {
                     be_refused(PORT);
-                    // Else there are more events than can be read.
                     std::thread::sleep(Duration::from_millis(1));
                 }
             });
@@ -67,22 +73,22 @@ fn what_preempts_a_program_is_reported_or_counted() {
         .unwrap();
     }
     host.run(|| {
-        let urgent = std::thread::spawn(|| {
+        let connect = || {
             stay_on_one_cpu();
             be_urgent();
             for _ in 0..URGENT {
                 be_refused(URGENT_PORT);
                 std::thread::sleep(Duration::from_micros(700));
             }
-        });
-        urgent.join().expect("it connects");
+        };
+        run_named(connect);
         Ok(())
     })
     .unwrap();
     goes_on.store(false, Ordering::Relaxed);
     // Its end.
     host.run(|| {
-        be_refused(URGENT_PORT + 1);
+        run_named(|| be_refused(URGENT_PORT + 1));
         Ok(())
     })
     .unwrap();
@@ -96,8 +102,8 @@ fn what_preempts_a_program_is_reported_or_counted() {
     let reported = events.iter().filter(|event| event["event"] == "state" && event["remote"] == urgent).count();
     let lost = &events.last().expect("a summary")["lost"];
     let counted = [&lost["skipped"], &lost["ring_buffer"]["state"]].map(|count| count.as_u64().expect("a number"));
-    // To SYN_SENT, and to CLOSE.
+    // To SYN_SENT, and to CLOSE: of whose socket the first was not seen, nobody knows the owner of the second.
     let missing = 2 * URGENT as u64 - reported as u64;
     println!("{missing} are missing, and {counted:?} are counted");
-    assert!(missing <= counted.iter().sum(), "{missing} are missing, and {counted:?} are counted");
+    assert!(missing <= 2 * counted.iter().sum::<u64>(), "{missing} are missing, and {counted:?} are counted");
 }
