@@ -6,12 +6,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     cargo,
-    setup::{self, Core, Toolchain},
+    setup::{self, Core, TARGET, Toolchain},
     workspace::Workspace,
 };
-
-/// The target of the eBPF programs.
-pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
 /// The crate that may use unstable features on a stable compiler: inline assembly for BPF.
 const UNSTABLE: &str = "aya_ebpf";

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, bail};
+use nix::sys::{prctl, signal::Signal};
 
 /// Runs a command that talks to the user directly.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -30,4 +31,9 @@ pub(crate) fn show(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy()];
     words.extend(command.get_args().map(|word| word.to_string_lossy()));
     words.join(" ")
+}
+
+/// Ends this process with its parent, whatever ends that.
+pub(crate) fn end_with_parent() -> nix::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)
 }

@@ -20,12 +20,11 @@ use nix::{
 };
 
 use super::{
-    empty,
-    load::end_with_parent,
-    process, programs,
+    empty, process, programs,
     said::{self, Account},
     subject::{Program, Ready},
 };
+use crate::process::end_with_parent;
 
 /// Between looks at what is waited for.
 const PAUSE: Duration = Duration::from_millis(1);

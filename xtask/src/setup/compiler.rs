@@ -11,10 +11,13 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    Missing,
     llvm::{self, Version},
+    missing::Missing,
 };
-use crate::{apt, ebpf, process};
+use crate::{apt, process};
+
+/// The target of the eBPF programs.
+pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
 const OVERRIDE: &str = "TRACER_BPF_RUSTC";
 
@@ -60,7 +63,7 @@ pub(crate) fn find() -> Result<Option<Compiler>> {
                 "{OVERRIDE}={}: this compiler has neither core for {} nor rust-src, or is older \
                  than {}: name another or unset it",
                 rustc.display(),
-                ebpf::TARGET,
+                TARGET,
                 env!("CARGO_PKG_RUST_VERSION"),
             )
         })?;
@@ -126,7 +129,7 @@ fn installable() -> Result<Option<[&'static str; 2]>> {
 /// Whether a compiler can build for BPF, and how.
 fn probe(rustc: &OsStr) -> Option<Compiler> {
     let paths = process::capture(
-        Command::new(rustc).args(["--print=sysroot", "--print=target-libdir"]).args(["--target", ebpf::TARGET]),
+        Command::new(rustc).args(["--print=sysroot", "--print=target-libdir"]).args(["--target", TARGET]),
     )
     .ok()?;
     let mut paths = paths.lines().map(Path::new);

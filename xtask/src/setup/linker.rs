@@ -11,8 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Compiler, Missing, SETUP,
+    compiler::Compiler,
     llvm::{self, Version},
+    missing::{Missing, SETUP},
 };
 use crate::{cargo, process, workspace::Workspace};
 

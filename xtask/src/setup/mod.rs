@@ -7,13 +7,15 @@
 mod compiler;
 mod linker;
 mod llvm;
+mod missing;
 
-use std::{fmt, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
+use self::missing::{SETUP, lacking};
 pub(crate) use self::{
-    compiler::{Compiler, Core},
+    compiler::{Compiler, Core, TARGET},
     linker::Linker,
 };
 use crate::{apt, tools, workspace::Workspace};
@@ -37,19 +39,10 @@ pub(crate) struct Args {
     check: bool,
 }
 
-/// The remedy for whatever setup can do by itself.
-const SETUP: &str = "cargo xtask setup";
-
 /// What builds the eBPF programs.
 pub(crate) struct Toolchain {
     pub(crate) compiler: Compiler,
     pub(crate) linker: Linker,
-}
-
-/// Something that the user has to provide, and the command that does.
-struct Missing {
-    what: &'static str,
-    remedy: String,
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
@@ -88,15 +81,4 @@ fn find(workspace: &Workspace) -> Result<Toolchain> {
         return Err(lacking(&[linker::missing()]));
     };
     Ok(Toolchain { compiler, linker })
-}
-
-fn lacking(missing: &[Missing]) -> anyhow::Error {
-    let lines: String = missing.iter().map(ToString::to_string).collect();
-    anyhow!("the eBPF build lacks:{lines}")
-}
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n  {:<38}{}", self.what, self.remedy)
-    }
 }

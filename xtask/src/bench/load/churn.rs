@@ -11,7 +11,7 @@ use nix::{
     sys::socket::{setsockopt, sockopt},
 };
 
-use super::driver::Worker;
+use super::worker::Worker;
 
 /// How a connection ends.
 #[derive(Clone, Copy)]

@@ -12,19 +12,13 @@ use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CloneFlags, unshare};
 
 use super::{
-    Workload,
     churn::{Churn, Close, Refused},
-    end_with_parent,
     order::{Bystander, Done, Order},
     traffic::{Bulk, Exchange},
+    worker::Worker,
+    workload::Workload,
 };
-use crate::{bench::process, loopback};
-
-/// What one thread does.
-pub(super) trait Worker: Send {
-    /// Does it once.
-    fn operate(&mut self) -> io::Result<()>;
-}
+use crate::{bench::process, loopback, process::end_with_parent};
 
 pub(super) fn run(workload: Workload, threads: usize) -> Result<ExitCode> {
     end_with_parent().context("cannot end with the parent")?;

@@ -7,6 +7,8 @@ mod churn;
 mod driver;
 mod order;
 mod traffic;
+mod worker;
+mod workload;
 
 use std::{
     env,
@@ -16,63 +18,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::sys::{prctl, signal::Signal};
 
-pub(super) use self::order::{Done, Order};
-
-/// What is done over and over again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Workload {
-    ChurnRst,
-    ChurnFin,
-    Refused,
-    Bulk,
-    Exchange,
-}
-
-impl Workload {
-    pub(super) const ALL: [Self; 5] = [Self::ChurnRst, Self::ChurnFin, Self::Refused, Self::Bulk, Self::Exchange];
-
-    /// State changes of sockets in each operation, both ends together.
-    pub(super) fn changes(self) -> u64 {
-        match self {
-            // To SYN_SENT, ESTABLISHED and CLOSE; to SYN_RECV, ESTABLISHED and CLOSE.
-            Self::ChurnRst => 6,
-            // To SYN_SENT, ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE; to SYN_RECV, ESTABLISHED, CLOSE_WAIT,
-            // LAST_ACK and CLOSE.
-            Self::ChurnFin => 10,
-            // To SYN_SENT and CLOSE.
-            Self::Refused => 2,
-            Self::Bulk | Self::Exchange => 0,
-        }
-    }
-
-    /// Its name on the command line.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::ChurnRst => "churn-rst",
-            Self::ChurnFin => "churn-fin",
-            Self::Refused => "refused",
-            Self::Bulk => "bulk",
-            Self::Exchange => "exchange",
-        }
-    }
-
-    /// What it does.
-    pub(super) fn about(self) -> &'static str {
-        match self {
-            Self::ChurnRst => "connect, accept, abort at the client's end",
-            Self::ChurnFin => "connect, accept, close at both ends",
-            Self::Refused => "connect to a port without a listener",
-            Self::Bulk => "send 64 KiB over an open connection",
-            Self::Exchange => "send 64 bytes over an open connection, and 64 bytes back",
-        }
-    }
-
-    pub(super) fn named(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|it| it.name() == name).ok_or_else(|| "there is no such workload".to_owned())
-    }
-}
+pub(super) use self::{
+    order::{Done, Order},
+    workload::Workload,
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -134,23 +84,5 @@ impl Drop for Load {
         // It has nothing to clean up: its sockets and its namespace are gone with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Ends this process with its parent, whatever ends that.
-pub(super) fn end_with_parent() -> nix::Result<()> {
-    prctl::set_pdeathsig(Signal::SIGKILL)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn workloads_go_by_their_names() {
-        for workload in Workload::ALL {
-            assert_eq!(Workload::named(workload.name()), Ok(workload));
-        }
-        assert!(Workload::named("nothing").is_err());
     }
 }

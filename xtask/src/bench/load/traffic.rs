@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::driver::Worker;
+use super::worker::Worker;
 
 const BLOCK: usize = 64 << 10;
 const MESSAGE: usize = 64;
