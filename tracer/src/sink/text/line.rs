@@ -1,19 +1,11 @@
 //! One event, one line.
 
-use std::{fmt::Write as _, iter};
+use std::iter;
 
-use anstyle::{AnsiColor, Style};
-
-use super::units::duration;
-use crate::event::{Body, Context, Direction, Event, Known, Open, Opened, RawKind, ReplacedBy, State, Table, TcpState};
-use crate::sink::foreign;
-
-/// Adds formatted text; a `String` takes all.
-macro_rules! push {
-    ($out:expr, $($text:tt)*) => {{
-        let _ = write!($out, $($text)*);
-    }};
-}
+use crate::{
+    event::{Context, Event, Known},
+    sink::foreign,
+};
 
 /// What an event line shows.
 pub(super) struct Columns<'a> {
@@ -94,85 +86,6 @@ pub(super) fn process(out: &mut String, event: &Event) {
     if characters + pid > COLUMN {
         let kept = out[start..name].char_indices().nth(room).map_or(name, |(at, _)| start + at);
         out.replace_range(kept..name, "~");
-    }
-}
-
-/// Adds what happened; the colour for it.
-pub(super) fn what(out: &mut String, event: &Event) -> Style {
-    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
-    match &event.body {
-        Body::State(state) => state_change(out, state, event.opened),
-        Body::Open(open) => {
-            opening(out, open, event.opened);
-            colour(AnsiColor::Green)
-        }
-        Body::Close(close) => {
-            push!(out, "close by {}", close.ended_by);
-            Style::new()
-        }
-        Body::Rst(rst) => {
-            let direction = if rst.direction == Direction::Sent { "sent" } else { "received" };
-            match (rst.closed_from, rst.socket_state) {
-                (Some(state), _) => push!(out, "RST {direction}, was {state}"),
-                (None, Some(state)) => push!(out, "RST {direction}, {state}"),
-                (None, None) if rst.socket => push!(out, "RST {direction}, socket"),
-                (None, None) => push!(out, "RST {direction}, no socket"),
-            }
-            colour(AnsiColor::Red).bold()
-        }
-        Body::Overflow(_) => {
-            push!(out, "accept queue full");
-            colour(AnsiColor::Red)
-        }
-        Body::StrayRst(rst) => {
-            match rst.socket_state {
-                Some(state) => push!(out, "RST received in {state}, ignored"),
-                None => push!(out, "RST received, ignored"),
-            }
-            colour(AnsiColor::Red)
-        }
-        Body::Lookup(lookup) => {
-            let table = if lookup.table == Table::Ehash { "ehash" } else { "listener" };
-            match lookup.state {
-                Some(state) => push!(out, "{table} hit, {state}"),
-                None if lookup.hit => push!(out, "{table} hit"),
-                None => push!(out, "{table} miss"),
-            }
-            colour(if lookup.hit { AnsiColor::Cyan } else { AnsiColor::Yellow })
-        }
-        Body::RawSend(raw) => {
-            let via = if raw.via == RawKind::Raw { "raw" } else { "packet" };
-            push!(out, "{via} send {}", raw.segment.flags);
-            colour(AnsiColor::Magenta)
-        }
-    }
-}
-
-/// The kernel's two states, but TIME_WAIT by its name: to the kernel that is another object.
-fn state_change(out: &mut String, state: &State, opened: Option<Opened>) -> Style {
-    let is_open = state.new == TcpState::ESTABLISHED;
-    let new = if !is_open && state.became == Some(ReplacedBy::TimeWait) { TcpState::TIME_WAIT } else { state.new };
-    out.push_str(&state.old.name());
-    out.push_str(" -> ");
-    out.push_str(&new.name());
-    if !is_open {
-        return Style::new();
-    }
-    if let Some(how) = opened {
-        push!(out, ", {how}");
-    }
-    Style::new().fg_color(Some(AnsiColor::Green.into()))
-}
-
-fn opening(out: &mut String, open: &Open, opened: Option<Opened>) {
-    match opened {
-        Some(how) => push!(out, "open {how}"),
-        None => out.push_str("open (handshake not seen)"),
-    }
-    match (open.handshake_ns, open.rtt_us) {
-        (Some(handshake), _) => push!(out, " {}", duration(handshake)),
-        (None, Some(rtt)) => push!(out, " rtt {}", duration(u64::from(rtt) * 1000)),
-        (None, None) => {}
     }
 }
 

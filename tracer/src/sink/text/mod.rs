@@ -4,6 +4,7 @@
 mod causes;
 mod clock;
 mod details;
+mod kinds;
 mod line;
 mod losses;
 mod units;
@@ -28,7 +29,7 @@ use super::{
     page::{Medium, Page, folded},
 };
 use crate::{
-    event::{Body, Event, Family, Owner, Pid, Shared, Verdict, end},
+    event::{Event, Family, Owner, Pid, Shared, Verdict, end},
     kernel::{probes::Probe, room::Room},
     report::{Loss, RunInfo, ScenarioReport, Summary, Unaccounted},
 };
@@ -116,16 +117,7 @@ impl Text {
 
     fn event(&mut self, page: &mut Page<'_>, event: &Event) -> io::Result<()> {
         self.line(page, event)?;
-        match &event.body {
-            Body::State(state) if self.style == TextStyle::Demo => details::ehash(page, state),
-            Body::State(state) => details::state(page, state),
-            Body::Rst(rst) | Body::StrayRst(rst) => details::rst(page, rst),
-            Body::Lookup(lookup) => details::lookup(page, lookup),
-            Body::RawSend(raw) => page.paragraph(INDENT, &details::numbers(&raw.segment)),
-            Body::Open(open) => details::open(page, open, event.opened),
-            Body::Close(close) => details::close(page, close, event),
-            Body::Overflow(overflow) => details::overflow(page, overflow),
-        }?;
+        kinds::below(page, event, self.style == TextStyle::Demo)?;
         let TextStyle::Trace { tasks, evidence } = self.style else { return Ok(()) };
         if let Some(verdict) = event.verdict() {
             self.why(page, verdict)?;
@@ -149,7 +141,7 @@ impl Text {
             part.clear();
         }
         line::process(process, event);
-        let style = line::what(what, event);
+        let style = kinds::what(what, event);
         let [local, remote] = [event.local, event.remote].map(end::text);
         let time = self.clock.show(event.time, &self.zone);
         row(line, &Columns { time, process, local: &local, remote: &remote, what }, page.row_width());
