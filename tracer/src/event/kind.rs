@@ -61,11 +61,6 @@ impl Kind {
             Self::Overflow => KIND_QUEUE,
         }
     }
-
-    /// It is asked why such an event happened.
-    pub(crate) fn has_verdicts(self) -> bool {
-        matches!(self, Self::Rst | Self::Stray | Self::Close)
-    }
 }
 
 /// The records of `kinds` and those that tell of processes, as the programs' `REPORTED`.
