@@ -23,11 +23,7 @@ use crate::{
         room::Room,
     },
     session,
-    sink::{
-        format::Format,
-        json::Json,
-        page::{Medium, Page},
-    },
+    sink::page::{Medium, Page},
 };
 
 /// Everything that `doctor` finds out.
@@ -95,10 +91,8 @@ pub fn run(config: &Config, args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let unmet = preflight::check(Purpose::Trace);
     let (findings, failure) = examine(config, unmet);
     let mut out = io::stdout().lock();
-    match args.format.format() {
-        Format::Json => Json::default().line(&mut out, &findings)?,
-        Format::Text => print(&mut Page::new(&mut out, Medium::terminal(false, WIDTH)), &findings)?,
-    }
+    let medium = Medium::terminal(false, WIDTH);
+    args.format.format().write(&mut out, medium, &findings, |page| print(page, &findings))?;
     out.flush()?;
     if let Some(failure) = failure {
         return Err(failure);

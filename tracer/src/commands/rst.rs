@@ -13,12 +13,7 @@ use crate::{
     config::Config,
     event::kind::Kind,
     pipeline::diagnose::{causes, deaths, queue},
-    sink::{
-        format::Format,
-        json::Json,
-        page::{Medium, Page},
-        text::TextStyle,
-    },
+    sink::{format::Format, page::Medium, text::TextStyle},
 };
 
 /// Runs the command.
@@ -70,14 +65,10 @@ fn list(format: Format) -> anyhow::Result<()> {
     let of_deaths = deaths::ALL.iter().map(|it| Listed { cause: it.id, title: it.title, remedy: it.remedy });
     let of_queues = Listed { cause: queue::FULL.id, title: queue::FULL.title, remedy: queue::FULL.remedy };
     for listed in of_rsts.chain(of_deaths).chain([of_queues]) {
-        match format {
-            Format::Json => Json::default().line(&mut out, &listed)?,
-            Format::Text => {
-                let mut page = Page::new(&mut out, Medium::PLAIN);
-                page.line(&format!("{}: {}", listed.cause, listed.title))?;
-                page.paragraph("    ", listed.remedy)?;
-            }
-        }
+        format.write(&mut out, Medium::PLAIN, &listed, |page| {
+            page.line(&format!("{}: {}", listed.cause, listed.title))?;
+            page.paragraph("    ", listed.remedy)
+        })?;
     }
     Ok(())
 }

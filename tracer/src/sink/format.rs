@@ -1,12 +1,15 @@
 //! The output formats, and how the user chooses one. A new one is a variant here and a file beside this one.
 
+use std::io::{self, Write};
+
 use clap::{Args, ValueEnum};
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::{
     Sink,
     json::Json,
-    page::Medium,
+    page::{Medium, Page},
     text::{Text, TextStyle},
 };
 
@@ -25,6 +28,24 @@ impl Format {
         match self {
             Self::Text => Box::new(Text::new(medium, style, TimeZone::system())),
             Self::Json => Box::new(Json::default()),
+        }
+    }
+
+    /// Writes what belongs to no run, such as what `tracer doctor` finds: an object for programs, what `text` puts on a
+    /// page for people.
+    ///
+    /// # Errors
+    /// If `out` cannot be written.
+    pub fn write(
+        self,
+        out: &mut dyn Write,
+        medium: Medium,
+        object: &impl Serialize,
+        text: impl FnOnce(&mut Page<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        match self {
+            Self::Text => text(&mut Page::new(out, medium)),
+            Self::Json => Json::default().line(out, object),
         }
     }
 }

@@ -36,7 +36,7 @@ impl Medium {
 }
 
 /// Lines of text.
-pub(crate) struct Page<'a> {
+pub struct Page<'a> {
     out: &'a mut dyn Write,
     medium: Medium,
 }

@@ -11,7 +11,6 @@ mod handshake;
 mod listener;
 mod no_socket;
 mod received;
-
 mod stray;
 mod timer;
 mod unexplained;
@@ -40,7 +39,7 @@ pub static ALL: [&Cause; 50] = [
     &handshake::BAD_FINAL_ACK,
     &close::LINGER2,
     &data_after_close::DATA_AFTER_CLOSE,
-    // This side's own aborts: by somebody else, by way of another socket, by the process, by a timer.
+    // Local aborts: by somebody else, by way of another socket, by the process, by a timer.
     &abort::MPTCP,
     &abort::DESTROYED,
     &abort::LISTENER_CLOSED,
