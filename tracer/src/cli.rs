@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, builder::PossibleValuesParser};
 use crate::{
     config::{Config, Rotation},
     demo::scenarios,
-    event::{Family, kind::Kind},
+    event::{Family, Kind},
     filter::FilterArgs,
     host::malloc,
     kernel::{btf, probes::ProbeFamily},

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    event::{Confidence, Direction, kind::Kind},
+    event::{Confidence, Direction, Kind},
     kernel::{probes::Mechanism, room::Room},
     redact::{Redact, Redactor, Secret},
 };

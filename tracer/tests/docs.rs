@@ -8,7 +8,7 @@ use tracer::{
     cli::Cli,
     confine::capabilities::{USES, losses},
     demo::scenarios,
-    event::kind::Kind,
+    event::Kind,
     kernel::probes::{Limitation, Probe},
     pipeline::diagnose::{causes, deaths, queue},
     sink::json,

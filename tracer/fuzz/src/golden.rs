@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tracer::{
-    event::{Event, kind::Kind},
+    event::{Event, Kind},
     host::clock::Clock,
     pipeline::{
         decode::{self, Decoded},

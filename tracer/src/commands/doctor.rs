@@ -12,7 +12,7 @@ use crate::{
     cli::DoctorArgs,
     config::Config,
     confine,
-    event::kind::{self, Kind},
+    event::Kind,
     filter::Criteria,
     host::pid_namespace,
     kernel::{
@@ -135,7 +135,7 @@ fn examine(config: &Config, unmet: Result<(), Unmet>) -> (Examination, Option<an
         probes: Probe::ALL.into(),
         family: config.family,
         // As they are when they report: what is never reported would not even be verified.
-        reported: kind::reported(&Kind::ALL.into()),
+        reported: Kind::reported(&Kind::ALL.into()),
         criteria: Criteria::of_no_netns(),
         stacks: false,
         ring_bytes: 64 << 10,

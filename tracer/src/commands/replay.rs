@@ -18,7 +18,7 @@ use crate::{
         tally::Tally,
     },
     confine,
-    event::{Event, kind::Kind},
+    event::{Event, Kind},
     filter::Admission,
     host::clock::Clock,
     pipeline::{

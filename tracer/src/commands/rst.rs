@@ -11,7 +11,7 @@ use crate::{
         trace::{self, Job},
     },
     config::Config,
-    event::kind::Kind,
+    event::Kind,
     pipeline::diagnose::{causes, deaths, queue},
     sink::{format::Format, page::Medium, text::TextStyle},
 };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io};
 
 use crate::{
     commands::{output::Output, tally::Tally},
-    event::{Event, kind::Kind},
+    event::{Event, Kind},
     pipeline::diagnose::{Diagnoser, Watch},
     sink::Item,
 };

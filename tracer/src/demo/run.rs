@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     cli::{DemoArgs, Detail},
     commands::output::{Output, OutputArgs},
-    event::{Event, Family, kind::Kind},
+    event::{Event, Family, Kind},
     filter::Criteria,
     kernel::{
         loader::Watch,

@@ -3,24 +3,31 @@
 //! Field names of the serialized form are the tracer's JSON interface; see docs/events.md.
 //! Ports and sequence numbers are in host byte order, times in nanoseconds.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
+use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::Serialize;
-
-use self::kind::Kind;
+use tracer_ebpf::record::{
+    KIND_CLOSE, KIND_END, KIND_LOOKUP, KIND_OPEN, KIND_PROCESS, KIND_QUEUE, KIND_RAW_SEND, KIND_RST, KIND_STATE,
+    KIND_STRAY,
+};
 
 mod connection;
 mod container;
+mod context;
 pub(crate) mod end;
-pub mod kind;
+mod lookup;
 mod names;
 mod overflow;
 mod owner;
 mod pid;
+mod raw_send;
 mod reasons;
 mod rst;
+mod segment;
 mod shared;
+mod state;
 mod time;
 mod verdict;
 
@@ -28,13 +35,18 @@ pub(crate) use self::names::comm;
 pub use self::{
     connection::{Close, End, Open, Opened, Reader, ReplacedBy, Side},
     container::{Container, Runtime},
+    context::{Context, Task},
+    lookup::{Lookup, Observed, Table},
     names::{Flags, TcpState},
     overflow::Overflow,
     owner::{Ended, Known, Owner, Sender},
     pid::Pid,
+    raw_send::{RawKind, RawSend},
     reasons::Reasons,
     rst::{Baseline, Circumstances, Direction, Former, Listener, Near, Numbers, Past, Rst, RstKind},
+    segment::{Family, Segment},
     shared::Shared,
+    state::{EhashEntry, State},
     verdict::{Confidence, Evidence, Verdict},
 };
 
@@ -128,6 +140,66 @@ impl Event {
     }
 }
 
+/// Kinds of events to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// TCP state changes
+    State,
+    /// RSTs sent and received
+    Rst,
+    /// RSTs received but ignored (challenge ACK, out of window, TIME_WAIT, no socket)
+    Stray,
+    /// Connections established: how they opened and handshake time
+    Open,
+    /// Sockets closed: what ended them, lifetime, bytes and round trip
+    Close,
+    /// Socket lookups in the established hash and the listener hash
+    Lookup,
+    /// TCP segments sent through raw or packet sockets
+    Raw,
+    /// Connections dropped by a full accept queue
+    Overflow,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::State, Self::Rst, Self::Stray, Self::Open, Self::Close, Self::Lookup, Self::Raw, Self::Overflow];
+
+    /// The `event` member of such an event in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Rst => "rst",
+            Self::Stray => "stray_rst",
+            Self::Open => "open",
+            Self::Close => "close",
+            Self::Lookup => "lookup",
+            Self::Raw => "raw_send",
+            Self::Overflow => "overflow",
+        }
+    }
+
+    /// The kind of its records.
+    pub fn of_record(self) -> u16 {
+        match self {
+            Self::State => KIND_STATE,
+            Self::Rst => KIND_RST,
+            Self::Stray => KIND_STRAY,
+            Self::Open => KIND_OPEN,
+            Self::Close => KIND_CLOSE,
+            Self::Lookup => KIND_LOOKUP,
+            Self::Raw => KIND_RAW_SEND,
+            Self::Overflow => KIND_QUEUE,
+        }
+    }
+
+    /// The records of `kinds` and those that tell of processes, as the programs' `REPORTED`.
+    pub fn reported(kinds: &BTreeSet<Self>) -> u32 {
+        kinds.iter().map(|kind| kind.of_record()).chain([KIND_PROCESS, KIND_END]).fold(0, |bits, kind| bits | 1 << kind)
+    }
+}
+
 /// The kinds of events, and what only they carry.
 #[derive(Debug, Clone, JsonSchema, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -148,137 +220,4 @@ pub enum Body {
     Close(Box<Close>),
     /// Connections were dropped by a full accept queue.
     Overflow(Box<Overflow>),
-}
-
-/// A state change.
-#[derive(Debug, Clone, JsonSchema, Serialize)]
-pub struct State {
-    /// State before.
-    pub old: TcpState,
-    /// State after.
-    pub new: TcpState,
-    /// Membership in the established hash at that time; null if it was not read.
-    pub ehash: Option<EhashEntry>,
-    /// State of the minisocket that replaced the socket; null if none did.
-    pub became: Option<ReplacedBy>,
-}
-
-/// A socket's place in `tcp_hashinfo.ehash`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct EhashEntry {
-    /// True if the socket is linked in a chain of the table (`skc_nulls_node.pprev` is not null).
-    pub hashed: bool,
-    /// `hash & ehash_mask`; null while the socket has no hash, if the mask cannot be read, or if addresses are redacted.
-    pub bucket: Option<u32>,
-    /// `sk->__sk_common.skc_hash`; 0 if addresses are redacted, which it is made of.
-    pub hash: u32,
-}
-
-/// One socket lookup, from the receiving side: `remote` sent the segment, `local` is its destination.
-#[derive(Debug, Clone, JsonSchema, Serialize)]
-pub struct Lookup {
-    /// The table that was searched.
-    pub table: Table,
-    /// True if a socket was found.
-    pub hit: bool,
-    /// State of the socket that was found; null if none was.
-    pub state: Option<TcpState>,
-    /// How this was observed.
-    pub observed: Observed,
-}
-
-/// A table of `tcp_hashinfo`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Table {
-    /// Established hash: every socket from SYN_SENT to TIME_WAIT.
-    Ehash,
-    /// Listening sockets.
-    Listener,
-}
-
-/// Source of a lookup's result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Observed {
-    /// A probe on the lookup function saw the kernel's own lookup.
-    Probe,
-    /// The lookup was repeated through `sock_diag`, separately from the kernel's own.
-    SockDiag,
-}
-
-/// Fields of a TCP segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct Segment {
-    /// Control bits of RFC 9293 section 3.1.
-    pub flags: Flags,
-    /// Sequence number.
-    pub seq: u32,
-    /// Acknowledgment number; meaningful with ACK only.
-    pub ack: u32,
-    /// Payload bytes.
-    pub len: u32,
-    /// TTL or hop limit as received.
-    pub ttl: u8,
-    /// Window field, not scaled.
-    pub window: u16,
-    /// Identification of its IPv4 packet (RFC 791); null for IPv6.
-    pub ip_id: Option<u16>,
-}
-
-/// A TCP segment sent through a raw or packet socket.
-#[derive(Debug, Clone, JsonSchema, Serialize)]
-pub struct RawSend {
-    /// Kind of the socket that sent it.
-    pub via: RawKind,
-    /// The segment that was sent.
-    #[serde(flatten)]
-    pub segment: Segment,
-}
-
-/// Kinds of sockets that can send arbitrary segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawKind {
-    /// `SOCK_RAW` of `AF_INET` or `AF_INET6`.
-    Raw,
-    /// `AF_PACKET`.
-    Packet,
-}
-
-/// Address family of the segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4.
-    Ipv4,
-    /// IPv6.
-    Ipv6,
-}
-
-/// Execution context on the CPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Context {
-    /// Work of `task`, a process: a system call, or a close during its exit.
-    Process,
-    /// Work of `task`, a kernel thread, on behalf of another task.
-    KernelThread,
-    /// Packet processing (or another interrupt) that interrupted `task`.
-    Softirq,
-    /// A kernel timer that interrupted `task`.
-    Timer,
-    /// The kernel does not expose the context.
-    Unknown,
-}
-
-/// A task as the kernel saw it at the time of the event.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema, Serialize)]
-pub struct Task {
-    /// Process id (thread group).
-    pub pid: Pid,
-    /// Thread id.
-    pub tid: Pid,
-    /// The thread's name; invalid UTF-8 is replaced.
-    pub comm: String,
 }

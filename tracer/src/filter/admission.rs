@@ -9,7 +9,7 @@ use std::{
 use tracer_ebpf::record::Process;
 
 use super::{FilterArgs, Ports, ports};
-use crate::event::{Body, Event, Family, Owner, kind::Kind};
+use crate::event::{Body, Event, Family, Kind, Owner};
 
 /// Lets events pass.
 #[derive(Debug)]

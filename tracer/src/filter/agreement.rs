@@ -21,7 +21,7 @@ use zerocopy::FromZeros as _;
 
 use super::{Admission, Criteria, FilterArgs};
 use crate::{
-    event::{Event, Opened, Reasons, kind::Kind},
+    event::{Event, Kind, Opened, Reasons},
     host::clock::Clock,
     pipeline::{
         decode,

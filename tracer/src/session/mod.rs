@@ -16,10 +16,7 @@ use zerocopy::IntoBytes as _;
 use crate::{
     cli::Detail,
     config::{Config, Rotation},
-    event::{
-        Body, Event, Flags, RstKind, TcpState,
-        kind::{self, Kind},
-    },
+    event::{Body, Event, Flags, Kind, RstKind, TcpState},
     filter::Criteria,
     host::{
         clock::{Clock, mono_now},
@@ -122,7 +119,7 @@ impl Session {
         let settings = Settings {
             probes: wanted,
             family: config.family,
-            reported: kind::reported(&kinds),
+            reported: Kind::reported(&kinds),
             criteria,
             stacks: detail.stacks,
             ring_bytes: config.ring_bytes,

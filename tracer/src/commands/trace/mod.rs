@@ -19,7 +19,7 @@ use crate::{
     commands::output::{Output, OutputArgs},
     config::{Config, Rotation},
     confine,
-    event::kind::Kind,
+    event::Kind,
     filter::{Criteria, FilterArgs},
     host::{account::Account, new_file::Making, priority},
     kernel::preflight::{self, Purpose},

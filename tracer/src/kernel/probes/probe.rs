@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::kind::Kind;
+use crate::event::Kind;
 
 /// A logical event that the tracer wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
