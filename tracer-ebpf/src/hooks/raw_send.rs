@@ -2,7 +2,7 @@
 //! device, in the sender's own context, and told by the kind of socket that owns the packet.
 //!
 //! This covers `raw_sendmsg`, `rawv6_sendmsg` and `packet_sendmsg` alike, without parsing user memory,
-//! and reports what was really handed over. It misses packet sockets with `PACKET_QDISC_BYPASS`.
+//! and reports what was really handed over. It misses packet sockets using `PACKET_QDISC_BYPASS`.
 
 use aya_ebpf::{
     EbpfContext,

@@ -1,4 +1,4 @@
-//! Newline-delimited JSON: one object a line. The names are those of docs/events.md and of `tracer schema`.
+//! Newline-delimited JSON: one object per line. The names are those of docs/events.md and of `tracer schema`.
 
 use std::io::{self, Write};
 

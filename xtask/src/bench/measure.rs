@@ -23,7 +23,7 @@ pub(super) struct Row {
     pub(super) subject: &'static str,
     /// Operations in a second, by round.
     pub(super) rates: Vec<f64>,
-    /// The same to those of the untraced turns before and after it. Of `none`: to the one before.
+    /// Rates relative to the untraced turns right before and after, by round. Of `none`: to the turn before.
     pub(super) ratios: Vec<f64>,
     /// Turns that were thrown away because the processors were taken from the machine meanwhile.
     pub(super) thrown: usize,

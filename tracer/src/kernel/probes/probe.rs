@@ -262,11 +262,11 @@ enum Role {
     Auxiliary,
 }
 
-/// All but what has no TCP socket: state changes tell whose a socket is and what it went through.
+/// Kinds of events that have a TCP socket: state changes tell whose a socket is and what it went through.
 const OF_SOCKETS: &[Kind] =
     &[Kind::State, Kind::Rst, Kind::Stray, Kind::Open, Kind::Close, Kind::Lookup, Kind::Overflow];
 
-/// Those of which it is asked why they happened.
+/// Kinds of events of which it is asked why they happened.
 const WITH_VERDICTS: &[Kind] = &[Kind::Rst, Kind::Stray, Kind::Close];
 
 /// The loss of an event that is reported itself.

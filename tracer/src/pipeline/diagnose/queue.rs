@@ -86,7 +86,7 @@ impl Queues {
         self.0.len()
     }
 
-    /// Of an attempt that nobody answered: the listener of this host may not have had a place for it.
+    /// Of an attempt that got no reply: the listener of this host may not have had a place for it.
     pub(super) fn explain(&self, event: &Event, verdict: Verdict) -> Verdict {
         const UNANSWERED: [&str; 2] = ["no_answer", "connect_abandoned"];
         let is_it = |seen: &&Seen| {

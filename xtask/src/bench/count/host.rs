@@ -28,7 +28,7 @@ const TIMEOUT: u64 = 900;
 /// What it takes to count.
 pub(super) struct Machines {
     guest: Guest,
-    /// Those that are there to be run.
+    /// The subjects whose programs are there to be run.
     subjects: Vec<&'static Subject>,
 }
 
