@@ -242,7 +242,7 @@ fn print_plan(page: &mut Page<'_>, findings: &[ProbeReport]) -> io::Result<()> {
     for finding in findings {
         let chosen = match finding.chosen {
             Some(mechanism) => format!("{mechanism} {}", finding.hooks.join(", ")),
-            None => "nothing".to_owned(),
+            None => "unavailable".to_owned(),
         };
         page.labelled(&format!("  {}", finding.probe.title()), COLUMN, &chosen)?;
         for refusal in &finding.refused {
