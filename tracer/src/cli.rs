@@ -85,17 +85,9 @@ pub struct TraceArgs {
     #[arg(short, long, value_name = "EVENTS", value_delimiter = ',', default_value = "state,rst,open")]
     pub events: Vec<Kind>,
 
-    /// Also record to FILE, for `tracer replay`
-    #[arg(short, long, value_name = "FILE")]
-    pub write: Option<PathBuf>,
-
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
-    pub rotation: RotationArgs,
-
-    /// Write to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub files: Files,
 
     /// Also print the task that was running on the CPU (always present in JSON)
     #[arg(long)]
@@ -154,17 +146,9 @@ pub struct RstArgs {
     #[arg(long)]
     pub causes: bool,
 
-    /// Also record to FILE, for `tracer replay`
-    #[arg(short, long, value_name = "FILE")]
-    pub write: Option<PathBuf>,
-
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
-    pub rotation: RotationArgs,
-
-    /// Write to FILE instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    pub files: Files,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
@@ -215,6 +199,22 @@ impl RotationArgs {
         let Self { rotate_size, rotate_time, keep } = *self;
         Rotation { bytes: rotate_size.map(|kib| kib << 10), time: rotate_time, keep: keep.map(|keep| keep as usize) }
     }
+}
+
+/// Where a run goes beside standard output, or in its place.
+#[derive(Debug, Args)]
+pub struct Files {
+    /// Also record to FILE, for `tracer replay`
+    #[arg(short, long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would show it as the command's own help")]
+    pub rotation: RotationArgs,
+
+    /// Write to FILE instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// What to find out about each RST, though it costs more.

@@ -151,10 +151,8 @@ mod tests {
 
     #[test]
     fn each_event_is_needed() {
-        for index in 0..seen().events.len() {
-            let mut seen = seen();
-            seen.events.remove(index);
-            assert!(!SimultaneousOpen.judge(&seen.events, &witness()).ok, "without event {index}");
+        for (index, fewer) in seen().without_each() {
+            assert!(!SimultaneousOpen.judge(&fewer.events, &witness()).ok, "without event {index}");
         }
     }
 

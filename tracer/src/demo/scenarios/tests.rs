@@ -66,6 +66,15 @@ impl Seen {
         }
     }
 
+    /// All but one of the events, each left out in turn.
+    pub(in super::super) fn without_each(&self) -> impl Iterator<Item = (usize, Self)> {
+        (0..self.events.len()).map(|index| {
+            let mut events = self.events.clone();
+            events.remove(index);
+            (index, Self { events })
+        })
+    }
+
     fn push(&mut self, tuple: Tuple, sock: u64, body: Body) {
         self.events.push(Event {
             body,
