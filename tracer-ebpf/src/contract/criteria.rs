@@ -1,4 +1,27 @@
-//! How user space tells the programs what to report.
+//! How user space tells the programs what to report. A filter is switched on by a global ([`switches`]) and looks things
+//! up in a map, most in a set of keys ([`sets`]). All of these are in `filter.rs` of the programs.
+
+/// The names of the read-only globals of type `u8` by which filters are switched on: 0 is off.
+pub mod switches {
+    names! {
+        NETNS_ONLY: "1: only the namespaces in [`NETNS`](super::sets::NETNS).";
+        FILTER_ENDS: "Bits for what the two ends must be.";
+        FILTER_OWNER: "Bits for what the owner must be.";
+        FILTER_OPENS: "Bits `1 << OPEN_...`: the ways in which a connection must have opened.";
+        FOLLOW_CHILDREN: "1: children of the processes in [`PIDS`](super::sets::PIDS) too.";
+    }
+}
+
+/// The names of the maps that are sets: a key, and a `u8` that says that it is in.
+pub mod sets {
+    names! {
+        NETNS: "Inodes of network namespaces.";
+        PIDS: "Processes, each with [`PID_RUNS`](super::PID_RUNS) or [`PID_EXITS`](super::PID_EXITS).";
+        UIDS: "Users.";
+        COMMS: "Names of tasks.";
+        CGROUPS: "Ids of control groups.";
+    }
+}
 
 /// `FILTER_ENDS`: IPv4, v4-mapped addresses included.
 pub const BY_IPV4: u8 = 1;

@@ -1,14 +1,9 @@
 //! The names of the read-only globals that user space sets before the programs are verified. Each is a static of that name
 //! in a file of the programs; its type and what it is for are said there. The offsets of fields are globals, too: those
-//! are named by [`crate::layout`].
+//! are named by [`crate::layout`], and those that switch filters on by [`crate::criteria::switches`].
 
 names! {
-    NETNS_ONLY: "`filter.rs`";
-    FILTER_ENDS: "`filter.rs`";
-    FILTER_OWNER: "`filter.rs`";
-    FILTER_OPENS: "`filter.rs`";
     DEATHS_ONLY: "`filter.rs`";
-    FOLLOW_CHILDREN: "`filter.rs`";
     LOWEST_PORT: "`filter.rs`";
     HIGHEST_PORT: "`filter.rs`";
     REPORTED: "`filter.rs`";

@@ -10,7 +10,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use jiff::Timestamp;
 use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree as _};
 use tracer_ebpf::{
-    criteria::{PortSet, SET_EITHER, SET_LOCAL, SET_REMOTE},
+    criteria::{
+        PortSet, SET_EITHER, SET_LOCAL, SET_REMOTE, sets,
+        switches::{FILTER_ENDS, FILTER_OPENS, FILTER_OWNER, NETNS_ONLY},
+    },
     record::{
         self, AF_INET, AF_INET6, Header, KIND_STATE, OPEN_ACTIVE, OPEN_PASSIVE, OPEN_RESTORED, OPEN_SELF,
         OPEN_SIMULTANEOUS, OPEN_UNKNOWN, OUTSIDE, OWNER_ACTED, UNREMEMBERED,
@@ -19,7 +22,7 @@ use tracer_ebpf::{
 };
 use zerocopy::FromZeros as _;
 
-use super::{Admission, Criteria, FilterArgs};
+use super::{Admission, ContainerArgs, Criteria, EndsArgs, FilterArgs, Key, OpeningArgs, ProcessArgs};
 use crate::{
     event::{Event, Kind, Opened, Reasons},
     host::clock::Clock,
@@ -131,7 +134,7 @@ fn number(of: impl Strategy<Value = u32>) -> impl Strategy<Value = String> {
 
 fn filters() -> impl Strategy<Value = FilterArgs> {
     let parsed = || some(ports()).prop_map(|all| all.iter().map(|text| text.parse().unwrap()).collect());
-    let networks = some(network()).prop_map(|all| all.iter().map(|text| super::network(text).unwrap()).collect());
+    let networks = some(network()).prop_map(|all| all.iter().map(|text| super::ends::network(text).unwrap()).collect());
     let ends = (parsed(), parsed(), parsed(), networks, 0..3u8);
     let owner = (some(select(vec![7, 8])), some(number(select(vec![0, 7, 1000]))), some(comm()));
     let opens =
@@ -140,18 +143,10 @@ fn filters() -> impl Strategy<Value = FilterArgs> {
         let (ports, local_ports, remote_ports, networks, family) = ends;
         let (ipv4, ipv6) = (family == 1, family == 2);
         FilterArgs {
-            ports,
-            local_ports,
-            remote_ports,
-            networks,
-            ipv4,
-            ipv6,
-            pids,
-            users,
-            comms,
-            opens,
-            netns,
-            ..FilterArgs::default()
+            ends: EndsArgs { ports, local_ports, remote_ports, networks, ipv4, ipv6 },
+            process: ProcessArgs { pids, users, comms, ..ProcessArgs::default() },
+            opening: OpeningArgs { opens },
+            container: ContainerArgs { netns, ..ContainerArgs::default() },
         }
     })
 }
@@ -211,16 +206,18 @@ fn is_wanted(criteria: &Criteria, header: &Header) -> bool {
         local_port: header.local_port,
         remote_port: header.remote_port,
     };
-    criteria.netns.as_ref().is_none_or(|netns| netns.contains(&header.netns))
-        && wanted::are_ends(criteria.ends, Filled(criteria), &ends, false)
+    let switch = |name: &str| criteria.switches.get(name).copied().unwrap_or(0);
+    let has = |set: &str, key: Key| criteria.sets.get(set).is_some_and(|keys| keys.contains(&key));
+    (switch(NETNS_ONLY) == 0 || has(sets::NETNS, Key::Number(header.netns)))
+        && wanted::are_ends(switch(FILTER_ENDS), Filled(criteria), &ends, false)
         && wanted::is_owner(
-            criteria.owner,
-            || criteria.pids.contains(&header.owner.pid),
-            || criteria.uids.contains(&header.owner.uid),
-            || criteria.comms.contains(&header.owner.comm),
+            switch(FILTER_OWNER),
+            || has(sets::PIDS, Key::Number(header.owner.pid)),
+            || has(sets::UIDS, Key::Number(header.owner.uid)),
+            || has(sets::COMMS, Key::Name(header.owner.comm)),
             || unreachable!("no control group was asked for"),
         )
-        && wanted::is_opening(criteria.opens, header.opened & !UNREMEMBERED)
+        && wanted::is_opening(switch(FILTER_OPENS), header.opened & !UNREMEMBERED)
 }
 
 /// What a replay makes of the record.
@@ -234,8 +231,10 @@ fn event(header: Header) -> Event {
 
 /// What they mean on a host that has these processes.
 fn criteria(args: &FilterArgs) -> Criteria {
-    let mut criteria = Criteria::of_host(&FilterArgs { pids: Vec::new(), ..args.clone() }).unwrap();
-    args.pids.iter().for_each(|pid| criteria.want_process(*pid));
+    let mut others = args.clone();
+    others.process.pids.clear();
+    let mut criteria = Criteria::of_host(&others).unwrap();
+    args.process.pids.iter().for_each(|pid| criteria.want_process(*pid));
     criteria
 }
 
@@ -262,8 +261,11 @@ fn of_random_events_some_pass_random_filters_and_some_do_not() {
     }
     assert!(passed.iter().all(|count| *count > 100), "{passed:?}");
     // Each end by itself, so that the maps' model is no tautology.
-    let net = |text: &str| vec![super::network(text).unwrap()];
-    let at = |networks| is_wanted(&criteria(&FilterArgs { networks, ..Default::default() }), &header(&sample()));
+    let net = |text: &str| vec![super::ends::network(text).unwrap()];
+    let at = |networks| {
+        let ends = EndsArgs { networks, ..EndsArgs::default() };
+        is_wanted(&criteria(&FilterArgs { ends, ..FilterArgs::default() }), &header(&sample()))
+    };
     assert!(at(net("10.0.0.0/8")) && !at(net("11.0.0.0/8")) && !at(net("::/0")));
 }
 

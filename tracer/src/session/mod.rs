@@ -109,7 +109,7 @@ impl Session {
     pub fn start(config: &Config, scope: Scope, latency: Duration) -> anyhow::Result<Self> {
         let Scope { kinds, criteria, detail, redact } = scope;
         let mut wanted = probes::needed(&kinds);
-        if !criteria.pids.is_empty() {
+        if criteria.is_by_process() {
             wanted.insert(Probe::Descent);
         }
         if detail.baseline {

@@ -123,9 +123,9 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
     criteria.deaths_only = job.rsts_only;
     if let Some(held) = &held {
         criteria.want_process(held.pid());
-        criteria.follow = true;
+        criteria.follow_children();
     }
-    let mut target = Target::new(&job.filter.pids)?;
+    let mut target = Target::new(&job.filter.process.pids)?;
     let account = job.user.map(Account::named).transpose()?;
     let making = Making { force: config.force, owner: account.clone() };
     let (output, reader) = Output::on_thread(&job.output, &making)?;

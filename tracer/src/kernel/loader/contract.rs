@@ -4,7 +4,10 @@
 use std::collections::BTreeSet;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
-use tracer_ebpf::{globals, layout, maps, programs};
+use tracer_ebpf::{
+    criteria::{sets, switches},
+    globals, layout, maps, programs,
+};
 
 /// Where programs are picked.
 const USERS: [&str; 3] =
@@ -48,7 +51,7 @@ fn symbols_in(file: &object::File<'_>, is_section: impl Fn(&str) -> bool) -> BTr
 fn each_map_that_is_named_is_in_the_object() {
     let Some(file) = object() else { return };
     let there = symbols_in(&file, |section| section.trim_start_matches('.').starts_with("maps"));
-    let missing: Vec<_> = maps::ALL.iter().filter(|name| !there.contains(**name)).collect();
+    let missing: Vec<_> = maps::ALL.iter().chain(sets::ALL).filter(|name| !there.contains(**name)).collect();
     assert!(missing.is_empty(), "{missing:?} of {there:?}");
 }
 
@@ -58,7 +61,7 @@ fn each_global_of_the_object_is_named_and_each_name_is_a_global() {
     let there = symbols_in(&file, |section| section.starts_with(".rodata"));
     let offsets: BTreeSet<_> =
         layout::FIELDS.iter().chain(&layout::BITS).map(|field| field.global.to_owned()).collect();
-    let named: BTreeSet<_> = globals::ALL.iter().map(|name| (*name).to_owned()).collect();
+    let named: BTreeSet<_> = globals::ALL.iter().chain(switches::ALL).map(|name| (*name).to_owned()).collect();
     assert_eq!(there.difference(&offsets).cloned().collect::<BTreeSet<_>>(), named);
 }
 

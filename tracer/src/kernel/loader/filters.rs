@@ -5,7 +5,7 @@ use aya::{
     Ebpf, Pod,
     maps::{
         Array, HashMap as BpfHashMap, MapData,
-        lpm_trie::{Key, LpmTrie},
+        lpm_trie::{self, LpmTrie},
     },
 };
 use tracer_ebpf::{
@@ -13,15 +13,19 @@ use tracer_ebpf::{
     maps as map,
 };
 
-use crate::filter::Criteria;
+use crate::filter::{Criteria, Key};
 
 /// Fills the maps that the filters look things up in.
 pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
-    fill_set(ebpf, map::PIDS, &criteria.pids)?;
-    fill_set(ebpf, map::UIDS, &criteria.uids)?;
-    fill_set(ebpf, map::COMMS, &criteria.comms)?;
-    fill_set(ebpf, map::CGROUPS, &criteria.cgroups)?;
-    fill_set(ebpf, map::NETNS, criteria.netns.as_deref().unwrap_or_default())?;
+    for (set, keys) in &criteria.sets {
+        for key in keys {
+            match *key {
+                Key::Number(number) => add(ebpf, set, number)?,
+                Key::Id(id) => add(ebpf, set, id)?,
+                Key::Name(name) => add(ebpf, set, name)?,
+            }
+        }
+    }
     let map = ebpf.map_mut(map::PORTS).ok_or_else(|| anyhow!("the map of ports is missing"))?;
     let mut sets: Array<&mut MapData, PortSet> = Array::try_from(map)?;
     for (index, ports) in &criteria.ports {
@@ -30,7 +34,7 @@ pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
     let map = ebpf.map_mut(map::NETWORKS).ok_or_else(|| anyhow!("the map of networks is missing"))?;
     let mut networks: LpmTrie<&mut MapData, [u8; 16], u8> = LpmTrie::try_from(map)?;
     for &(prefix, address) in &criteria.networks {
-        networks.insert(&Key::new(prefix, address), 1, 0).context("too many networks to filter by")?;
+        networks.insert(&lpm_trie::Key::new(prefix, address), 1, 0).context("too many networks to filter by")?;
     }
     Ok(())
 }
@@ -38,11 +42,8 @@ pub(super) fn fill(ebpf: &mut Ebpf, criteria: &Criteria) -> anyhow::Result<()> {
 /// Of processes: they run. Of all else only the key counts.
 const IN_SET: u8 = PID_RUNS;
 
-fn fill_set<K: Pod>(ebpf: &mut Ebpf, name: &str, keys: &[K]) -> anyhow::Result<()> {
+fn add<K: Pod>(ebpf: &mut Ebpf, name: &str, key: K) -> anyhow::Result<()> {
     let map = ebpf.map_mut(name).ok_or_else(|| anyhow!("the map {name} is missing"))?;
     let mut set: BpfHashMap<&mut MapData, K, u8> = BpfHashMap::try_from(map)?;
-    for key in keys {
-        set.insert(key, IN_SET, 0).with_context(|| format!("too many {} to filter by", name.to_lowercase()))?;
-    }
-    Ok(())
+    set.insert(key, IN_SET, 0).with_context(|| format!("too many {} to filter by", name.to_lowercase()))
 }

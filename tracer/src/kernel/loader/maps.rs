@@ -10,6 +10,7 @@ use aya::{
 };
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use tracer_ebpf::{
+    criteria::sets,
     maps as map,
     room::{self, REMEMBERED},
 };
@@ -20,7 +21,7 @@ use crate::{
 };
 
 /// Maps whose entries come and go.
-const DYNAMIC: [&str; 3] = [map::SOCKETS, map::LISTENERS, map::PIDS];
+const DYNAMIC: [&str; 3] = [map::SOCKETS, map::LISTENERS, sets::PIDS];
 
 /// Namespaces that a demo may add later, see [`super::Watch`].
 const NAMESPACES: u32 = 64;
@@ -59,15 +60,17 @@ pub(super) fn on_demand(object: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// Tells how large the maps are to be.
 pub(super) fn size(loader: &mut EbpfLoader<'_>, room: &Room, criteria: &Criteria) -> anyhow::Result<()> {
     let needed = |count: usize| u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    let processes = if criteria.follow { most_processes(room.on_demand) } else { 0 };
+    for &set in sets::ALL {
+        let least = match set {
+            sets::PIDS if criteria.follows_children() => most_processes(room.on_demand),
+            sets::NETNS => NAMESPACES,
+            _ => 0,
+        };
+        loader.map_max_entries(set, needed(criteria.sets.get(set).map_or(0, Vec::len)).max(least));
+    }
     loader
         .map_max_entries(map::SOCKETS, room.sockets + stand_ins()?)
         .map_max_entries(map::LISTENERS, room.listeners)
-        .map_max_entries(map::PIDS, processes.max(needed(criteria.pids.len())))
-        .map_max_entries(map::UIDS, needed(criteria.uids.len()))
-        .map_max_entries(map::COMMS, needed(criteria.comms.len()))
-        .map_max_entries(map::CGROUPS, needed(criteria.cgroups.len()))
-        .map_max_entries(map::NETNS, needed(criteria.netns.as_ref().map_or(0, Vec::len)).max(NAMESPACES))
         .map_max_entries(map::NETWORKS, needed(criteria.networks.len()));
     Ok(())
 }

@@ -15,6 +15,7 @@ use aya::{
 };
 use nix::errno::Errno;
 use tracer_ebpf::{
+    criteria::sets,
     globals,
     layout::{BITS, FIELDS, MISSING},
     maps as map, programs,
@@ -108,7 +109,7 @@ impl Probes {
             *offset == MISSING && field.without.is_some_and(|lost| lost.starts_with("process ids"))
         });
         if namespace.is_some()
-            && !settings.criteria.pids.is_empty()
+            && settings.criteria.is_by_process()
             && let Some((field, _)) = unknown
         {
             return Err(Unmet::PidNamespace(field.path).into());
@@ -124,12 +125,7 @@ impl Probes {
         // Of the reasons to drop a RST, and from the same version on a RST that resets a socket is consumed.
         let is_reset_consumed = reasons.drop.values().any(|name| name == "TCP_RESET");
         let flags = [
-            (globals::NETNS_ONLY, u8::from(settings.criteria.netns.is_some())),
-            (globals::FILTER_ENDS, settings.criteria.ends),
-            (globals::FILTER_OWNER, settings.criteria.owner),
-            (globals::FILTER_OPENS, settings.criteria.opens),
             (globals::DEATHS_ONLY, u8::from(settings.criteria.deaths_only)),
-            (globals::FOLLOW_CHILDREN, u8::from(settings.criteria.follow)),
             (globals::COOKIE_HELPER, u8::from(kernel.function("bpf_get_socket_ptr_cookie").is_some())),
             (globals::ERROR_STAYS, u8::from(kernel.function("tcp_done_with_error").is_some())),
             (globals::RESET_IS_CONSUMED, u8::from(is_reset_consumed)),
@@ -139,6 +135,7 @@ impl Probes {
             (globals::STACKS, u8::from(settings.stacks)),
             (aya_log::LEVEL, settings.log as u8),
         ];
+        let switches = settings.criteria.switches.iter().map(|(name, bits)| (*name, bits));
         let of_state = reasons.reset.iter().find(|(_, name)| *name == "TCP_STATE");
         let tcp_state = of_state.map_or(NO_REASON, |(number, _)| *number);
         let (lowest_port, highest_port) = settings.criteria.local_ports();
@@ -154,7 +151,7 @@ impl Probes {
         for (name, offset) in &globals {
             loader.override_global(name, offset, true);
         }
-        for (name, flag) in &flags {
+        for (name, flag) in flags.iter().map(|(name, flag)| (*name, flag)).chain(switches) {
             loader.override_global(name, flag, true);
         }
         let namespace = namespace.unwrap_or(0);
@@ -190,7 +187,7 @@ impl Probes {
         outcomes.sort_by_key(|outcome| outcome.probe);
         let attached_ns = clock::mono_now();
         let Attacher { ebpf, links, .. } = attacher;
-        let (is_by_netns, is_by_pid) = (settings.criteria.netns.is_some(), !settings.criteria.pids.is_empty());
+        let (is_by_netns, is_by_pid) = (settings.criteria.is_by_netns(), settings.criteria.is_by_process());
         Ok(Self { ebpf, links, outcomes, missing_fields, reasons, room, attached_ns, is_by_netns, is_by_pid })
     }
 
@@ -211,7 +208,7 @@ impl Probes {
         if !self.is_by_netns {
             bail!("these probes report every network namespace");
         }
-        let map = self.ebpf.take_map(map::NETNS).ok_or_else(|| anyhow!("the namespaces are already in use"))?;
+        let map = self.ebpf.take_map(sets::NETNS).ok_or_else(|| anyhow!("the namespaces are already in use"))?;
         Ok(Watch { netns: BpfHashMap::try_from(map)? })
     }
 
@@ -224,7 +221,7 @@ impl Probes {
         if !self.is_by_pid {
             return Ok(None);
         }
-        let map = self.ebpf.take_map(map::PIDS).ok_or_else(|| anyhow!("the processes are already in use"))?;
+        let map = self.ebpf.take_map(sets::PIDS).ok_or_else(|| anyhow!("the processes are already in use"))?;
         Ok(Some(Processes { pids: BpfHashMap::try_from(map)? }))
     }
 
