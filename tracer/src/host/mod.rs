@@ -3,6 +3,7 @@
 pub mod account;
 pub mod addresses;
 pub mod clock;
+pub(crate) mod hidden;
 pub(crate) mod malloc;
 pub mod netstat;
 pub mod new_file;

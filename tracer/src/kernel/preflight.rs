@@ -4,7 +4,7 @@ use std::{fs, io, path::Path, process::ExitCode};
 
 use caps::{CapSet, Capability};
 
-use crate::{confine::capabilities, kernel::btf};
+use crate::{confine::capabilities, host::hidden, kernel::btf};
 
 /// `EX_UNAVAILABLE` of sysexits.h: kernel support is missing.
 const UNAVAILABLE: u8 = 69;
@@ -126,8 +126,13 @@ fn has(capability: Capability) -> bool {
 pub fn unknown() -> Vec<String> {
     let is_hidden = |capability| capability != Capability::CAP_SYSLOG || are_symbols_hidden();
     let lacking = capabilities::losses().filter(|(capability, _)| !has(*capability) && is_hidden(*capability));
-    lacking.map(|(capability, what)| format!("without {capability}: {what}")).collect()
+    let hidden = (!has(Capability::CAP_SYS_PTRACE) && hidden::are_processes_hidden()).then(|| HIDDEN.to_owned());
+    lacking.map(|(capability, what)| format!("without {capability}: {what}")).chain(hidden).collect()
 }
+
+/// What `hidepid` costs who lacks CAP_SYS_PTRACE, and the remedy.
+const HIDDEN: &str = "/proc hides other users' processes (hidepid): those that had sockets before have no command lines; \
+                      add CAP_SYS_PTRACE, or mount /proc with hidepid=0";
 
 /// The kernel gives zeros for the addresses of its functions (kernel.kptr_restrict, kernel.perf_event_paranoid).
 fn are_symbols_hidden() -> bool {

@@ -2,12 +2,13 @@
 
 use std::{io, os::unix::process::CommandExt as _};
 
+use caps::{CapSet, Capability};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
 
-use crate::report::tracer;
+use crate::report::{objects, tracer};
 
 /// What it says, and its exit status, after the child has done that to itself.
 fn refused(change: impl FnMut() -> io::Result<()> + Send + Sync + 'static) -> (String, Option<i32>) {
@@ -60,6 +61,38 @@ fn a_seccomp_filter_that_forbids_bpf_is_suspected() {
     });
     assert!(said.contains("seccomp") && said.contains("bpf"), "{said}");
     assert_eq!((said.lines().count(), status), (1, Some(77)), "{said}");
+}
+
+/// What it says that it does not know, with `/proc` mounted by these flags and options, without CAP_SYS_PTRACE or with it.
+fn unknown(flags: MsFlags, options: &'static str, may_trace: bool) -> Vec<String> {
+    let mut command = tracer();
+    command.args(["trace", "-j", "-e", "rst", "-d", "0.1"]);
+    // SAFETY: between fork and exec it makes system calls only.
+    unsafe {
+        command.pre_exec(move || {
+            with_mounts_of_its_own()?;
+            mount(Some("proc"), "/proc", Some("proc"), flags, Some(options))?;
+            if !may_trace {
+                caps::drop(None, CapSet::Bounding, Capability::CAP_SYS_PTRACE).map_err(io::Error::other)?;
+            }
+            Ok(())
+        });
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let start = objects(&output.stdout).remove(0);
+    start["degraded"].as_array().unwrap().iter().map(|said| said.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn processes_that_are_hidden_are_told_of_and_a_read_only_proc_costs_nothing() {
+    let is_hidden = |said: &[String]| said.iter().any(|sentence| sentence.contains("hidepid"));
+    assert!(is_hidden(&unknown(MsFlags::empty(), "hidepid=2", false)));
+    assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=2", true)), "nothing is hidden from who may trace");
+    assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=0", false)));
+    let as_ever = unknown(MsFlags::empty(), "hidepid=0", true);
+    assert_eq!(unknown(MsFlags::MS_RDONLY, "hidepid=0", true), as_ever);
 }
 
 #[test]
