@@ -10,7 +10,7 @@ const PROC: &str = "/proc";
 
 /// `/proc` is mounted so that it shows other users' processes to nobody who may not trace them (`hidepid`, see proc(5)).
 /// Who has CAP_SYS_PTRACE may.
-pub fn are_processes_hidden() -> bool {
+pub(crate) fn are_processes_hidden() -> bool {
     MountInfos::from_file("/proc/self/mountinfo").is_ok_and(|mounts| is_hiding(mounts.0))
 }
 
