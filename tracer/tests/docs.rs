@@ -82,6 +82,21 @@ fn the_security_page_lists_what_capabilities_are_for() {
     }
 }
 
+/// A promise that names a test is kept by one.
+#[test]
+fn the_tests_that_the_security_page_names_exist() {
+    let page = document("SECURITY.md");
+    let tests: Vec<_> = page.split('`').filter_map(|code| code.split_once("::")).collect();
+    assert!(tests.len() > 10, "{tests:?}");
+    for (module, test) in tests {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let files = ["anywhere", "live", "golden"].map(|suite| tests.join(suite).join(format!("{module}.rs")));
+        let has = |text: String| text.contains(&format!("fn {test}()"));
+        let is_there = files.iter().any(|file| fs::read_to_string(file).is_ok_and(has));
+        assert!(is_there, "SECURITY.md names {module}::{test}");
+    }
+}
+
 #[test]
 fn the_usage_names_every_command_option_and_scenario() {
     let usage = document("docs/usage.md");
