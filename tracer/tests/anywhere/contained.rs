@@ -88,8 +88,10 @@ fn unknown(flags: MsFlags, options: &'static str, may_trace: bool) -> Vec<String
 #[ignore = "needs root"]
 fn processes_that_are_hidden_are_told_of_and_a_read_only_proc_costs_nothing() {
     let is_hidden = |said: &[String]| said.iter().any(|sentence| sentence.contains("hidepid"));
-    assert!(is_hidden(&unknown(MsFlags::empty(), "hidepid=2", false)));
-    assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=2", true)), "nothing is hidden from who may trace");
+    assert!(is_hidden(&unknown(MsFlags::empty(), "hidepid=2,gid=54321", false)));
+    assert!(is_hidden(&unknown(MsFlags::empty(), "hidepid=4", false)));
+    assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=4", true)), "nothing is hidden from who may trace");
+    assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=2", false)), "nor from the group root, unless one is named");
     assert!(!is_hidden(&unknown(MsFlags::empty(), "hidepid=0", false)));
     let as_ever = unknown(MsFlags::empty(), "hidepid=0", true);
     assert_eq!(unknown(MsFlags::MS_RDONLY, "hidepid=0", true), as_ever);
