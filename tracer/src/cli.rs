@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{ArgGroup, Args, Parser, Subcommand, builder::PossibleValuesParser};
 
 use crate::{
+    child::When,
     config::{Config, Rotation},
     demo::scenarios,
     event::{Family, Kind},
@@ -112,6 +113,11 @@ pub struct TraceArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would show it as the command's own help")]
     pub redact: RedactArgs,
+
+    /// Give COMMAND a terminal of its own, which auto does if it runs as another user
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, requires = "command")]
+    #[arg(default_value = "auto", default_missing_value = "always")]
+    pub pty: When,
 
     /// The output format.
     #[command(flatten)]

@@ -32,6 +32,9 @@ pub enum CommandError {
          user of this system, so COMMAND could only run as root: call that program again, or unset them to run it as root"
     )]
     UnknownCaller,
+    /// There is no terminal, or there can be none, for it.
+    #[error("cannot give COMMAND a terminal of its own: {0} (`--pty=never` lets it share the tracer's)")]
+    NoTerminal(io::Error),
     /// Something before the exec failed.
     #[error("cannot {attempt}: {error}")]
     Other {
@@ -51,6 +54,7 @@ impl CommandError {
         let command = name.to_string_lossy().into_owned();
         let error = io::Error::from_raw_os_error(failure.errno);
         match (failure.step, failure.errno) {
+            (Step::Place, _) => Self::Other { attempt: "give COMMAND a terminal of its own (see --pty)", error },
             (Step::Identity, _) => Self::Other { attempt: "run COMMAND as the caller of sudo, doas or pkexec", error },
             // The kernel says ENOENT for what the file needs, too.
             (Step::Exec, libc::ENOENT) if candidates.iter().any(is_file) => {
@@ -67,7 +71,7 @@ impl CommandError {
         match self {
             Self::NotFound { .. } => 127,
             Self::NotExecutable { .. } => 126,
-            Self::UnknownCaller | Self::Other { .. } => 1,
+            Self::UnknownCaller | Self::NoTerminal(_) | Self::Other { .. } => 1,
         }
     }
 }

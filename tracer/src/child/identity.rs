@@ -41,6 +41,10 @@ impl Identity {
         Some(User { gid: Gid::from_raw(number(gid)?), ..user })
     }
 
+    pub(super) fn uid(&self) -> Uid {
+        self.0.user().uid
+    }
+
     /// Makes the environment, which is in part root's, the user's own.
     pub(super) fn adapt(&self, environment: &mut Environment) {
         let user = self.0.user();

@@ -14,7 +14,7 @@ use nix::{
     unistd::{read, write},
 };
 
-use super::{Environment, identity::Identity, signals};
+use super::{Environment, identity::Identity, signals, terminal::Place};
 
 /// Where execvp(3) of glibc searches without `PATH`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -28,6 +28,7 @@ pub(super) struct Image {
     script_arguments: Pointers,
     environment: Pointers,
     identity: Option<Identity>,
+    place: Place,
 }
 
 /// What failed in the child.
@@ -40,6 +41,7 @@ pub(super) struct Failure {
 /// What the child does when it is released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    Place,
     Identity,
     Exec,
 }
@@ -47,7 +49,12 @@ pub(super) enum Step {
 impl Image {
     /// # Errors
     /// `InvalidInput` if there is no command, or a NUL in it.
-    pub(super) fn new(command: &[OsString], environment: &Environment, identity: Option<Identity>) -> io::Result<Self> {
+    pub(super) fn new(
+        command: &[OsString],
+        environment: &Environment,
+        identity: Option<Identity>,
+        place: Place,
+    ) -> io::Result<Self> {
         let Some((name, arguments)) = command.split_first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is empty"));
         };
@@ -61,11 +68,13 @@ impl Image {
             script_arguments: Pointers::new(script.map(|argument| CString::new(argument.as_bytes())))?,
             environment: Pointers::new(variables.map(CString::new))?,
             identity,
+            place,
         })
     }
 
-    pub(super) fn into_candidates(self) -> Vec<CString> {
-        self.candidates
+    /// What the parent still needs: the paths, and what belongs to the child's place.
+    pub(super) fn into_parts(self) -> (Vec<CString>, Place) {
+        (self.candidates, self.place)
     }
 
     /// The child's whole life up to the exec: it waits for a byte; without one it ends.
@@ -88,6 +97,9 @@ impl Image {
 
     /// As execvp(3), but returns which step failed.
     fn exec(&mut self) -> Failure {
+        if let Err(error) = self.place.enter() {
+            return Failure { step: Step::Place, errno: error as i32 };
+        }
         if let Some(Err(error)) = self.identity.as_ref().map(Identity::assume) {
             return Failure { step: Step::Identity, errno: error as i32 };
         }
@@ -122,7 +134,7 @@ impl Failure {
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (&step, errno) = bytes.split_first()?;
-        let step = if step == Step::Identity as u8 { Step::Identity } else { Step::Exec };
+        let step = [Step::Place, Step::Identity].into_iter().find(|&known| known as u8 == step).unwrap_or(Step::Exec);
         Some(Self { step, errno: i32::from_ne_bytes(errno.try_into().ok()?) })
     }
 }
@@ -184,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_failure_survives_the_channel() {
-        for step in [Step::Identity, Step::Exec] {
+        for step in [Step::Place, Step::Identity, Step::Exec] {
             let failure = Failure { step, errno: libc::EACCES };
             assert_eq!(Failure::from_bytes(&failure.to_bytes()), Some(failure));
         }

@@ -8,6 +8,7 @@ mod identity;
 mod image;
 mod running;
 mod signals;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use std::{
     env,
     ffi::{CString, OsStr, OsString},
     io::{self, Read, Write},
+    mem,
     os::unix::net::UnixStream,
 };
 
@@ -29,8 +31,13 @@ use nix::{
 pub use error::CommandError;
 pub use running::{Running, Status};
 pub(crate) use signals::is_ignored;
+pub use terminal::When;
 
-use {identity::Identity, image::Image};
+use {
+    identity::Identity,
+    image::Image,
+    terminal::{Place, Relay},
+};
 
 /// Environment variables, in order.
 type Environment = Vec<(OsString, OsString)>;
@@ -45,6 +52,7 @@ pub struct Held {
     channel: UnixStream,
     name: OsString,
     candidates: Vec<CString>,
+    place: Place,
     released: bool,
 }
 
@@ -54,21 +62,25 @@ impl Held {
     /// Where sudo, doas or pkexec started us (real user 0, and their variables name a user), the command gets that user,
     /// its groups, and its `HOME`, `USER`, `LOGNAME` and `SHELL`, and none of these variables. Otherwise it runs as we do.
     ///
+    /// `pty`: when it gets a terminal of its own.
+    ///
     /// The child has the resource limits of this moment: call this before [`crate::kernel::preflight::check`],
     /// which raises one, and before anything starts threads.
     ///
     /// # Errors
-    /// [`CommandError::Other`] if there can be no child; whether the command exists shows on release.
-    pub fn fork(command: &[OsString]) -> Result<Self, CommandError> {
-        Self::fork_in(env::vars_os().collect(), command)
+    /// [`CommandError::Other`] if there can be no child, [`CommandError::NoTerminal`] if it cannot have one; whether the
+    /// command exists shows on release.
+    pub fn fork(command: &[OsString], pty: When) -> Result<Self, CommandError> {
+        Self::fork_in(env::vars_os().collect(), command, pty)
     }
 
-    fn fork_in(mut environment: Environment, command: &[OsString]) -> Result<Self, CommandError> {
+    fn fork_in(mut environment: Environment, command: &[OsString], pty: When) -> Result<Self, CommandError> {
         let identity = if getuid().is_root() { Identity::of_caller(&environment)? } else { None };
         if let Some(identity) = &identity {
             identity.adapt(&mut environment);
         }
-        let mut image = Image::new(command, &environment, identity).map_err(CommandError::starting)?;
+        let place = Place::choose(pty, identity.as_ref().map(Identity::uid)).map_err(CommandError::NoTerminal)?;
+        let mut image = Image::new(command, &environment, identity, place).map_err(CommandError::starting)?;
         let (channel, childs_end) = UnixStream::pair().map_err(CommandError::starting)?;
         signals::keep_exit_statuses();
 
@@ -88,7 +100,8 @@ impl Held {
         // Fails only for arguments that this cannot have.
         let _ = mask.thread_set_mask();
         let name = command.first().map(OsStr::new).unwrap_or_default().to_owned();
-        Ok(Self { pid: forked?, channel, name, candidates: image.into_candidates(), released: false })
+        let (candidates, place) = image.into_parts();
+        Ok(Self { pid: forked?, channel, name, candidates, place, released: false })
     }
 
     /// Process ID, the same before and after the exec.
@@ -103,7 +116,15 @@ impl Held {
     /// # Errors
     /// See [`CommandError`]; there is no child any more then.
     pub fn release(mut self) -> Result<Running, CommandError> {
-        let running = Running::new(self.pid).map_err(CommandError::starting)?;
+        let mut running = Running::new(self.pid).map_err(CommandError::starting)?;
+        match mem::replace(&mut self.place, Place::Ours) {
+            Place::Ours => {}
+            Place::Session => running.is_apart(None),
+            // Before there is anything to pass on.
+            Place::Terminal(terminal) => {
+                running.is_apart(Some(Relay::start(terminal).map_err(CommandError::NoTerminal)?));
+            }
+        }
         let mut report = Vec::new();
         // The exec closes the child's end; before that it only writes if something failed.
         match self.channel.write_all(&[0]).and_then(|()| self.channel.read_to_end(&mut report)) {

@@ -11,9 +11,13 @@ use std::{
     sync::Arc,
 };
 
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use tokio::io::{Interest, unix::AsyncFd};
 
+use super::Relay;
 use crate::host::pidfd;
 
 /// A command that runs. Dropped, it goes on without us.
@@ -24,6 +28,10 @@ pub struct Running {
     /// Made by the first wait, as there may be no runtime before.
     watched: Option<AsyncFd<Arc<OwnedFd>>>,
     ended: Option<Status>,
+    /// It leads a session, and a process group, of its own.
+    is_apart: bool,
+    /// What passes its terminal on.
+    relay: Option<Relay>,
 }
 
 /// How a command ended.
@@ -39,7 +47,13 @@ impl Running {
     /// `pid` is a child that nobody has waited for.
     pub(super) fn new(pid: Pid) -> io::Result<Self> {
         let pidfd = Arc::new(pidfd::open(pid.as_raw().unsigned_abs())?);
-        Ok(Self { pid, pidfd, watched: None, ended: None })
+        Ok(Self { pid, pidfd, watched: None, ended: None, is_apart: false, relay: None })
+    }
+
+    /// It has a session of its own, with a terminal whose input and output are passed on, or without one.
+    pub(super) fn is_apart(&mut self, relay: Option<Relay>) {
+        self.is_apart = true;
+        self.relay = relay;
     }
 
     /// Process ID; once [`Running::wait`] has completed, that of another process perhaps.
@@ -69,18 +83,29 @@ impl Running {
             // No await from here on: a status that was taken from the kernel must not get lost.
             if let Some(status) = reap(self.pid)? {
                 self.ended = Some(status);
+                // Its terminal ends with it, and ours is ours again.
+                self.relay = None;
                 return Ok(status);
             }
             ready.clear_ready();
         }
     }
 
-    /// Passes a signal on. (SIGINT of a terminal goes to the command without us.)
+    /// Passes a signal on, unless the command has got it: `is_of_terminal`, which sends it to all in its foreground.
     ///
     /// # Errors
     /// `ESRCH` once the command was waited for, never a signal to who has its PID then; `EPERM` if the
     /// command has taken another user.
-    pub fn forward(&self, signal: Signal) -> io::Result<()> {
+    pub fn forward(&self, signal: Signal, is_of_terminal: bool) -> io::Result<()> {
+        match (is_of_terminal, self.is_apart) {
+            (false, _) => self.signal(signal),
+            // To all that a terminal of its own would send it to. Its id is taken as long as nobody has waited for it.
+            (true, true) if self.ended.is_none() => Ok(killpg(self.pid, signal)?),
+            (true, _) => Ok(()),
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
         let (pidfd, signal) = (self.pidfd.as_raw_fd(), signal as i32);
         let no_info = ptr::null::<libc::siginfo_t>();
         // SAFETY: the descriptor is open, and a null siginfo is as kill(2).

@@ -27,14 +27,14 @@ fn hold(words: &[&str]) -> Held {
 
 fn hold_in(environment: Environment, words: &[&str]) -> Held {
     let _guard = WRITE_OR_FORK.lock().unwrap_or_else(PoisonError::into_inner);
-    Held::fork_in(environment, &command(words)).unwrap()
+    Held::fork_in(environment, &command(words), When::Never).unwrap()
 }
 
 fn end_of(mut running: Running) -> Status {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let status = runtime.block_on(running.wait()).unwrap();
     assert_eq!(runtime.block_on(running.wait()).unwrap(), status, "a second wait");
-    assert_eq!(running.forward(Signal::SIGTERM).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    assert_eq!(running.forward(Signal::SIGTERM, false).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     status
 }
 
@@ -86,7 +86,7 @@ fn waits_before_its_exec_and_takes_signals_after_it() {
 
     let running = held.release().unwrap();
     assert_ne!(fs::read_link(&executable).unwrap(), ours);
-    running.forward(Signal::SIGTERM).unwrap();
+    running.forward(Signal::SIGTERM, false).unwrap();
     assert_eq!(end_of(running).exit_code(), 143);
 }
 
@@ -100,7 +100,7 @@ fn a_wait_may_be_cancelled() {
             status = running.wait() => panic!("it ended: {status:?}"),
             () = tokio::task::yield_now() => {}
         }
-        running.forward(Signal::SIGTERM).unwrap();
+        running.forward(Signal::SIGTERM, false).unwrap();
         assert_eq!(running.wait().await.unwrap(), Status::Signaled(15));
     });
 }
@@ -151,7 +151,7 @@ fn tells_not_found_from_not_executable() {
         sentence.starts_with("cannot execute `") && sentence.ends_with(": its interpreter does not exist"),
         "{sentence}"
     );
-    assert_eq!(Held::fork(&[]).unwrap_err().exit_code(), 1);
+    assert_eq!(Held::fork(&[], When::Never).unwrap_err().exit_code(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, io, process::ExitCode};
 use serde::Serialize;
 
 use crate::{
+    child::When,
     cli::RstArgs,
     commands::{
         output::OutputArgs,
@@ -35,6 +36,7 @@ pub fn run(config: &Config, args: &RstArgs) -> anyhow::Result<ExitCode> {
             duration: args.duration,
             count: args.count,
             command: &[],
+            pty: When::Never,
             write: args.files.write.as_deref(),
             rotation: args.files.rotation.get(),
             output: OutputArgs {

@@ -21,8 +21,8 @@ const SECCOMP: &str = "/proc/sys/kernel/seccomp/actions_avail";
 /// How a live run goes on when all is set up.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    /// It runs a command, whose signals it passes on.
-    pub runs_command: bool,
+    /// It runs a command, a process of this id, and passes signals on to it.
+    pub command: Option<u32>,
     /// It makes files later.
     pub makes_files: bool,
     /// It goes on as this user.
@@ -35,13 +35,13 @@ pub struct Live {
 /// # Errors
 /// If the process cannot become the user that was named.
 pub fn live(wanted: &Live) -> anyhow::Result<()> {
-    let kept = capabilities::kept(wanted.runs_command);
+    let kept = capabilities::kept(wanted.command.is_some());
     if let Some(account) = &wanted.account {
         become_user(account)?;
     }
     keep(&kept);
     gain_nothing();
-    filter_calls(Purpose::Live { makes_files: wanted.makes_files });
+    filter_calls(Purpose::Live { makes_files: wanted.makes_files, command: wanted.command });
     Ok(())
 }
 

@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     Live {
         /// It makes further files.
         makes_files: bool,
+        /// The process group that it passes signals on to, and whose terminal.
+        command: Option<u32>,
     },
     /// It reads one file.
     Replay,
@@ -190,6 +192,15 @@ const IOCTL: [u64; 6] = [
     0x2401, // PERF_EVENT_IOC_DISABLE
 ];
 
+/// `ioctl(2)` of a run whose command has a terminal of its own: sets both terminals, and asks whose ours is.
+const IOCTL_OF_TERMINALS: [u64; 5] = [
+    0x5403,      // TCSETSW
+    0x802c_542a, // TCGETS2
+    0x402c_542c, // TCSETSW2
+    0x5414,      // TIOCSWINSZ
+    0x540f,      // TIOCGPGRP
+];
+
 /// `prctl(2)`: the names of threads, and of memory (`PR_SET_VMA`, which the C library tries).
 const PRCTL: [u64; 3] = [15, 16, 0x5356_4d41];
 
@@ -212,11 +223,18 @@ fn allowed(purpose: Purpose) -> Result<Rules, Error> {
     rules.insert(libc::SYS_tgkill, any_of(0, &[std::process::id().into()])?);
     let null = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
     rules.insert(libc::SYS_prlimit64, vec![SeccompRule::new(vec![null])?]);
-    if let Purpose::Live { makes_files } = purpose {
+    if let Purpose::Live { makes_files, command } = purpose {
         rules.extend(LIVE.iter().map(|&number| (number, vec![])));
         rules.insert(libc::SYS_bpf, any_of(0, &BPF)?);
         rules.insert(libc::SYS_socket, any_of(0, &[libc::AF_NETLINK as u64])?);
         rules.insert(libc::SYS_setns, any_of(1, &[libc::CLONE_NEWNET as u64])?);
+        if let Some(pid) = command {
+            rules.entry(libc::SYS_ioctl).or_default().extend(any_of(1, &IOCTL_OF_TERMINALS)?);
+            // The threads that pass its keys and output on give up more.
+            rules.insert(libc::SYS_capset, vec![]);
+            // It alone, or all of its group, as a terminal does it.
+            rules.insert(libc::SYS_kill, any_of(0, &[pid.into(), pid.wrapping_neg().into()])?);
+        }
         if makes_files {
             rules.extend(FILES.iter().chain(OLDER_FILES).map(|&number| (number, vec![])));
         }

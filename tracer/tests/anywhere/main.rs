@@ -39,6 +39,7 @@ mod report;
 mod rotated;
 mod shortage;
 mod tcpstates;
+mod terminal;
 mod trace;
 mod unhappy;
 mod vanished;

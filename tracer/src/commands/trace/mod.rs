@@ -14,7 +14,7 @@ use self::{
     target::Target,
 };
 use crate::{
-    child::Held,
+    child::{Held, When},
     cli::{Detail, TraceArgs},
     commands::output::{Output, OutputArgs},
     config::{Config, Rotation},
@@ -55,6 +55,8 @@ pub struct Job<'a> {
     pub count: Option<u64>,
     /// What to run.
     pub command: &'a [OsString],
+    /// When that gets a terminal of its own.
+    pub pty: When,
     /// Where to record.
     pub write: Option<&'a Path>,
     /// When the recording goes on in another file.
@@ -90,6 +92,7 @@ pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
             duration: args.duration,
             count: args.count,
             command: &args.command,
+            pty: args.pty,
             write: args.files.write.as_deref(),
             rotation: args.files.rotation.get(),
             output: OutputArgs { format: args.format.format(), style, file: args.files.output.as_deref() },
@@ -108,7 +111,7 @@ pub fn run(config: &Config, args: &TraceArgs) -> anyhow::Result<ExitCode> {
 /// As [`run`].
 pub fn perform(config: &Config, job: &Job<'_>) -> anyhow::Result<ExitCode> {
     // It gets the limits that we were given, not those that we raise for ourselves.
-    let held = if job.command.is_empty() { None } else { Some(Held::fork(job.command)?) };
+    let held = if job.command.is_empty() { None } else { Some(Held::fork(job.command, job.pty)?) };
     preflight::check(Purpose::Trace)?;
     // The command was made before, and keeps its own.
     priority::raise();
@@ -149,7 +152,8 @@ async fn trace(config: &Config, job: &Job<'_>, held: Option<Held>) -> anyhow::Re
         session.record(recording, job.rotation)?;
     }
     let accounts = Accounts::open(is_whole);
-    confine::live(&confine::Live { runs_command: held.is_some(), makes_files: job.rotation.is_wanted(), account })?;
+    let command = held.as_ref().map(Held::pid);
+    confine::live(&confine::Live { command, makes_files: job.rotation.is_wanted(), account })?;
     if let Some(held) = held {
         target.start(held)?;
     }

@@ -109,14 +109,14 @@ impl Target {
         Ok(at_once || self.sockets.0.is_empty() || since.elapsed() >= LAST_SEGMENTS)
     }
 
-    /// A signal came. Whether it is the command's to act on: it came from the terminal, which sends it to
-    /// both, or is passed on. A second one is ours.
+    /// A signal came. Whether it is the command's to act on: it has got it from the terminal, as we have, or gets it now. A
+    /// second one is ours.
     pub(super) fn pass_on(&mut self, signal: Signal, is_of_terminal: bool) -> bool {
         let Some(command) = &self.command else { return false };
         if self.status.is_some() || std::mem::replace(&mut self.was_told_to_stop, true) {
             return false;
         }
-        if !is_of_terminal && let Err(error) = command.forward(signal) {
+        if let Err(error) = command.forward(signal, is_of_terminal) {
             log::warn!("cannot pass {signal} on to the command: {error}");
         }
         true
