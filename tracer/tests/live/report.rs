@@ -5,11 +5,13 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    ops::{Deref, DerefMut},
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
-        LazyLock, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -73,6 +75,8 @@ pub(crate) struct Trace {
     child: Child,
     /// From a thread that reads them, for waits that end.
     lines: Receiver<String>,
+    /// Whether somebody waits for them; what the thread reads else is gone.
+    is_wanted: Arc<AtomicBool>,
     /// The first: how each event is observed.
     pub(crate) start: Value,
     /// Objects read so far.
@@ -103,16 +107,20 @@ impl Trace {
         }
         let (started, child) = mpsc::channel();
         let (sender, lines) = mpsc::channel();
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&is_wanted);
         // It ends with the thread that starts it: with this one, which lives as long as the tests do.
         std::thread::spawn(move || {
             let mut child = tracer.spawn().expect("the tracer starts");
             let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
             let _ = started.send(child);
             // Nobody takes them any more only after a failed assertion.
-            stdout.lines().map_while(Result::ok).all(|line| sender.send(line).is_ok())
+            let mut lines = stdout.lines().map_while(Result::ok).filter(|_| asked.load(Ordering::Relaxed));
+            lines.all(|line| sender.send(line).is_ok())
         });
         let child = child.recv().expect("the tracer starts");
-        let mut trace = Self { child, lines, start: Value::Null, seen: Vec::new(), only: None, others: HashMap::new() };
+        let (start, seen, others) = (Value::Null, Vec::new(), HashMap::new());
+        let mut trace = Self { child, lines, is_wanted, start, seen, only: None, others };
         trace.start = trace.next().expect("a first line");
         assert_eq!(trace.start["event"], "start");
         trace
@@ -120,12 +128,14 @@ impl Trace {
 
     /// One of the whole machine, for a test that waits for events of its own: its start would take most of the
     /// test's time. It is one test's at a time.
-    pub(crate) fn shared() -> MutexGuard<'static, Self> {
+    pub(crate) fn shared() -> Shared {
         static SHARED: LazyLock<Mutex<Trace>> =
             LazyLock::new(|| Mutex::new(Trace::start(&["-e", "state,rst,open,raw"])));
         let mut trace = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        while trace.lines.try_recv().is_ok() {}
         trace.seen.clear();
-        trace
+        trace.is_wanted.store(true, Ordering::Relaxed);
+        Shared(trace)
     }
 
     /// All that has happened so far, of which nothing is still to come: events are reported in order.
@@ -220,6 +230,30 @@ impl Trace {
         let object = schema::object(line, tracer);
         self.seen.push(object.clone());
         object
+    }
+}
+
+/// The trace that tests share, one after the other. What happens while none has it, and that may be for minutes in a
+/// flood, is not kept: it once took all of a small machine's memory.
+pub(crate) struct Shared(MutexGuard<'static, Trace>);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.is_wanted.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Shared {
+    type Target = Trace;
+
+    fn deref(&self) -> &Trace {
+        &self.0
+    }
+}
+
+impl DerefMut for Shared {
+    fn deref_mut(&mut self) -> &mut Trace {
+        &mut self.0
     }
 }
 

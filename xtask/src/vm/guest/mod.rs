@@ -4,6 +4,7 @@
 //! before that leaves the host without a verdict, which counts as failure.
 
 mod command;
+mod kernel_log;
 
 use std::{env, fs, io, process};
 
@@ -36,6 +37,9 @@ const MOUNTS: [(&str, &str); 9] = [
 
 /// Where the host's side puts what has to be there before anything is mounted.
 pub(crate) const DIRECTORIES: [&str; 8] = ["bin", "dev", "etc", "modules", "proc", "run", "sys", "tmp"];
+
+/// The status of a command that SIGKILL ended.
+const KILLED: u8 = 128 + 9;
 
 /// Whether this process is a guest's init. Being process 1 does not tell: in a container, cargo
 /// may run this program in its own place.
@@ -95,6 +99,11 @@ fn run_all(plan: &Plan) -> Result<u8> {
     let mut result = 0;
     for command in &plan.commands {
         let status = command::run(command).with_context(|| format!("cannot run `{}`", command.join(" ")))?;
+        if status == KILLED {
+            // Out of memory, most likely.
+            println!("`{}` was killed; what the kernel said last:", command.join(" "));
+            kernel_log::tail().context("cannot read the kernel's log")?.iter().for_each(|line| println!("{line}"));
+        }
         if result == 0 {
             result = status;
         }
