@@ -44,7 +44,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     })?;
     let mut counts = Counts::default();
     if !args.skip_host_tests {
-        counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[]))?;
+        counts += step("tests on this kernel", || test::on_this_kernel(workspace, &[], &[]))?;
     }
     step("packages and image, as installed", || dist::check(workspace))?;
     step("fuzzing", || fuzz::all(workspace))?;

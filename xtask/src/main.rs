@@ -21,6 +21,7 @@ mod privilege;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod store;
 mod test;
 mod tools;
@@ -63,6 +64,8 @@ enum Command {
     /// Count what subjects of `bench` cost, in a virtual machine
     #[command(hide = true)]
     BenchCounted(bench::count::guest::Args),
+    /// Let the tracer run for an hour while the world changes around it, and see that it stays the same
+    Soak(soak::Args),
     /// Look for bytes that make the tracer fail, in all that it reads
     Fuzz(fuzz::Args),
     /// Check formatting, lints and documentation, then run all tests
@@ -98,6 +101,7 @@ fn run_command(command: Command) -> Result<ExitCode> {
         Command::BenchLoad(args) => bench::load::main(&args),
         Command::BenchEmpty => bench::empty::main(),
         Command::BenchCounted(args) => bench::count::guest::main(&args),
+        Command::Soak(args) => soak::main(&workspace()?, &args),
         Command::Fuzz(args) => fuzz::main(&workspace()?, &args),
         Command::Ci(args) => ci::main(&workspace()?, &args),
         Command::Dist(args) => dist::main(&workspace()?, &args),

@@ -40,7 +40,7 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let in_machines = !machines.is_empty() || args.external.is_given();
     let mut counts = Counts::default();
     if named(HOST) || named(vm::ALL) || !in_machines {
-        counts += on_this_kernel(workspace, &args.args)?;
+        counts += on_this_kernel(workspace, &args.args, &[])?;
     }
     if in_machines {
         counts += vm::test(workspace, &machines, &args.external, &args.options, &args.args)?;
@@ -48,8 +48,12 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(counts.conclude())
 }
 
-/// Runs all tests of the workspace as root.
-pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[String]) -> Result<Counts> {
+/// Runs all tests of the workspace as root, with these variables in their environment.
+pub(crate) fn on_this_kernel(
+    workspace: &Workspace,
+    args: &[String],
+    environment: &[(String, String)],
+) -> Result<Counts> {
     let object = ebpf::build(workspace)?;
     let mut command = build::host_cargo(workspace, "test", &object);
     if !privilege::is_root() {
@@ -57,6 +61,7 @@ pub(crate) fn on_this_kernel(workspace: &Workspace, args: &[String]) -> Result<C
         command.env(runner_variable()?, "sudo --preserve-env");
     }
     command.args(["--workspace", "--no-fail-fast"]).args(build::FEATURES).args(["--", "--include-ignored"]).args(args);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let shown = process::show(&command);
     let failed = || format!("cannot run `{shown}`");
     let mut child = command.stdout(Stdio::piped()).spawn().with_context(failed)?;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod accounts;
 mod attribution;
+#[path = "../live/cgroup.rs"]
 mod cgroup;
 #[path = "../live/child.rs"]
 mod child;

@@ -5,6 +5,8 @@
 
 mod cable;
 mod causes;
+#[expect(dead_code, reason = "some of it is for the other tests")]
+mod cgroup;
 mod child;
 mod columns;
 mod confined;
@@ -27,6 +29,7 @@ mod preempted;
 mod privileges;
 mod report;
 mod room;
+mod soak;
 mod starts;
 mod trace;
 mod unsent;

@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// What its clocks follow
     #[arg(skip)]
     clock: Clock,
+    /// Variables for the guest's programs, whose names and values have no spaces
+    #[arg(skip)]
+    environment: Vec<(String, String)>,
 }
 
 impl Options {
@@ -74,7 +77,12 @@ impl Options {
 
     /// A machine whose time is the number of instructions that it executes, given up after so many seconds of ours.
     pub(crate) fn counting(seed: u32, timeout: u64) -> Self {
-        Self { timeout, accel: None, kernel_log: false, clock: Clock::Instructions { seed } }
+        Self { clock: Clock::Instructions { seed }, ..Self::lasting(timeout, Vec::new()) }
+    }
+
+    /// A machine that may take so many seconds, with these variables in its programs' environment.
+    pub(crate) fn lasting(timeout: u64, environment: Vec<(String, String)>) -> Self {
+        Self { timeout, accel: None, kernel_log: false, clock: Clock::World, environment }
     }
 }
 
@@ -169,6 +177,8 @@ pub(crate) fn boot(
 
 fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
     let quiet = if options.kernel_log { "" } else { " quiet" };
+    // What a kernel does not know itself is init's environment.
+    let environment: String = options.environment.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     let mut command = emulator.command();
     match options.clock {
         Clock::World => {
@@ -193,7 +203,7 @@ fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Opt
         .arg("-initrd")
         .arg(format!("/proc/self/fd/{}", initramfs.as_raw_fd()))
         .arg("-append")
-        .arg(format!("{KERNEL_OPTIONS}{quiet}"))
+        .arg(format!("{KERNEL_OPTIONS}{quiet}{environment}"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // SAFETY: between fork and exec it makes one system call and allocates nothing.

@@ -18,8 +18,11 @@ use nix::{
     unistd::Pid,
 };
 
-const ENVIRONMENT: [(&str, &str); 4] =
-    [("PATH", "/bin"), ("HOME", "/"), ("TRACER_BIN", "/bin/tracer"), ("RUST_BACKTRACE", "1")];
+/// The last one says that all of this machine is the programs' own: its clock, for example.
+const ENVIRONMENT: [(&str, &str); 5] =
+    [("PATH", "/bin"), ("HOME", "/"), ("TRACER_BIN", "/bin/tracer"), ("RUST_BACKTRACE", "1"), ("TRACER_MACHINE", "1")];
+/// Variables that begin so are passed on from init's environment.
+const PASSED_ON: &str = "TRACER_";
 
 /// Runs one command and relays what it says. The result is its exit status, as shells tell it.
 pub(super) fn run(words: &[String]) -> Result<u8> {
@@ -32,6 +35,7 @@ pub(super) fn run(words: &[String]) -> Result<u8> {
     let child = Command::new(program)
         .args(args)
         .env_clear()
+        .envs(std::env::vars().filter(|(name, _)| name.starts_with(PASSED_ON)))
         .envs(ENVIRONMENT)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
