@@ -23,6 +23,8 @@ pub(crate) struct Args {
 #[derive(Clone, Copy)]
 pub(crate) enum Profile {
     Release,
+    /// As far as that costs no time: for who wants to see something now.
+    Quick,
     Debug,
 }
 
@@ -43,8 +45,17 @@ pub(crate) fn tracer(workspace: &Workspace, profile: Profile) -> Result<PathBuf>
     let object = ebpf::build(workspace)?;
     let mut command = host_cargo(workspace, "build", &object);
     command.args(["--package", "tracer", "--bin", "tracer"]);
-    if let Profile::Release = profile {
-        command.arg("--release");
+    let directory = match profile {
+        Profile::Release => "release",
+        Profile::Quick => "quick",
+        Profile::Debug => "debug",
+    };
+    match profile {
+        Profile::Release | Profile::Quick => _ = command.args(["--profile", directory]),
+        Profile::Debug => {}
+    }
+    if !workspace.target.join(directory).exists() {
+        eprintln!("building the tracer, which takes about two minutes the first time");
     }
     let executables = cargo::executables(&mut command)?;
     let tracer = executables.into_iter().find(|it| it.name == "tracer");

@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    let tracer = build::tracer(workspace, Profile::Release)?;
+    let tracer = build::tracer(workspace, Profile::Quick)?;
     let mut command = privilege::as_root(&tracer)?;
     if args.args.is_empty() {
         command.arg("demo");

@@ -2,7 +2,9 @@
 //! the very LLVM that the compiler loads. That fits by construction and needs no LLVM packages.
 
 use std::{
-    env, fmt, fs, io,
+    env,
+    ffi::OsString,
+    fmt, fs, io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -64,7 +66,7 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
     let Some(llvm_directory) = library.path.parent() else {
         bail!("{} is in no directory", library.path.display());
     };
-    eprintln!("building bpf-linker {RELEASE} against {} (half a minute)", library.path.display());
+    eprintln!("building bpf-linker {RELEASE} against {} (about a minute)", library.path.display());
 
     // Its build script wants a prefix with lib/libLLVM.so, as development packages have.
     let prefix = home.join("llvm");
@@ -80,11 +82,13 @@ pub(crate) fn install(workspace: &Workspace, compiler: &Compiler) -> Result<Link
         .arg("--root")
         .arg(&home)
         .env_remove("CARGO_TARGET_DIR")
+        // Else cargo asks to put it there. Nobody is to call it by its name.
+        .env("PATH", path_with(&home.join("bin"))?)
         .env("LLVM_PREFIX", &prefix)
         // The work is done in LLVM: an optimized build takes twice as long and links no faster.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_ENCODED_RUSTFLAGS", format!("-Clink-arg=-Wl,-rpath,{}", llvm_directory.display()));
-    process::capture(&mut command)?;
+    process::run(&mut command)?;
     let path = home.join("bin/bpf-linker");
     probe(&path).with_context(|| format!("{} was built but does not run", path.display()))
 }
@@ -121,6 +125,13 @@ impl Linker {
             None => Version::parse(&self.release) >= Version::parse(RELEASE),
         }
     }
+}
+
+/// `PATH`, with this directory at its end.
+fn path_with(directory: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain([directory.to_owned()]);
+    env::join_paths(directories).context("PATH cannot be extended")
 }
 
 fn replace_symlink(target: &Path, link: &Path) -> io::Result<()> {
