@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{process, tools, workspace::Workspace};
 
+/// In Debian's style, and as RPM has it.
 const DESCRIPTION: &str = "says why a TCP connection was reset, and how it opened";
+const SUMMARY: &str = "Says why a TCP connection was reset, and how it opened";
 
 const MAINTAINER: &str = "The tracer authors <tracer@users.noreply.github.com>";
 
@@ -89,7 +91,8 @@ fn manifest(release: &Release, tree: &Tree) -> String {
     };
     let deb = assets(Distribution::Debian, &|source, place, mode| format!("[{source:?}, {place:?}, {mode:?}]"));
     let rpm = assets(Distribution::Fedora, &|source, place, mode| {
-        let is_doc = if Path::new(place).starts_with("usr/share/doc") { ", doc = true" } else { "" };
+        let is_doc = ["usr/share/doc", "usr/share/man"].iter().any(|below| Path::new(place).starts_with(below));
+        let is_doc = if is_doc { ", doc = true" } else { "" };
         format!("{{ source = {source:?}, dest = \"/{place}\", mode = \"0{mode}\"{is_doc} }}")
     });
     format!(
@@ -113,7 +116,7 @@ fn manifest(release: &Release, tree: &Tree) -> String {
          depends = []\n\
          assets = [\n    {deb}\n]\n\
          [package.metadata.generate-rpm]\n\
-         summary = {DESCRIPTION:?}\n\
+         summary = {SUMMARY:?}\n\
          assets = [\n    {rpm}\n]\n",
         version = release.version,
     )
