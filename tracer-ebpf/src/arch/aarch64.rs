@@ -13,6 +13,9 @@ use crate::{offset, sock, task};
 /// `HARDIRQ_MASK`, `NMI_MASK` of include/linux/preempt.h).
 const IN_INTERRUPT: u32 = 0x100 | 0xf_0000 | 0xf0_0000;
 
+/// What the compiler calls it.
+pub(super) const NAME: &[u8; 7] = b"aarch64";
+
 /// As wide as the member of `struct pt_regs` that has a system call's number. Interrupts and exceptions have -1 there
 /// (`NO_SYSCALL` of arch/arm64/include/asm/ptrace.h).
 pub(crate) type SystemCall = i32;
@@ -30,9 +33,9 @@ pub(crate) const FRAMES_TO_CALL: usize = 16;
 /// As far as TCP goes.
 pub(crate) const FRAMES_TO_PACKET: usize = 14;
 
-/// The size of a task's kernel stack, in bytes; [`MISSING`] if this kernel does not tell.
+/// The size of a task's kernel stack, in bytes.
 #[unsafe(no_mangle)]
-static STACK_SIZE: Global<u32> = Global::new(MISSING);
+static STACK_SIZE: Global<u32> = Global::new(16 << 10);
 
 /// The size of `struct pt_regs`, to which kernels add members at its end; [`MISSING`] if this kernel does not tell.
 #[unsafe(no_mangle)]
@@ -79,11 +82,11 @@ pub(crate) const fn closes(system_call: SystemCall) -> bool {
 /// arch/arm64/include/asm/processor.h): they end where the stack does.
 #[inline(always)]
 pub(crate) fn saved_registers(stack: u64) -> Option<u64> {
-    let (size, registers) = (STACK_SIZE.load(), REGS_SIZE.load());
-    if size == MISSING || registers == MISSING {
+    let registers = REGS_SIZE.load();
+    if registers == MISSING {
         return None;
     }
-    Some(stack + u64::from(size) - u64::from(registers))
+    Some(stack + u64::from(STACK_SIZE.load()) - u64::from(registers))
 }
 
 /// Argument `n` of the function that a kprobe is at the beginning of, counted from 0. The ninth and later ones are on the

@@ -17,6 +17,9 @@ use crate::{context, offset, sock};
 /// `THREAD_SIZE` (arch/x86/include/asm/page_64_types.h): the size of a task's kernel stack, in bytes.
 const THREAD_SIZE: u64 = 16 << 10;
 
+/// What the compiler calls it.
+pub(super) const NAME: &[u8; 6] = b"x86_64";
+
 /// As wide as the member of `struct pt_regs` that has a system call's number.
 pub(crate) type SystemCall = u64;
 

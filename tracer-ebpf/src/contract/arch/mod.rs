@@ -13,3 +13,6 @@ pub use self::x86_64::*;
 
 #[cfg(not(any(bpf_target_arch = "aarch64", bpf_target_arch = "x86_64")))]
 compile_error!("there is no file for this processor beside contract/arch/x86_64.rs");
+
+/// A global, and what it is by the size of a page.
+pub type ByPage = (&'static str, fn(u32) -> u32);

@@ -1,9 +1,13 @@
 //! x86-64.
 
+use super::ByPage;
 use crate::layout::Field;
 
 /// Types whose sizes the programs know by globals, see [`crate::layout::SIZES`].
 pub const SIZES: [Field; 0] = [];
+
+/// Globals that follow from the size of a page: the processor has only one.
+pub const BY_PAGE: [ByPage; 0] = [];
 
 /// Calls `$callback!` with a table of fields, and behind them those of this processor.
 #[macro_export]

@@ -15,6 +15,7 @@ use aya::{
 };
 use nix::errno::Errno;
 use tracer_ebpf::{
+    arch,
     criteria::sets,
     globals,
     layout::{BITS, FIELDS, MISSING, SIZES},
@@ -424,6 +425,8 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
         };
         globals.push((field.global, offset));
     }
+    let page = u32::try_from(rustix::param::page_size())?;
+    globals.extend(arch::BY_PAGE.iter().map(|(name, of_page)| (*name, of_page(page))));
     let bits = BITS.iter().map(|field| (field, kernel.bit_offset(field.path)));
     for (field, found) in bits.chain(SIZES.iter().map(|field| (field, kernel.size(field.path)))) {
         match found {
