@@ -8,6 +8,7 @@
 //! Other kernels are tried in virtual machines, whose init is this program too: see [`vm`].
 
 mod apt;
+mod arch;
 mod bench;
 mod build;
 mod cargo;
@@ -22,6 +23,7 @@ mod process;
 mod run;
 mod setup;
 mod store;
+mod target;
 mod test;
 mod tools;
 mod vm;

@@ -2,12 +2,18 @@
 
 use anyhow::{Result, bail};
 
-/// A kernel series, and the Debian suite that its newest build is taken from.
+use crate::arch::Arch;
+
+/// A kernel series of one processor, and the Debian suite that its newest build is taken from.
 ///
 /// A suite is named and no version, because an archive drops a version when the next one comes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Series {
+    /// What it is called here.
     pub(crate) name: &'static str,
+    pub(crate) arch: Arch,
+    /// The first numbers of its releases.
+    pub(crate) version: &'static str,
     pub(crate) suite: &'static str,
     pub(crate) archive: Archive,
     /// Whether `all` means it too. The others fill gaps: they help to find where a change began.
@@ -21,20 +27,42 @@ pub(crate) enum Archive {
     Security,
 }
 
-pub(crate) const SERIES: [Series; 6] = [
-    series("5.10", "bullseye-security", Archive::Security, true),
-    series("6.1", "bookworm-security", Archive::Security, true),
-    series("6.12", "trixie-security", Archive::Security, true),
-    series("6.16", "trixie-backports", Archive::Main, false),
-    series("6.18", "trixie-backports", Archive::Main, true),
-    series("7.3", "trixie-backports", Archive::Main, true),
+pub(crate) const SERIES: [Series; 11] = [
+    x86_64("5.10", "bullseye-security", Archive::Security, true),
+    x86_64("6.1", "bookworm-security", Archive::Security, true),
+    x86_64("6.12", "trixie-security", Archive::Security, true),
+    x86_64("6.16", "trixie-backports", Archive::Main, false),
+    x86_64("6.18", "trixie-backports", Archive::Main, true),
+    x86_64("7.3", "trixie-backports", Archive::Main, true),
+    // Of what bullseye's last updates were, the archive has only those for amd64.
+    arm64("5.10/arm64", "5.10", "bullseye", Archive::Main),
+    arm64("6.1/arm64", "6.1", "bookworm-security", Archive::Security),
+    arm64("6.12/arm64", "6.12", "trixie-security", Archive::Security),
+    arm64("6.18/arm64", "6.18", "trixie-backports", Archive::Main),
+    arm64("7.3/arm64", "7.3", "trixie-backports", Archive::Main),
 ];
 
 /// Means every supported series.
 pub(crate) const ALL: &str = "all";
 
-const fn series(name: &'static str, suite: &'static str, archive: Archive, is_supported: bool) -> Series {
-    Series { name, suite, archive, is_supported }
+const fn x86_64(version: &'static str, suite: &'static str, archive: Archive, is_supported: bool) -> Series {
+    Series { name: version, arch: Arch::X86_64, version, suite, archive, is_supported }
+}
+
+const fn arm64(name: &'static str, version: &'static str, suite: &'static str, archive: Archive) -> Series {
+    Series { name, arch: Arch::Aarch64, version, suite, archive, is_supported: true }
+}
+
+impl Series {
+    /// What its directory in the cache is called.
+    pub(crate) fn directory(&self) -> String {
+        self.name.replace('/', "-")
+    }
+
+    /// The build for virtual machines: it boots fast and has all modules that the tests need.
+    pub(crate) fn flavour(&self) -> String {
+        format!("cloud-{}", self.arch.debian())
+    }
 }
 
 /// The series of that name, or all that are supported.
@@ -57,8 +85,12 @@ mod tests {
             let found = find(name).expect("kernels");
             found.into_iter().map(|it| it.name).collect::<Vec<_>>()
         };
-        assert_eq!(names("all"), ["5.10", "6.1", "6.12", "6.18", "7.3"]);
+        assert_eq!(
+            names("all"),
+            ["5.10", "6.1", "6.12", "6.18", "7.3", "5.10/arm64", "6.1/arm64", "6.12/arm64", "6.18/arm64", "7.3/arm64"]
+        );
         assert_eq!(names("6.16"), ["6.16"]);
+        assert_eq!(names("6.12/arm64"), ["6.12/arm64"]);
         assert!(find("6.2").is_err());
     }
 }
