@@ -24,14 +24,19 @@ pub(crate) fn test(
 ) -> Result<Counts> {
     let mut kernels = fetch_all(workspace, names, false)?;
     kernels.extend(external.kernel()?);
-    let equipment = equip(workspace, &mut kernels, names.iter().any(|name| name == ALL), args)?;
+    let all = names.iter().any(|name| name == ALL);
+    let equipment = equip(workspace, &mut kernels, all)?;
 
     let next = AtomicUsize::new(0);
     let work = || {
         let mut counts = Counts::default();
         while let Some(kernel) = kernels.get(next.fetch_add(1, Ordering::Relaxed)) {
             if let Some(equipment) = equipment.iter().find(|it| it.arch == kernel.arch) {
-                counts += test_one(equipment, kernel, options);
+                let left_out = if all { kernel.left_out } else { &[] };
+                for name in left_out {
+                    println!("{:<10}| left out here, and played on others: {name}", kernel.name);
+                }
+                counts += test_one(equipment, kernel, options, &equipment.payload.test_commands(args, left_out));
             }
         }
         counts
@@ -51,21 +56,18 @@ struct Equipment {
     arch: Arch,
     emulator: Emulator,
     payload: Payload,
-    commands: Vec<Vec<String>>,
 }
 
 impl Equipment {
-    fn provide(workspace: &Workspace, arch: Arch, args: &[String]) -> Result<Self> {
-        let emulator = Emulator::provide(workspace, arch)?;
-        let payload = Payload::of_tests(workspace, arch)?;
-        let commands = payload.test_commands(args);
-        Ok(Self { arch, emulator, payload, commands })
+    fn provide(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        let (emulator, payload) = (Emulator::provide(workspace, arch)?, Payload::of_tests(workspace, arch)?);
+        Ok(Self { arch, emulator, payload })
     }
 }
 
 /// Provides what these kernels' processors need. `all`: nobody has asked for them by name, so that those of another
 /// processor may be left out, and a word be said, where what builds for it cannot be had.
-fn equip(workspace: &Workspace, kernels: &mut Vec<Kernel>, all: bool, args: &[String]) -> Result<Vec<Equipment>> {
+fn equip(workspace: &Workspace, kernels: &mut Vec<Kernel>, all: bool) -> Result<Vec<Equipment>> {
     let mut equipment = Vec::new();
     for arch in Arch::ALL {
         if !kernels.iter().any(|kernel| kernel.arch == arch) {
@@ -79,19 +81,19 @@ fn equip(workspace: &Workspace, kernels: &mut Vec<Kernel>, all: bool, args: &[St
             println!("NOT TESTED: the kernels for {}, since nothing builds for it here: {error:#}", arch.kernel());
             continue;
         }
-        equipment.push(Equipment::provide(workspace, arch, args)?);
+        equipment.push(Equipment::provide(workspace, arch)?);
     }
     Ok(equipment)
 }
 
 /// Tests on one kernel. A machine that fails as a whole counts as one test that failed.
-fn test_one(equipment: &Equipment, kernel: &Kernel, options: &Options) -> Counts {
-    let Equipment { emulator, payload, commands, .. } = equipment;
+fn test_one(equipment: &Equipment, kernel: &Kernel, options: &Options, commands: &[Vec<String>]) -> Counts {
+    let Equipment { emulator, payload, .. } = equipment;
     let start = Instant::now();
     let name = &kernel.name;
     let boot = |counts: &mut Counts| {
         *counts = Counts::default();
-        let initramfs = payload.pack(kernel, commands.clone())?;
+        let initramfs = payload.pack(kernel, commands.to_vec())?;
         qemu::boot(emulator, kernel, &initramfs, options, &mut |line| {
             println!("{name:<10}| {line}");
             *counts += Counts::of_line(line).unwrap_or_default();

@@ -16,6 +16,8 @@ pub(crate) struct Kernel {
     /// What its output is marked with.
     pub(crate) name: String,
     pub(crate) arch: Arch,
+    /// See [`Series::left_out`].
+    pub(crate) left_out: &'static [&'static str],
     pub(crate) image: PathBuf,
     /// `lib/modules/RELEASE`; a kernel without one is taken to have all that is needed built in.
     pub(crate) modules: Option<PathBuf>,
@@ -34,7 +36,13 @@ impl Kernel {
         let Some(image) = images.into_iter().find(|image| image.exists()) else {
             bail!("{} holds no kernel image: fetch it again", tree.display());
         };
-        Ok(Self { name: series.name.to_owned(), arch: series.arch, image, modules: Some(modules) })
+        Ok(Self {
+            name: series.name.to_owned(),
+            arch: series.arch,
+            left_out: series.left_out,
+            image,
+            modules: Some(modules),
+        })
     }
 
     /// A kernel that did not come from Debian, for this computer's processor.
@@ -50,6 +58,7 @@ impl Kernel {
         Ok(Self {
             name: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             arch: Arch::host()?,
+            left_out: &[],
             image: image.to_owned(),
             modules: modules.map(Path::to_owned),
         })

@@ -77,14 +77,12 @@ impl Payload {
         Ok(Self { init, programs, tests, libraries: BTreeSet::new() })
     }
 
-    /// The commands that run the tests.
-    pub(crate) fn test_commands(&self, args: &[String]) -> Vec<Vec<String>> {
+    /// The commands that run the tests, but for those whose names contain one of `left_out`.
+    pub(crate) fn test_commands(&self, args: &[String], left_out: &[&str]) -> Vec<Vec<String>> {
         let threads = format!("--test-threads={}", qemu::PROCESSORS);
-        let command = |test: &String| {
-            let fixed = [test, "--include-ignored", &threads].map(String::from);
-            fixed.into_iter().chain(args.iter().cloned()).collect()
-        };
-        self.tests.iter().map(command).collect()
+        let skips = left_out.iter().flat_map(|name| ["--skip", name]);
+        let fixed: Vec<String> = ["--include-ignored", &threads].into_iter().chain(skips).map(String::from).collect();
+        self.tests.iter().map(|test| [std::slice::from_ref(test), &fixed, args].concat()).collect()
     }
 
     /// Packs everything that a kernel needs to run the commands.
