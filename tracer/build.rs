@@ -9,6 +9,7 @@ use std::{
 };
 
 use object::{
+    File, Object as _, ObjectSection as _,
     build::elf::{Builder, SectionData},
     elf::SHT_STRTAB,
 };
@@ -22,11 +23,24 @@ fn main() {
             println!("cargo::rerun-if-changed={}", path.display());
             let whole =
                 fs::read(path).unwrap_or_else(|error| panic!("TRACER_EBPF_OBJECT: {}: {error}", path.display()));
+            let processor = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets CARGO_CFG_TARGET_ARCH");
+            assert!(
+                is_for(&whole, &processor),
+                "TRACER_EBPF_OBJECT: the programs in {} are not for {processor}: their registers would be wrong ones",
+                path.display()
+            );
             without_dwarf(&whole).unwrap_or_else(|error| panic!("{} is no eBPF object: {error}", path.display()))
         }
         None => Vec::new(),
     };
     fs::write(out, object).expect("OUT_DIR is writable");
+}
+
+/// Whether the programs say that they are for this processor. What is no object is told by what reads it next.
+fn is_for(object: &[u8], processor: &str) -> bool {
+    let Ok(file) = File::parse(object) else { return true };
+    let section = file.section_by_name("processor").and_then(|section| section.data().ok());
+    section.is_some_and(|name| name == processor.as_bytes())
 }
 
 /// DWARF was needed to make the BTF, but is ten times as large and nobody reads it.

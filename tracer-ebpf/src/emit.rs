@@ -1,9 +1,9 @@
 //! Reserve, fill, submit; count what could not be delivered; wake the reader in batches.
 
 use aya_ebpf::{
-    EbpfContext, Global,
+    Global,
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_stack, bpf_ktime_get_ns, generated::bpf_get_current_comm},
+    helpers::{bpf_ktime_get_ns, generated::bpf_get_current_comm},
     macros::map,
     maps::{PerCpuArray, RingBuf, ring_buf::RingBufBytes},
 };
@@ -171,44 +171,3 @@ pub(crate) unsafe fn write_about<A: Access>(
 
 const _: () = assert!(core::mem::offset_of!(Header, local_addr) % 8 == 0);
 const _: () = assert!(core::mem::offset_of!(Header, remote_addr) % 8 == 0);
-
-/// Frames of a stack that are wanted. Each costs as much as a lookup in a map.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Depth {
-    /// As many frames as there is room for.
-    Whole,
-    /// Frames of the probe, and of TCP up to the timer wheel: behind them is what was interrupted.
-    Timer,
-    /// Frames of the probe, and of TCP up to the system call.
-    Call,
-    /// Frames of the probe, and of TCP: behind them is how any packet comes in.
-    Packet,
-}
-
-impl Depth {
-    /// How many that are, where there is room for `ROOM`.
-    pub(crate) const fn frames<const ROOM: usize>(self) -> u32 {
-        let frames = match self {
-            Self::Whole => ROOM,
-            Self::Timer => 12,
-            Self::Call => 10,
-            Self::Packet => 8,
-        };
-        (if frames < ROOM { frames } else { ROOM }) as u32
-    }
-}
-
-/// Writes so many frames of the kernel stack to `stack`, and returns how many of them are valid.
-///
-/// # Safety
-/// `stack` must be writable for its whole length.
-#[inline(always)]
-pub(crate) unsafe fn stack<const N: usize>(ctx: &impl EbpfContext, frames: u32, stack: *mut [u64; N]) -> u32 {
-    // What it held before is not for this record.
-    // SAFETY: the caller's.
-    unsafe { word_copy::clear(stack) };
-    let frames = if frames < N as u32 { frames } else { N as u32 };
-    // SAFETY: the caller's buffer has that size, or more.
-    let written = unsafe { bpf_get_stack(ctx.as_ptr(), stack.cast(), 8 * frames, 0) };
-    if written < 0 { 0 } else { (written as u32) / 8 }
-}

@@ -29,6 +29,7 @@ mod rst;
 mod segment;
 mod shortage;
 mod sock;
+mod stack;
 mod task;
 mod tcp;
 mod twin;

@@ -1,6 +1,6 @@
 //! What is told of a RST, whichever probe saw it.
 
-use aya_ebpf::{EbpfContext, Global};
+use aya_ebpf::Global;
 use aya_log_ebpf::debug;
 use tracer_ebpf::record::{
     CONTEXT_INTERRUPT, CONTEXT_KERNEL_THREAD, CONTEXT_PROCESS, CONTEXT_UNKNOWN, KIND_CLOSE, KIND_RST, KIND_STRAY,
@@ -11,7 +11,7 @@ use tracer_ebpf::record::{
 use crate::{
     announce, baseline,
     change::{self, ECONNABORTED},
-    emit::{self, About, Depth},
+    emit::{self, About},
     filter,
     inquiry::{self, Subject},
     memory::{self, Known},
@@ -21,6 +21,7 @@ use crate::{
     segment::{self, Packet},
     shortage,
     sock::{self, Access, Identity, Object},
+    stack::{self, Context, Depth},
     tcp::{
         self, TCP_CLOSE, TCP_CLOSING, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_LAST_ACK, TCP_LISTEN, TCP_SYN_SENT,
         TCP_TIME_WAIT,
@@ -40,7 +41,7 @@ static TCP_STATE: Global<u32> = Global::new(NO_REASON);
 /// An answer to the segment in `skb`; `at_entry` if the kernel has yet to decide whether it answers.
 #[inline(always)]
 pub(crate) fn passive<A: Access>(
-    ctx: &impl EbpfContext,
+    ctx: &impl Context,
     taken: Taken,
     sk: Object<A>,
     skb: Object<A>,
@@ -57,7 +58,7 @@ pub(crate) fn passive<A: Access>(
 }
 
 #[inline(always)]
-pub(crate) fn active<A: Access>(ctx: &impl EbpfContext, taken: Taken, sk: Object<A>, reason: u32) {
+pub(crate) fn active<A: Access>(ctx: &impl Context, taken: Taken, sk: Object<A>, reason: u32) {
     if !sk.is_null() {
         let (netns, ends) = (sock::netns(sk), sock::full_identity(sk));
         // Of others the change to CLOSE, which comes first, tells whose doing it is.
@@ -83,7 +84,7 @@ fn take_over(sk: u64) -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn received<A: Access>(ctx: &impl EbpfContext, taken: Taken, sk: Object<A>, packet: Option<Packet>) {
+pub(crate) fn received<A: Access>(ctx: &impl Context, taken: Taken, sk: Object<A>, packet: Option<Packet>) {
     // Data after close() resets the socket as if by a RST: the kernel then sends one, and none has come
     // (tcp_rcv_state_process in net/ipv4/tcp_input.c).
     if packet.as_ref().is_some_and(|packet| !packet.is_rst()) {
@@ -114,7 +115,7 @@ pub(crate) struct Seen {
 
 /// Puts a RST into the ring buffer.
 #[inline(always)]
-pub(crate) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: Seen) {
+pub(crate) fn report<A: Access>(ctx: &impl Context, sk: Object<A>, seen: Seen) {
     let Seen { taken, direction, netns, ends, segment, reason } = seen;
     // Else the verifier would walk through all that follows once for each way through the filters.
     if verifier::hide_value((filter::wants_netns(netns) && filter::wants_ends(&ends)).into()) == 0 {
@@ -267,7 +268,7 @@ pub(crate) fn report<A: Access>(ctx: &impl EbpfContext, sk: Object<A>, seen: See
         }
         let mut got = 0;
         if size >= Rst::WHOLE {
-            got = emit::stack::<RST_FRAMES>(ctx, frames, &raw mut (*record).stack);
+            got = stack::write::<RST_FRAMES>(ctx, frames, &raw mut (*record).stack);
         }
         (&raw mut (*record).frames).write(got);
     }

@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    arch::Arch,
     bench::count,
     build::{FEATURES, host_cargo},
     cargo, deny, dist, ebpf, fuzz, process,
@@ -33,7 +34,9 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     step("lints", || {
         process::run(host("clippy").args(["--workspace", "--all-targets"]).args(FEATURES).args(["--", "-Dwarnings"]))
     })?;
-    step("lints of the eBPF programs", || process::run(&mut ebpf::clippy(workspace)))?;
+    step("lints of the eBPF programs", || {
+        Arch::ALL.into_iter().try_for_each(|arch| process::run(&mut ebpf::clippy(workspace, arch)))
+    })?;
     step("documentation", || {
         process::run(
             host("doc")

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::{Context as _, Result};
 
 use crate::{
+    arch::Arch,
     cargo,
     setup::{self, Core, TARGET, Toolchain},
     workspace::Workspace,
@@ -16,15 +17,21 @@ const UNSTABLE: &str = "aya_ebpf";
 /// Where tracer's build script looks for the object.
 pub(crate) const OBJECT_VARIABLE: &str = "TRACER_EBPF_OBJECT";
 
-/// Builds the eBPF programs, with whatever that takes, and returns the object's path.
+/// Builds the eBPF programs for this computer, with whatever that takes, and returns the object's path.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
+    build_for(workspace, Arch::host()?)
+}
+
+/// Builds them for a processor: they read its registers, so that those of another one load and are wrong.
+pub(crate) fn build_for(workspace: &Workspace, arch: Arch) -> Result<PathBuf> {
     let toolchain = setup::find_or_install(workspace)?;
-    let executables = cargo::executables(&mut command(workspace, &toolchain)).with_context(|| advice(&toolchain))?;
+    let executables =
+        cargo::executables(&mut command(workspace, &toolchain, arch)).with_context(|| advice(&toolchain))?;
     let object = executables.into_iter().find(|it| it.name == "tracer-ebpf");
     Ok(object.context("cargo built no tracer-ebpf")?.path)
 }
 
-fn command(workspace: &Workspace, toolchain: &Toolchain) -> Command {
+fn command(workspace: &Workspace, toolchain: &Toolchain, arch: Arch) -> Command {
     let compiler = &toolchain.compiler;
     let (mut command, unstable) = match compiler.core {
         Core::Prebuilt => (cargo::command("build"), UNSTABLE),
@@ -40,8 +47,9 @@ fn command(workspace: &Workspace, toolchain: &Toolchain) -> Command {
         "-Cdebuginfo=2".to_owned(),
         "-Clink-arg=--btf".to_owned(),
         format!("-Clinker={}", toolchain.linker.path.display()),
+        processor(arch),
     ];
-    ebpf_package(&mut command, workspace)
+    ebpf_package(&mut command, workspace, arch)
         .args(["--release", "--target", TARGET])
         .env("RUSTC", &compiler.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
@@ -49,24 +57,30 @@ fn command(workspace: &Workspace, toolchain: &Toolchain) -> Command {
     command
 }
 
-/// Clippy for the eBPF programs. It runs on the host's compiler, as if they were built for the
+/// What build scripts find in `CARGO_CFG_BPF_TARGET_ARCH`.
+fn processor(arch: Arch) -> String {
+    format!("--cfg=bpf_target_arch=\"{}\"", arch.kernel())
+}
+
+/// Clippy for the eBPF programs of a processor. It runs on the host's compiler, as if they were built for the
 /// host: Debian's has no clippy.
-pub(crate) fn clippy(workspace: &Workspace) -> Command {
+pub(crate) fn clippy(workspace: &Workspace, arch: Arch) -> Command {
     let mut command = cargo::command("clippy");
-    ebpf_package(&mut command, workspace)
+    ebpf_package(&mut command, workspace, arch)
         .env("RUSTC_BOOTSTRAP", UNSTABLE)
+        .env("CARGO_ENCODED_RUSTFLAGS", processor(arch))
         // The first, because the programs have no unwinder.
         .args(["--", "-Cpanic=abort", "-Dwarnings"]);
     command
 }
 
-fn ebpf_package<'a>(command: &'a mut Command, workspace: &Workspace) -> &'a mut Command {
+fn ebpf_package<'a>(command: &'a mut Command, workspace: &Workspace, arch: Arch) -> &'a mut Command {
     command
         .args(["--package", "tracer-ebpf", "--bin", "tracer-ebpf", "--features", "ebpf"])
         // A directory of its own: build scripts depend on RUSTC_BOOTSTRAP, and would be run anew
-        // by each call for the host after one for the programs.
+        // by each call for the host after one for the programs, and on the processor.
         .arg("--target-dir")
-        .arg(workspace.target.join("ebpf"))
+        .arg(workspace.target.join(format!("ebpf-{}", arch.kernel())))
         .current_dir(&workspace.root)
 }
 

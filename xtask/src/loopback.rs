@@ -12,7 +12,8 @@ pub(crate) fn bring_up() -> Result<()> {
     // SAFETY: every field of an ifreq may be zero.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
+        // Signed or not, as the processor has it.
+        *to = libc::c_char::from_ne_bytes([*from]);
     }
     // The device has no other flags that could be set, so that none is lost.
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_UP)?;

@@ -8,6 +8,7 @@
 //! Other kernels are tried in virtual machines, whose init is this program too: see [`vm`].
 
 mod apt;
+mod arch;
 mod bench;
 mod build;
 mod cargo;
@@ -23,6 +24,7 @@ mod run;
 mod setup;
 mod soak;
 mod store;
+mod target;
 mod test;
 mod tools;
 mod vm;

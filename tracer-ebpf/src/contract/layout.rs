@@ -28,11 +28,16 @@ pub const BITS: [Field; 2] = [
     },
 ];
 
-/// Calls `$callback!` with the table `NAME = "path", "what is lost without it" or nothing;`.
+/// Types whose sizes differ between kernels of one processor; a global holds one in bytes. The path is the type's name.
+pub const SIZES: &[Field] = &crate::arch::SIZES;
+
+/// Calls `$callback!` with the table `NAME = "path", "what is lost without it" or nothing;`. Behind these fields come those
+/// that the processor has, see [`crate::arch`].
 #[macro_export]
 macro_rules! fields {
     ($callback:ident) => {
-        $callback! {
+        $crate::with_fields_of_processor! {
+            $callback;
             SK_FAMILY = "sock_common.skc_family";
             SK_STATE = "sock_common.skc_state";
             SK_DPORT = "sock_common.skc_dport";
@@ -128,8 +133,6 @@ macro_rules! fields {
             DEV_NET = "net_device.nd_net.net", "network namespaces of RSTs without a socket";
             RT_TYPE = "rtable.rt_type", "ruling out IPv4 RSTs to segments for other hosts";
             RT6_FLAGS = "rt6_info.rt6i_flags", "ruling out IPv6 RSTs to segments for other hosts";
-            TASK_STACK = "task_struct.stack", "telling process from interrupt context without a stack";
-            REGS_ORIG_AX = "pt_regs.orig_ax", "telling system calls from interrupts in user mode";
             TP_SKADDR = "trace_event_raw_inet_sock_set_state.skaddr", "the classic tracepoint for state changes";
             TP_OLDSTATE = "trace_event_raw_inet_sock_set_state.oldstate", "the classic tracepoint for state changes";
             TP_NEWSTATE = "trace_event_raw_inet_sock_set_state.newstate", "the classic tracepoint for state changes";

@@ -1,5 +1,5 @@
 //! What the programs and user space agree on: what a record looks like ([`record`]), which kernel fields the programs read
-//! ([`layout`]), how they are told what to report ([`criteria`], [`wanted`]), what they remember ([`room`], [`listener`]), and what
+//! ([`layout`], [`arch`]), how they are told what to report ([`criteria`], [`wanted`]), what they remember ([`room`], [`listener`]), and what
 //! programs, maps and globals are called.
 
 /// Constants whose value is their name, and a list of them.
@@ -15,6 +15,7 @@ macro_rules! names {
     };
 }
 
+pub mod arch;
 pub mod criteria;
 pub mod globals;
 pub mod layout;

@@ -15,11 +15,12 @@ use crate::{
     announce,
     change::{self, Change},
     context,
-    emit::{self, About, Depth},
+    emit::{self, About},
     filter,
     memory::{self, Remembered},
     note, offset, overflow, shortage,
     sock::{self, Access, Object, Probed, Typed},
+    stack::{self, Context, Depth},
     tcp::{self, TCP_CLOSE, TCP_ESTABLISHED, TCP_LAST_ACK, TCP_LISTEN},
     twin, verifier,
 };
@@ -130,7 +131,7 @@ pub(crate) fn state_kprobe(ctx: ProbeContext) -> u32 {
 
 /// Reports a change that is not filtered out, see [`is_filtered_out`].
 #[inline(always)]
-fn report<A: Access>(ctx: &impl EbpfContext, context: u8, sk: Object<A>, old: u8, new: u8) {
+fn report<A: Access>(ctx: &impl Context, context: u8, sk: Object<A>, old: u8, new: u8) {
     // The tracepoint serves SCTP, DCCP and MPTCP's own sockets too.
     if sk.get::<u16>(&offset::SK_PROTOCOL) != Some(IPPROTO_TCP) {
         return;
@@ -260,7 +261,7 @@ fn report_change<A: Access>(about: &About<'_>, change: &Change, sk: Object<A>, t
 
 #[inline(never)]
 fn report_change_with_stack<A: Access>(
-    ctx: &impl EbpfContext,
+    ctx: &impl Context,
     about: &About<'_>,
     change: &Change,
     sk: Object<A>,
@@ -272,7 +273,7 @@ fn report_change_with_stack<A: Access>(
         unsafe {
             fill(&raw mut (*record).state, size_of::<StateWithStack>(), about, change, sk, time_wait);
             let depth = if about.context == CONTEXT_INTERRUPT { Depth::Timer } else { Depth::Whole };
-            let frames = emit::stack::<STATE_FRAMES>(ctx, depth.frames::<STATE_FRAMES>(), &raw mut (*record).stack);
+            let frames = stack::write::<STATE_FRAMES>(ctx, depth.frames::<STATE_FRAMES>(), &raw mut (*record).stack);
             (&raw mut (*record).state.frames).write(frames as u16);
         }
     });

@@ -5,7 +5,7 @@
 //! Older kernels drop a RST that did reset a socket afterwards, too. It was reported by then.
 
 use aya_ebpf::{
-    EbpfContext, Global,
+    Global,
     macros::{map, raw_tracepoint},
     maps::PerCpuArray,
     programs::RawTracePointContext,
@@ -17,6 +17,7 @@ use crate::{
     rst::{Seen, report},
     segment,
     sock::{self, Object, Probed},
+    stack::Context,
     twin::Taken,
 };
 
@@ -90,7 +91,7 @@ pub(crate) fn stray_raw_tp_sk(ctx: RawTracePointContext) -> i32 {
 }
 
 #[inline(always)]
-fn dropped(ctx: &impl EbpfContext, skb: *const u8, reason: u32, sk: *const u8) {
+fn dropped(ctx: &impl Context, skb: *const u8, reason: u32, sk: *const u8) {
     let (skb, sk) = (Object::<Probed>::new(skb), Object::<Probed>::new(sk));
     let protocol = skb.get::<u16>(&offset::SKB_PROTOCOL).map_or(0, u16::from_be);
     // One that is on its way out has its sender; TCP takes it from one that came.

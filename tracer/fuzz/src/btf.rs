@@ -42,6 +42,9 @@ fn ask(btf: &KernelBtf, length: usize) {
     for bit in BITS {
         drop(btf.bit_offset(bit.path));
     }
+    for field in FIELDS {
+        drop(btf.size(field.path.split('.').next().unwrap_or_default()));
+    }
     for function in FUNCTIONS {
         assert!(btf.function(function).is_none_or(|all| all.len() <= length));
         btf.function_id(function);

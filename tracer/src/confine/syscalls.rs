@@ -179,8 +179,9 @@ const BPF: [u64; 5] = [
 const FILES: &[i64] = &[libc::SYS_openat, libc::SYS_unlinkat, libc::SYS_renameat2, libc::SYS_fchown];
 #[cfg(target_arch = "x86_64")]
 const OLDER_FILES: &[i64] = &[libc::SYS_open, libc::SYS_unlink, libc::SYS_rename];
+/// The C library prefers it to its successor, where the kernel has it.
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER_FILES: &[i64] = &[];
+const OLDER_FILES: &[i64] = &[libc::SYS_renameat];
 
 /// `ioctl(2)`: what a terminal is like (not: its input, TIOCSTI), and events of perf that are open.
 const IOCTL: [u64; 6] = [

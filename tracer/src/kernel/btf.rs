@@ -183,13 +183,7 @@ impl KernelBtf {
     pub fn bit_offset(&self, path: &str) -> Result<u32, FieldError> {
         let mut parts = path.split('.');
         let name = parts.next().unwrap_or_default();
-        let mut current = self
-            .types(name)
-            .find_map(|found| match found {
-                Type::Struct(found) | Type::Union(found) => Some(found),
-                _ => None,
-            })
-            .ok_or_else(|| FieldError::NoStruct(name.to_owned()))?;
+        let mut current = self.structure(name)?;
         let mut walked = name.to_owned();
         let mut bits = 0;
         let mut parts = parts.peekable();
@@ -206,6 +200,15 @@ impl KernelBtf {
             }
         }
         Ok(bits)
+    }
+
+    /// The size in bytes of a struct or union.
+    ///
+    /// # Errors
+    /// If this kernel does not have it.
+    pub fn size(&self, name: &str) -> Result<u32, FieldError> {
+        // Nothing is larger than what the kernel itself can address.
+        u32::try_from(self.structure(name)?.size()).map_err(|_| FieldError::NoStruct(name.to_owned()))
     }
 
     /// The parameters of a kernel function, `None` if the kernel has no such function (any more).
@@ -253,6 +256,14 @@ impl KernelBtf {
     #[cfg(test)]
     pub(crate) fn asked_for(&self) -> Vec<String> {
         self.found.borrow().keys().cloned().collect()
+    }
+
+    fn structure(&self, name: &str) -> Result<btf_rs::Struct, FieldError> {
+        let found = self.types(name).find_map(|found| match found {
+            Type::Struct(found) | Type::Union(found) => Some(found),
+            _ => None,
+        });
+        found.ok_or_else(|| FieldError::NoStruct(name.to_owned()))
     }
 
     fn types(&self, name: &str) -> impl Iterator<Item = Type> {

@@ -2,6 +2,7 @@
 //!
 //! To renew a file:
 //! `cargo xtask vm run NAME -- tracer doctor | tail -n +2 | grep -v '^room ' > tracer/tests/golden/doctor/NAME.txt`
+//! (where NAME is one like 6.12/arm64, NAME.txt is in a directory).
 
 use std::os::unix::process::CommandExt;
 
@@ -9,13 +10,18 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use crate::report::tracer;
 
-/// By series, for Debian's cloud kernels; all but the first line, which has the release.
-const EXPECTED: [(&str, &str); 5] = [
-    ("5.10", include_str!("../golden/doctor/5.10.txt")),
-    ("6.1", include_str!("../golden/doctor/6.1.txt")),
-    ("6.12", include_str!("../golden/doctor/6.12.txt")),
-    ("6.18", include_str!("../golden/doctor/6.18.txt")),
-    ("7.3", include_str!("../golden/doctor/7.3.txt")),
+/// By series and flavour, for Debian's cloud kernels; all but the first line, which has the release.
+const EXPECTED: [(&str, &str, &str); 10] = [
+    ("5.10", "cloud-amd64", include_str!("../golden/doctor/5.10.txt")),
+    ("6.1", "cloud-amd64", include_str!("../golden/doctor/6.1.txt")),
+    ("6.12", "cloud-amd64", include_str!("../golden/doctor/6.12.txt")),
+    ("6.18", "cloud-amd64", include_str!("../golden/doctor/6.18.txt")),
+    ("7.3", "cloud-amd64", include_str!("../golden/doctor/7.3.txt")),
+    ("5.10", "cloud-arm64", include_str!("../golden/doctor/5.10/arm64.txt")),
+    ("6.1", "cloud-arm64", include_str!("../golden/doctor/6.1/arm64.txt")),
+    ("6.12", "cloud-arm64", include_str!("../golden/doctor/6.12/arm64.txt")),
+    ("6.18", "cloud-arm64", include_str!("../golden/doctor/6.18/arm64.txt")),
+    ("7.3", "cloud-arm64", include_str!("../golden/doctor/7.3/arm64.txt")),
 ];
 
 #[test]
@@ -35,8 +41,8 @@ fn the_plan_is_as_reviewed_though_little_memory_may_be_locked() {
     let release = uname.release().to_string_lossy();
     let expected = EXPECTED
         .iter()
-        .find(|(series, _)| release.ends_with("-cloud-amd64") && release.starts_with(&format!("{series}.")));
-    let Some((series, expected)) = expected else {
+        .find(|(series, flavour, _)| release.ends_with(flavour) && release.starts_with(&format!("{series}.")));
+    let Some((series, flavour, expected)) = expected else {
         println!("not compared: there is no record for Linux {release}");
         return;
     };
@@ -46,5 +52,9 @@ fn the_plan_is_as_reviewed_though_little_memory_may_be_locked() {
     let (room, shown): (Vec<_>, Vec<_>) = shown.lines().partition(|line| line.starts_with("room "));
     assert!(room[0].contains(" sockets and "), "{room:?}");
     let shown = shown.join("\n");
-    assert_eq!(shown.trim_end(), expected.trim_end(), "doctor on {series} has changed; it now says\n{shown}");
+    assert_eq!(
+        shown.trim_end(),
+        expected.trim_end(),
+        "doctor on {series} ({flavour}) has changed; it now says\n{shown}"
+    );
 }

@@ -8,6 +8,8 @@ use nix::{
     unistd::{Pid, SysconfVar, sysconf},
 };
 
+use crate::arch::EPOLL_WAITS;
+
 /// Seconds that a process has computed so far, in user and kernel mode. One that has ended can be asked until
 /// somebody has waited for it.
 pub(super) fn cpu_seconds(pid: u32) -> Result<f64> {
@@ -58,7 +60,7 @@ fn field_kib(status: &str, name: &str) -> Option<u64> {
 /// `NUMBER ARGUMENTS...`, or `running`, see proc_pid_syscall(5).
 fn is_epoll(syscall: &str) -> bool {
     let number = syscall.split_whitespace().next().and_then(|number| number.parse().ok());
-    [libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2].iter().any(|epoll| number == Some(*epoll))
+    EPOLL_WAITS.iter().any(|epoll| number == Some(*epoll))
 }
 
 #[cfg(test)]
@@ -75,7 +77,7 @@ mod tests {
     #[test]
     fn memory_and_the_system_call_are_read() {
         assert_eq!(field_kib("VmPeak:\t 9 kB\nVmHWM:\t    5120 kB\n", "VmHWM:"), Some(5120));
-        assert!(is_epoll(&format!("{} 0xd 0x55 0x2 0x64\n", libc::SYS_epoll_wait)));
+        assert!(is_epoll(&format!("{} 0xd 0x55 0x2 0x64\n", libc::SYS_epoll_pwait)));
         assert!(!is_epoll("0 0x3 0x7f\n") && !is_epoll("running\n"));
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn make(release: &Release, tree: &Tree) -> Result<()> {
 /// The eBPF programs, for who compiles the tracer without a toolchain for them.
 pub(crate) fn object(workspace: &Workspace, release: &Release) -> Result<()> {
     let name = format!("tracer-ebpf-{}-{}.o", release.version, release.arch.kernel());
-    tree::copy(&ebpf::build(workspace)?, &release.out.join(name))
+    tree::copy(&ebpf::build_for(workspace, release.arch)?, &release.out.join(name))
 }
 
 /// The sources that the LGPL asks for, from where the binary is.

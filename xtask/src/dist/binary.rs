@@ -17,6 +17,7 @@ use crate::{
     cargo,
     deny::cargo_home,
     ebpf, process,
+    target::Target,
     workspace::Workspace,
 };
 
@@ -25,17 +26,10 @@ const LIMIT: u64 = 10_000_000;
 
 /// Builds the tracer into cargo's target directory `target`.
 pub(crate) fn build(workspace: &Workspace, release: &Release, target: &Path) -> Result<PathBuf> {
-    let object = ebpf::build(workspace)?;
-    let mut command = cargo::command("build");
-    command
-        .arg("--target-dir")
-        .arg(target)
-        .args(["--package", "tracer", "--bin", "tracer", "--release"])
-        // Though it may be the host's, so that build scripts and procedural macros stay dynamic.
-        .args(["--target", release.arch.target()])
-        .current_dir(&workspace.root)
-        .env(ebpf::OBJECT_VARIABLE, &object)
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace)?);
+    let object = ebpf::build_for(workspace, release.arch)?;
+    let processor = Target::provide(workspace, release.arch)?;
+    let mut command = processor.cargo(workspace, target, "build", &object, &flags(workspace)?);
+    command.args(["--package", "tracer", "--bin", "tracer", "--release"]);
     let built = cargo::executables(&mut command)?.into_iter().find(|it| it.name == "tracer");
     let binary = built.context("cargo built no tracer")?.path;
     let size = fs::metadata(&binary).with_context(|| format!("cannot read {}", binary.display()))?.len();
@@ -55,17 +49,15 @@ pub(crate) fn pages(workspace: &Workspace, directory: &Path) -> Result<()> {
     process::run(std::process::Command::new(program).arg(directory))
 }
 
-fn flags(workspace: &Workspace) -> Result<String> {
+fn flags(workspace: &Workspace) -> Result<Vec<String>> {
     // Neither the builder's directories nor their names are anybody's business.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let flags = [
-        "-Ctarget-feature=+crt-static".to_owned(),
+    Ok(vec![
         // glibc's archive warns of functions that load libraries at run time.
         "-Clink-arg=-Wl,--fatal-warnings".to_owned(),
         // A third of a megabyte less; glibc's start code knows them since 2.36.
         "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         remap(&cargo_home()?.join("registry/src"), "/crates"),
         remap(&workspace.root, "/tracer"),
-    ];
-    Ok(flags.join("\x1f"))
+    ])
 }

@@ -27,7 +27,7 @@ const CONTENT: [(&str, &str); 4] = [
 /// Makes the image.
 pub(crate) fn make(workspace: &Workspace, release: &Release, tree: &Tree) -> Result<()> {
     let umoci = program(workspace, "umoci", "usr/bin/umoci")?;
-    let layout = release.work.join("image");
+    let layout = layout(release);
     let tagged = format!("{}:{}", layout.display(), release.version);
     let time = archive::rfc3339(release)?;
     let run = |args: &[&str]| process::capture(release.command(&umoci).args(args)).map(drop);
@@ -51,6 +51,11 @@ pub(crate) fn make(workspace: &Workspace, release: &Release, tree: &Tree) -> Res
     // What each step left behind.
     run(&["gc", "--layout", &layout.to_string_lossy()])?;
     archive::tar(release, &layout, Path::new("."), &release.out.join(format!("{}.oci.tar", release.name())))
+}
+
+/// Where its image is laid out.
+pub(crate) fn layout(release: &Release) -> PathBuf {
+    release.work.join("image")
 }
 
 /// A program of Debian's: the one on PATH, or the package's own, unpacked into the cache.

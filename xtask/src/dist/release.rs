@@ -8,12 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::arch::Arch;
-use crate::{process, workspace::Workspace};
+use crate::{arch::Arch, process, workspace::Workspace};
 
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// What every part of a release is told.
+/// What every part of a release for one processor is told.
 pub(crate) struct Release {
     pub(crate) arch: Arch,
     pub(crate) version: &'static str,
@@ -25,6 +24,8 @@ pub(crate) struct Release {
     pub(crate) out: PathBuf,
     /// Where it is put together.
     pub(crate) work: PathBuf,
+    /// The tracer, once it is built.
+    pub(crate) binary: PathBuf,
 }
 
 impl Release {
@@ -37,13 +38,22 @@ impl Release {
             epoch: env::var(EPOCH).or_else(|_| git(workspace, "%ct"))?,
             out: out.to_owned(),
             work: work.to_owned(),
+            binary: PathBuf::new(),
         })
     }
 
     /// The same release, made elsewhere.
-    pub(crate) fn made_in(&self, out: PathBuf, work: PathBuf) -> Self {
-        let Self { arch, version, commit, epoch, .. } = self;
-        Self { arch: *arch, version, commit: commit.clone(), epoch: epoch.clone(), out, work }
+    pub(crate) fn made_in(&self, directory: &Path) -> Self {
+        let Self { arch, version, commit, epoch, binary, .. } = self;
+        Self {
+            arch: *arch,
+            version,
+            commit: commit.clone(),
+            epoch: epoch.clone(),
+            out: directory.join("out"),
+            work: directory.join("work").join(arch.kernel()),
+            binary: binary.clone(),
+        }
     }
 
     /// `tracer-VERSION-ARCH`, which names what is not named by the rules of a package's format.

@@ -7,23 +7,25 @@ use anyhow::{Context as _, Result, bail};
 use super::{archive, binary, package, release::Release};
 use crate::{store, workspace::Workspace};
 
-/// Packs the binary once more, in other directories, and compares; compiles it once more, if that is asked for.
-pub(crate) fn check(workspace: &Workspace, release: &Release, rebuild: bool) -> Result<()> {
+/// Packs the binaries once more, in other directories, and compares; compiles them once more, if that is asked for.
+pub(crate) fn check(workspace: &Workspace, releases: &[Release], rebuild: bool) -> Result<()> {
     let second = workspace.target.join("dist-second");
-    let binary = release.work.join("tree/tracer");
-    let again = release.made_in(second.join("out"), second.join("work"));
+    let again: Vec<Release> = releases.iter().map(|release| release.made_in(&second)).collect();
+    let (Some(one), Some(other)) = (releases.first(), again.first()) else { return Ok(()) };
     if rebuild {
-        let rebuilt = binary::build(workspace, &again, &second.join("target"))?;
-        same(&binary, &rebuilt)?;
-        println!("two builds of the binary have the same bytes");
+        for release in releases {
+            let rebuilt = binary::build(workspace, release, &second.join("target"))?;
+            same(&release.binary, &rebuilt)?;
+            println!("two builds of the binary for {} have the same bytes", release.arch.kernel());
+        }
     }
-    package(workspace, &again, &binary)?;
-    let names = archive::files(&release.out)?;
-    if names != archive::files(&again.out)? {
-        bail!("{} and {} have different files", release.out.display(), again.out.display());
+    package(workspace, &again)?;
+    let names = archive::files(&one.out)?;
+    if names != archive::files(&other.out)? {
+        bail!("{} and {} have different files", one.out.display(), other.out.display());
     }
     for name in &names {
-        same(&release.out.join(name), &again.out.join(name))?;
+        same(&one.out.join(name), &other.out.join(name))?;
     }
     println!("two runs gave the same bytes: {} files", names.len());
     store::remove(&second)

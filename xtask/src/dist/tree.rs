@@ -38,10 +38,10 @@ const LICENCES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
 
 impl Tree {
     /// Puts together all files but the packages' own.
-    pub(crate) fn make(workspace: &Workspace, release: &Release, binary: &Path) -> Result<Self> {
+    pub(crate) fn make(workspace: &Workspace, release: &Release) -> Result<Self> {
         let root = release.work.join("tree");
         fs::create_dir_all(&root).with_context(|| format!("cannot create {}", root.display()))?;
-        copy(binary, &root.join("tracer"))?;
+        copy(&release.binary, &root.join("tracer"))?;
         for name in LICENCES.into_iter().chain(["README.md", "CHANGELOG.md"]) {
             copy(&workspace.root.join(name), &root.join(name))?;
         }

@@ -5,6 +5,7 @@
 //! cannot be out of date.
 
 mod compiler;
+mod cross;
 mod linker;
 mod llvm;
 mod missing;
@@ -16,9 +17,10 @@ use anyhow::Result;
 use self::missing::{SETUP, lacking};
 pub(crate) use self::{
     compiler::{Compiler, Core, TARGET},
+    cross::Cross,
     linker::Linker,
 };
-use crate::{apt, tools, workspace::Workspace};
+use crate::{apt, arch::Arch, tools, workspace::Workspace};
 
 const HELP: &str = "\
 Environment:
@@ -49,12 +51,34 @@ pub(crate) fn main(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let toolchain = if args.check { find(workspace)? } else { find_or_install(workspace)? };
     println!("compiler  {}", toolchain.compiler);
     println!("linker    {}", toolchain.linker);
+    let host = Arch::host()?;
+    for arch in Arch::ALL.into_iter().filter(|arch| *arch != host) {
+        report_cross(workspace, arch, args.check);
+    }
     match tools::DENY.find(workspace) {
         Some(deny) => println!("for ci    {}", deny.display()),
         // Two minutes that only those spend who need it.
         None => println!("for ci    cargo-deny is not here yet: `cargo xtask ci` builds it into the cache"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what builds for another processor. Only tests and releases for it need that.
+fn report_cross(workspace: &Workspace, arch: Arch, check: bool) {
+    let name = arch.kernel();
+    if check && !cross::is_there(workspace, arch) {
+        println!("{name:<9} cannot be built for yet: `{SETUP}` gets what it takes");
+        return;
+    }
+    match cross(workspace, arch) {
+        Ok(Cross { rustc, linker, .. }) => println!("{name:<9} {}, {}", rustc.display(), linker.display()),
+        Err(error) => println!("{name:<9} CANNOT BE BUILT FOR: {error:#}"),
+    }
+}
+
+/// What builds for another processor, installed first if need be.
+pub(crate) fn cross(workspace: &Workspace, arch: Arch) -> Result<Cross> {
+    cross::find_or_install(workspace, arch)
 }
 
 /// What builds the eBPF programs, installed first if need be.

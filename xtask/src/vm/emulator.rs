@@ -11,12 +11,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{apt, process, store, workspace::Workspace};
+use crate::{apt, arch::Arch, process, store, workspace::Workspace};
 
-const QEMU: &str = "qemu-system-x86_64";
-const PACKAGE: &str = "qemu-system-x86";
-
-/// A QEMU that can be run.
+/// A QEMU that can be run, for the machines of one processor.
 pub(crate) struct Emulator {
     program: PathBuf,
     /// Where its libraries are, if they are not the system's.
@@ -25,19 +22,20 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     /// The one on PATH, or else the one in the cache, fetched if need be.
-    pub(crate) fn provide(workspace: &Workspace) -> Result<Self> {
-        if let Ok(program) = which::which(QEMU) {
+    pub(crate) fn provide(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        let (name, package) = (arch.emulator(), arch.emulator_package());
+        if let Ok(program) = which::which(name) {
             return Ok(Self { program, libraries: None });
         }
         if !apt::is_here() {
-            bail!("{QEMU} is not on PATH: install it with your package manager");
+            bail!("{name} is not on PATH: install it with your package manager");
         }
-        let root = store::provide(&workspace.cache.join("tools"), PACKAGE, false, |home| apt::unpack(PACKAGE, home))?;
-        let emulator = Self::in_tree(&root);
+        let root = store::provide(&workspace.cache.join("tools"), package, false, |home| apt::unpack(package, home))?;
+        let emulator = Self::in_tree(&root, name);
         let version = process::capture(emulator.command().arg("--version"));
         version.with_context(|| {
             format!(
-                "{QEMU} in {} does not run: remove that directory, or install the package {PACKAGE}",
+                "{name} in {} does not run: remove that directory, or install the package {package}",
                 root.display()
             )
         })?;
@@ -45,10 +43,10 @@ impl Emulator {
     }
 
     /// It finds its firmware and modules by itself, relative to its own place.
-    fn in_tree(root: &Path) -> Self {
+    fn in_tree(root: &Path, name: &str) -> Self {
         let architecture = format!("{}-linux-gnu", std::env::consts::ARCH);
         let libraries = ["usr/lib", "lib"].map(|directory| root.join(directory).join(&architecture).into_os_string());
-        Self { program: root.join("usr/bin").join(QEMU), libraries: Some(libraries.join(":".as_ref())) }
+        Self { program: root.join("usr/bin").join(name), libraries: Some(libraries.join(":".as_ref())) }
     }
 
     /// To be given arguments.

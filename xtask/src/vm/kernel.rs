@@ -7,11 +7,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::catalogue::Series;
+use crate::arch::Arch;
+
 /// A kernel image and the directory of its modules.
 #[derive(Clone)]
 pub(crate) struct Kernel {
     /// What its output is marked with.
     pub(crate) name: String,
+    pub(crate) arch: Arch,
+    /// See [`Series::left_out`].
+    pub(crate) left_out: &'static [&'static str],
     pub(crate) image: PathBuf,
     /// `lib/modules/RELEASE`; a kernel without one is taken to have all that is needed built in.
     pub(crate) modules: Option<PathBuf>,
@@ -19,7 +25,7 @@ pub(crate) struct Kernel {
 
 impl Kernel {
     /// A kernel in a tree of unpacked packages.
-    pub(crate) fn in_tree(name: &str, tree: &Path) -> Result<Self> {
+    pub(crate) fn in_tree(series: &Series, tree: &Path) -> Result<Self> {
         let modules = ["lib/modules", "usr/lib/modules"]
             .iter()
             .find_map(|path| only_entry(&tree.join(path)))
@@ -30,10 +36,16 @@ impl Kernel {
         let Some(image) = images.into_iter().find(|image| image.exists()) else {
             bail!("{} holds no kernel image: fetch it again", tree.display());
         };
-        Ok(Self { name: name.to_owned(), image, modules: Some(modules) })
+        Ok(Self {
+            name: series.name.to_owned(),
+            arch: series.arch,
+            left_out: series.left_out,
+            image,
+            modules: Some(modules),
+        })
     }
 
-    /// A kernel that did not come from Debian.
+    /// A kernel that did not come from Debian, for this computer's processor.
     pub(crate) fn external(image: &Path, modules: Option<&Path>) -> Result<Self> {
         if !image.is_file() {
             bail!("{} is no kernel image", image.display());
@@ -45,6 +57,8 @@ impl Kernel {
         }
         Ok(Self {
             name: image.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            arch: Arch::host()?,
+            left_out: &[],
             image: image.to_owned(),
             modules: modules.map(Path::to_owned),
         })

@@ -28,7 +28,7 @@ use clap::Subcommand;
 
 pub(crate) use self::{catalogue::ALL, fleet::test, qemu::Options};
 use self::{emulator::Emulator, kernel::Kernel, payload::Payload};
-use crate::workspace::Workspace;
+use crate::{arch::Arch, workspace::Workspace};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -105,7 +105,10 @@ impl Guest {
         let Ok([kernel]) = <[Kernel; 1]>::try_from(kernels) else {
             bail!("this takes one kernel, and not {kernel}");
         };
-        let emulator = Emulator::provide(workspace)?;
+        if Arch::host()? != kernel.arch {
+            bail!("programs of this computer do not run on {}", kernel.name);
+        }
+        let emulator = Emulator::provide(workspace, kernel.arch)?;
         let payload = Payload::of_programs(workspace, programs)?;
         Ok(Self { emulator, kernel, payload })
     }
@@ -127,7 +130,7 @@ pub(crate) fn main(workspace: &Workspace, args: Args) -> Result<ExitCode> {
         Command::List => list(workspace),
         Command::Fetch { names, refresh } => {
             for kernel in fetch_all(workspace, &names, refresh)? {
-                println!("{:<6} {}", kernel.name, kernel.image.display());
+                println!("{:<10} {}", kernel.name, kernel.image.display());
             }
         }
         Command::Run(args) => return run(workspace, args),
@@ -139,7 +142,7 @@ fn list(workspace: &Workspace) {
     for series in &catalogue::SERIES {
         let all = if series.is_supported { ALL } else { "" };
         let cached = fetch::cached(workspace, series).map_or_else(String::new, |it| it.release());
-        println!("{:<6} {all:<4} {:<18} {cached}", series.name, series.suite);
+        println!("{:<10} {all:<4} {:<18} {cached}", series.name, series.suite);
     }
 }
 
@@ -162,12 +165,12 @@ fn run(workspace: &Workspace, args: RunArgs) -> Result<ExitCode> {
     let [kernel] = &kernels[..] else {
         bail!("`run` takes one kernel");
     };
-    let emulator = Emulator::provide(workspace)?;
+    let emulator = Emulator::provide(workspace, kernel.arch)?;
     let command = match args.command.is_empty() {
         true => vec!["tracer".to_owned(), "demo".to_owned()],
         false => args.command,
     };
-    let initramfs = Payload::of_tracer(workspace)?.pack(kernel, vec![command])?;
+    let initramfs = Payload::of_tracer(workspace, kernel.arch)?.pack(kernel, vec![command])?;
     let status = qemu::boot(&emulator, kernel, &initramfs, &args.options, &mut |line| {
         // Who reads no more, as `head`, has what they wanted. The machine ends with us.
         if writeln!(io::stdout(), "{line}").is_err() {

@@ -17,9 +17,7 @@ use super::{
     protocol::{self, Plan},
     qemu,
 };
-use crate::{build::host_cargo, cargo, ebpf, workspace::Workspace};
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+use crate::{arch::Arch, cargo, ebpf, target::Target, workspace::Workspace};
 
 /// For programs that look up who they are.
 const PASSWD: &str = "root:x:0:0::/:\nnobody:x:65534:65534::/:\n";
@@ -38,18 +36,18 @@ pub(crate) struct Payload {
 
 impl Payload {
     /// Builds the tracer alone.
-    pub(crate) fn of_tracer(workspace: &Workspace) -> Result<Self> {
-        Self::build(workspace, |object| {
-            let mut command = static_cargo(workspace, "build", object);
+    pub(crate) fn of_tracer(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        Self::build(workspace, arch, |target, object| {
+            let mut command = static_cargo(workspace, target, "build", object);
             command.args(["--package", "tracer", "--bin", "tracer"]);
             command
         })
     }
 
     /// Builds the tracer and its live tests.
-    pub(crate) fn of_tests(workspace: &Workspace) -> Result<Self> {
-        Self::build(workspace, |object| {
-            let mut command = static_cargo(workspace, "test", object);
+    pub(crate) fn of_tests(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        Self::build(workspace, arch, |target, object| {
+            let mut command = static_cargo(workspace, target, "test", object);
             command.args(["--no-run", "--package", "tracer", "--test", "live*"]);
             command
         })
@@ -57,7 +55,8 @@ impl Payload {
 
     /// Takes programs as they are, with the libraries that they need, and builds nothing but init.
     pub(crate) fn of_programs(workspace: &Workspace, programs: Vec<(String, PathBuf)>) -> Result<Self> {
-        let init = init(workspace, &ebpf::build(workspace)?)?;
+        let arch = Arch::host()?;
+        let init = init(workspace, &Target::provide(workspace, arch)?, &ebpf::build_for(workspace, arch)?)?;
         let mut libraries = BTreeSet::new();
         for (_, path) in &programs {
             libraries.extend(libraries::of(path)?);
@@ -65,10 +64,11 @@ impl Payload {
         Ok(Self { init, programs, tests: Vec::new(), libraries })
     }
 
-    fn build(workspace: &Workspace, tracer: impl FnOnce(&Path) -> Command) -> Result<Self> {
-        let object = ebpf::build(workspace)?;
-        let init = init(workspace, &object)?;
-        let built = cargo::executables(&mut tracer(&object))?;
+    fn build(workspace: &Workspace, arch: Arch, tracer: impl FnOnce(&Target, &Path) -> Command) -> Result<Self> {
+        let target = Target::provide(workspace, arch)?;
+        let object = ebpf::build_for(workspace, arch)?;
+        let init = init(workspace, &target, &object)?;
+        let built = cargo::executables(&mut tracer(&target, &object))?;
         let tests = built.iter().filter(|it| it.is_test).map(|it| it.name.clone()).collect();
         let programs: Vec<_> = built.into_iter().map(|it| (it.name, it.path)).collect();
         if !programs.iter().any(|(name, _)| name == "tracer") {
@@ -77,14 +77,12 @@ impl Payload {
         Ok(Self { init, programs, tests, libraries: BTreeSet::new() })
     }
 
-    /// The commands that run the tests.
-    pub(crate) fn test_commands(&self, args: &[String]) -> Vec<Vec<String>> {
+    /// The commands that run the tests, but for those whose names contain one of `left_out`.
+    pub(crate) fn test_commands(&self, args: &[String], left_out: &[&str]) -> Vec<Vec<String>> {
         let threads = format!("--test-threads={}", qemu::PROCESSORS);
-        let command = |test: &String| {
-            let fixed = [test, "--include-ignored", &threads].map(String::from);
-            fixed.into_iter().chain(args.iter().cloned()).collect()
-        };
-        self.tests.iter().map(command).collect()
+        let skips = left_out.iter().flat_map(|name| ["--skip", name]);
+        let fixed: Vec<String> = ["--include-ignored", &threads].into_iter().chain(skips).map(String::from).collect();
+        self.tests.iter().map(|test| [std::slice::from_ref(test), &fixed, args].concat()).collect()
     }
 
     /// Packs everything that a kernel needs to run the commands.
@@ -129,22 +127,17 @@ impl Payload {
 }
 
 /// This program, built for the guest.
-fn init(workspace: &Workspace, object: &Path) -> Result<PathBuf> {
-    if !cfg!(target_arch = "x86_64") {
-        bail!("the kernels are for x86_64, and so must this machine be to build for them");
-    }
-    let built = cargo::executables(static_cargo(workspace, "build", object).args(["--package", "xtask"]))?;
+fn init(workspace: &Workspace, target: &Target, object: &Path) -> Result<PathBuf> {
+    let mut command = static_cargo(workspace, target, "build", object);
+    let built = cargo::executables(command.args(["--package", "xtask"]))?;
     let init = built.into_iter().find(|it| it.name == "xtask");
     Ok(init.context("cargo built no xtask")?.path)
 }
 
-/// A cargo call for the guest. The target is named, though it is the host's, so that build scripts
-/// and procedural macros stay dynamic; the directory is its own, so that nothing else is rebuilt.
-fn static_cargo(workspace: &Workspace, subcommand: &str, object: &Path) -> Command {
-    let mut command = host_cargo(workspace, subcommand, object);
+/// A cargo call for the guest.
+fn static_cargo(workspace: &Workspace, target: &Target, subcommand: &str, object: &Path) -> Command {
+    let mut command = target.cargo(workspace, &workspace.target, subcommand, object, &[]);
     command
-        .args(["--target", TARGET])
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
         // Small, because it goes into memory twice; a little optimized, because it is emulated.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_PROFILE_DEV_STRIP", "debuginfo")

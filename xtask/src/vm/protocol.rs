@@ -6,13 +6,6 @@ use serde_json::{Value, json};
 /// Where init finds its orders.
 pub(crate) const PLAN: &str = "plan.json";
 
-/// QEMU's isa-debug-exit device: a byte written to this port ends the machine.
-pub(crate) const EXIT_PORT: u16 = 0xf4;
-/// The byte that init writes after its verdict.
-pub(crate) const EXIT_BYTE: u8 = 0x10;
-/// QEMU's exit status for that byte. A kernel that panics or reboots ends QEMU with 0.
-pub(crate) const EXIT_STATUS: i32 = ((EXIT_BYTE as i32) << 1) | 1;
-
 const VERDICT: &str = "xtask-verdict: exit status ";
 
 /// Init's orders.

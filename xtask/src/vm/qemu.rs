@@ -16,32 +16,27 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::{prctl, signal::Signal};
 
 use super::{console::Console, emulator::Emulator, kernel::Kernel, protocol};
+use crate::arch::{Arch, power_off::EXIT_STATUS};
 
 /// Of a machine.
 pub(crate) const PROCESSORS: usize = 2;
-
-/// What a guest says of itself where the emulation fails: while the kernel changes an instruction, another processor
-/// may meet the breakpoint that stands in for it after the kernel has taken it away, or go on with what was there before.
-/// The one happens once in a hundred runs, where a tracepoint, a probe or a packet filter comes or goes; processors that
-/// hang were seen once. The stacks come after it: if a kernel hangs by ours, they tell.
-const EMULATION_FAILED: [&str; 2] = ["Oops: int3", "BUG: soft lockup"];
 
 /// A panic ends the machine at once; expedited grace periods make detaching probes fast. What protects a kernel from its
 /// programs by work at every call and allocation has nobody to protect from here, nor has what tests its ciphers. Where
 /// a program is always at the same addresses, the emulator translates it once for all its runs. Which clock to trust
 /// is left to the kernel: told that the TSC is reliable, 7.3 lost segments and crashed in every fifth run. A processor
 /// that runs nothing but one task for two minutes (twice `watchdog_thresh`) ends the machine, with all stacks.
-const KERNEL_OPTIONS: &str = "console=ttyS0 panic=-1 oops=panic rcupdate.rcu_expedited=1 mitigations=off \
+const KERNEL_OPTIONS: &str = "panic=-1 oops=panic rcupdate.rcu_expedited=1 mitigations=off \
                               init_on_alloc=0 cryptomgr.notests norandmaps \
                               softlockup_panic=1 watchdog_thresh=60 panic_print=0x40";
 
 /// A machine that failed by the emulation's fault and not by the tests'.
 #[derive(Debug)]
-pub(crate) struct EmulationFailed;
+pub(crate) struct EmulationFailed(&'static str);
 
 impl fmt::Display for EmulationFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the emulation failed ({})", EMULATION_FAILED.join(" or "))
+        write!(f, "the emulation failed ({})", self.0)
     }
 }
 
@@ -68,9 +63,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn accelerator(&self) -> Accelerator {
+    fn accelerator(&self, arch: Arch) -> Accelerator {
         match self.clock {
-            Clock::World => self.accel.unwrap_or_else(Accelerator::detect),
+            Clock::World => self.accel.unwrap_or_else(|| Accelerator::detect(arch)),
             Clock::Instructions { .. } => Accelerator::Tcg,
         }
     }
@@ -110,26 +105,19 @@ enum Accelerator {
 
 impl Accelerator {
     /// That /dev/kvm opens says nothing: some hosts have the device and refuse to run a guest.
-    fn detect() -> Self {
-        let modules = ["/sys/module/kvm_intel", "/sys/module/kvm_amd"];
-        if modules.iter().any(|path| Path::new(path).exists()) && Path::new("/dev/kvm").exists() {
-            Self::Kvm
-        } else {
-            Self::Tcg
-        }
+    fn detect(arch: Arch) -> Self {
+        let is_ours = Arch::host().is_ok_and(|host| host == arch);
+        let is_loaded = arch.kvm_modules().iter().any(|path| Path::new(path).exists());
+        if is_ours && is_loaded && Path::new("/dev/kvm").exists() { Self::Kvm } else { Self::Tcg }
     }
 
-    fn options(self) -> [&'static str; 4] {
+    fn options(self, arch: Arch) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", EMULATED_PROCESSOR],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", arch.emulated_processor()],
         }
     }
 }
-
-/// What a newer processor has costs more to emulate than it saves: vectors of 32 bytes, SMAP, and memory that is copied
-/// and cleared by the byte, which is fast in microcode only.
-const EMULATED_PROCESSOR: &str = "max,avx=off,avx2=off,smap=off,erms=off,fsrm=off";
 
 /// Where instructions are counted, a processor that is the same in every version of the emulator: kernels choose their
 /// instructions by what it has.
@@ -149,13 +137,14 @@ pub(crate) fn boot(
     let output = chunks(stdout);
     let mut console = Console::default();
     let mut verdict = None;
-    let mut emulation_failed = false;
+    let mut emulation_failed = None;
     loop {
         match output.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(chunk) => console.add(&chunk, |line| match protocol::parse_verdict(line) {
                 Some(status) => verdict = Some(status),
                 None => {
-                    emulation_failed |= EMULATION_FAILED.iter().any(|words| line.contains(words));
+                    let failures = kernel.arch.emulation_failures().iter();
+                    emulation_failed = emulation_failed.or(failures.copied().find(|failure| line.contains(failure)));
                     on_line(line);
                 }
             }),
@@ -168,21 +157,24 @@ pub(crate) fn boot(
     }
     console.flush(on_line);
     let status = machine.0.wait().context("cannot wait for QEMU")?;
-    match verdict {
-        Some(verdict) if status.code() == Some(protocol::EXIT_STATUS) => Ok(verdict),
-        _ if emulation_failed && options.accelerator() == Accelerator::Tcg => Err(EmulationFailed.into()),
+    match (verdict, emulation_failed) {
+        (Some(verdict), _) if status.code() == Some(EXIT_STATUS.into()) => Ok(verdict),
+        (_, Some(failure)) if options.accelerator(kernel.arch) == Accelerator::Tcg => {
+            Err(EmulationFailed(failure).into())
+        }
         _ => bail!("Linux {}: the machine ended without a verdict ({status}); --kernel-log shows more", kernel.name),
     }
 }
 
 fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Options) -> Command {
+    let arch = kernel.arch;
     let quiet = if options.kernel_log { "" } else { " quiet" };
     // What a kernel does not know itself is init's environment.
     let environment: String = options.environment.iter().map(|(name, value)| format!(" {name}={value}")).collect();
     let mut command = emulator.command();
     match options.clock {
         Clock::World => {
-            command.args(options.accelerator().options()).args(["-smp", &PROCESSORS.to_string()]);
+            command.args(options.accelerator(arch).options(arch)).args(["-smp", &PROCESSORS.to_string()]);
         }
         Clock::Instructions { seed } => {
             command
@@ -194,16 +186,15 @@ fn command(emulator: &Emulator, kernel: &Kernel, initramfs: &File, options: &Opt
         }
     }
     command
+        .args(arch.machine())
         .args(["-m", "1G", "-nodefaults", "-no-reboot"])
         .args(["-display", "none", "-serial", "stdio"])
-        .arg("-device")
-        .arg(format!("isa-debug-exit,iobase={:#x},iosize=0x04", protocol::EXIT_PORT))
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
         .arg(format!("/proc/self/fd/{}", initramfs.as_raw_fd()))
         .arg("-append")
-        .arg(format!("{KERNEL_OPTIONS}{quiet}{environment}"))
+        .arg(format!("console={} {KERNEL_OPTIONS}{quiet}{environment}", arch.console()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     // SAFETY: between fork and exec it makes one system call and allocates nothing.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 use tracer_ebpf::{
+    arch,
     criteria::{sets, switches},
     globals, layout, maps, programs,
 };
@@ -60,8 +61,10 @@ fn each_global_of_the_object_is_named_and_each_name_is_a_global() {
     let Some(file) = object() else { return };
     let there = symbols_in(&file, |section| section.starts_with(".rodata"));
     let offsets: BTreeSet<_> =
-        layout::FIELDS.iter().chain(&layout::BITS).map(|field| field.global.to_owned()).collect();
-    let named: BTreeSet<_> = globals::ALL.iter().chain(switches::ALL).map(|name| (*name).to_owned()).collect();
+        layout::FIELDS.iter().chain(&layout::BITS).chain(layout::SIZES).map(|field| field.global.to_owned()).collect();
+    let by_page = arch::BY_PAGE.iter().map(|(name, _)| name);
+    let named: BTreeSet<_> =
+        globals::ALL.iter().chain(switches::ALL).chain(by_page).map(|name| (*name).to_owned()).collect();
     assert_eq!(there.difference(&offsets).cloned().collect::<BTreeSet<_>>(), named);
 }
 

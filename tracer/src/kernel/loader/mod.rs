@@ -15,9 +15,10 @@ use aya::{
 };
 use nix::errno::Errno;
 use tracer_ebpf::{
+    arch,
     criteria::sets,
     globals,
-    layout::{BITS, FIELDS, MISSING},
+    layout::{BITS, FIELDS, MISSING, SIZES},
     maps as map, programs,
     record::{Delivery, KINDS, NO_REASON},
     room,
@@ -101,7 +102,7 @@ impl Probes {
         if PROGRAMS.is_empty() {
             bail!("this binary was built without its eBPF programs: build it with `cargo xtask build`");
         }
-        let structs = FIELDS.iter().chain(&BITS).filter_map(|field| field.path.split('.').next());
+        let structs = FIELDS.iter().chain(&BITS).chain(SIZES).filter_map(|field| field.path.split('.').next());
         kernel.look_up(structs.chain(plan::NAMES));
         let Offsets { globals, missing: missing_fields } = offsets(kernel)?;
         let namespace = pid_namespace::inode();
@@ -424,9 +425,12 @@ fn offsets(kernel: &KernelBtf) -> anyhow::Result<Offsets> {
         };
         globals.push((field.global, offset));
     }
-    for field in BITS {
-        match kernel.bit_offset(field.path) {
-            Ok(bit) => globals.push((field.global, bit)),
+    let page = u32::try_from(rustix::param::page_size())?;
+    globals.extend(arch::BY_PAGE.iter().map(|(name, of_page)| (*name, of_page(page))));
+    let bits = BITS.iter().map(|field| (field, kernel.bit_offset(field.path)));
+    for (field, found) in bits.chain(SIZES.iter().map(|field| (field, kernel.size(field.path)))) {
+        match found {
+            Ok(number) => globals.push((field.global, number)),
             Err(error) => missing.extend(field.without.map(|lost| format!("{lost}: not available, {error}"))),
         }
     }

@@ -134,7 +134,7 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
     } else {
         Err("before 6.10 it fires only for full sockets and misses closed ports".into())
     };
-    let reason = || btf.function("tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
+    let reason = || answering(btf, "tcp_v4_send_reset").is_some_and(|args| reason_position(&args).is_some());
     let lost_reason = || if reason() { vec![] } else { vec![Limitation::Reason] };
     let programs = |plain: [&'static str; 2], with_reason: [&'static str; 2]| {
         let [v4, v6] = if reason() { with_reason } else { plain };
@@ -150,15 +150,29 @@ fn rst_sent_passive(btf: &KernelBtf) -> Vec<Candidate> {
     );
     vec![
         Candidate { mechanism: Mechanism::TpBtf, attachments: tp_btf, limitations: vec![] },
-        both_families(btf, Mechanism::Fentry, fentry, Hook::Fentry, [lost_reason(), vec![Limitation::Unsent]].concat()),
         both_families(
-            btf,
+            |name| btf.function(name).is_some(),
+            Mechanism::Fentry,
+            fentry,
+            Hook::Fentry,
+            [lost_reason(), vec![Limitation::Unsent]].concat(),
+        ),
+        both_families(
+            |name| answering(btf, name).is_some(),
             Mechanism::Kprobe,
             kprobe,
             Hook::Kprobe,
             [lost_reason(), vec![Limitation::Unsent, Limitation::Cookie]].concat(),
         ),
     ]
+}
+
+/// The parameters of a function that answers by a RST. Where a kernel's BTF leaves static functions out (Debian's 5.10 for
+/// arm64 does) they are those of the tracepoint in it, if its family is there.
+fn answering(btf: &KernelBtf, name: &str) -> Option<Vec<Parameter>> {
+    let lookup = if name == "tcp_v6_send_reset" { EHASH.functions[1] } else { EHASH.functions[0] };
+    let inside = || btf.function(lookup).and_then(|_| btf.tracepoint(SEND_RESET));
+    btf.function(name).or_else(inside)
 }
 
 fn rst_sent_active(btf: &KernelBtf) -> Vec<Candidate> {
@@ -413,19 +427,21 @@ fn functions(
 
 /// A candidate on a function and its IPv6 twin; a kernel without the twin (no IPv6) works without it.
 fn both_families(
-    btf: &KernelBtf,
+    is_there: impl Fn(&str) -> bool,
     mechanism: Mechanism,
     [v4, v6]: [(&'static str, &'static str); 2],
     hook: fn(&'static str) -> Hook,
     mut limitations: Vec<Limitation>,
 ) -> Candidate {
-    let attachments = function(btf, v4.0, v4.1, hook).map(|mut attachments| {
-        match function(btf, v6.0, v6.1, hook) {
-            Ok(twin) => attachments.extend(twin),
-            Err(_) => limitations.push(Limitation::Ipv6),
-        }
-        attachments
-    });
+    let attachment = |(program, name)| Attachment { program, hook: hook(name) };
+    let attachments = if !is_there(v4.1) {
+        Err(missing(&format!("function {}", v4.1)))
+    } else if is_there(v6.1) {
+        Ok([v4, v6].map(attachment).to_vec())
+    } else {
+        limitations.push(Limitation::Ipv6);
+        Ok(vec![attachment(v4)])
+    };
     Candidate { mechanism, attachments, limitations }
 }
 

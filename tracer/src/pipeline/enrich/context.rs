@@ -9,8 +9,10 @@ const TIMERS: [&str; 5] =
     ["call_timer_fn", "expire_timers", "__run_timers", "run_timer_softirq", "__hrtimer_run_queues"];
 /// Functions that run softirqs; the second replaced the first in 6.9 (kernel/softirq.c).
 const SOFTIRQS: [&str; 2] = ["__do_softirq", "handle_softirqs"];
-/// Functions that a task runs by itself: its system calls, what it puts off until it goes back to user mode, its end.
-const OF_PROCESS: [&str; 4] = ["do_syscall_64", "entry_SYSCALL_64_after_hwframe", "task_work_run", "do_exit"];
+/// Functions that a task runs by itself: its system calls (on x86-64, on arm64: a recording may be of either), what it puts
+/// off until it goes back to user mode, its end.
+const OF_PROCESS: [&str; 6] =
+    ["do_syscall_64", "entry_SYSCALL_64_after_hwframe", "el0_svc", "do_el0_svc", "task_work_run", "do_exit"];
 /// The outermost function of a kernel thread (kernel/kthread.c).
 const OF_KERNEL_THREAD: &str = "kthread";
 
@@ -63,6 +65,7 @@ mod tests {
     #[test]
     fn without_a_guess_only_the_bottom_of_a_stack_proves_a_process() {
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "do_syscall_64"]), Context::Process);
+        assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "do_el0_svc"]), Context::Process);
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close"]), Context::Unknown);
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "worker_thread", "kthread"]), Context::KernelThread);
         assert_eq!(of_stack(CONTEXT_UNKNOWN, &["tcp_close", "task_work_run", "do_exit"]), Context::Process);

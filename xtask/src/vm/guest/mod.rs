@@ -20,7 +20,7 @@ use nix::{
 };
 
 use super::protocol::{self, Plan};
-use crate::loopback;
+use crate::{arch::power_off::power_off, loopback};
 
 /// Type and place of each file system, in the order of mounting.
 const MOUNTS: [(&str, &str); 9] = [
@@ -55,7 +55,9 @@ pub(crate) fn main() -> ! {
     }
     // A line that has been written may still be on its way through the serial port.
     let _ = tcdrain(io::stdout());
-    power_off()
+    power_off();
+    // Not reached in QEMU: the kernel panics, which ends the machine too.
+    process::exit(1)
 }
 
 fn prepare() -> Result<Plan> {
@@ -109,26 +111,4 @@ fn run_all(plan: &Plan) -> Result<u8> {
         }
     }
     Ok(result)
-}
-
-/// Ends QEMU with a status that nothing else ends it with.
-#[cfg(target_arch = "x86_64")]
-fn power_off() -> ! {
-    // SAFETY: init has nothing to lose; what the byte does is documented with the constants.
-    unsafe {
-        libc::ioperm(protocol::EXIT_PORT.into(), 1, 1);
-        std::arch::asm!(
-            "out dx, al",
-            in("dx") protocol::EXIT_PORT,
-            in("al") protocol::EXIT_BYTE,
-            options(nomem, nostack)
-        );
-    }
-    // Not reached in QEMU: the kernel panics, which ends the machine too.
-    process::exit(1)
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn power_off() -> ! {
-    process::exit(1)
 }

@@ -1,9 +1,12 @@
 //! Debian's package manager, where there is one.
 
+mod private;
+
 use std::{collections::HashMap, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
+pub(crate) use self::private::Private;
 use crate::{privilege, process, store};
 
 /// Whether this system is managed by apt.
@@ -87,12 +90,25 @@ pub(crate) fn unpack(package: &str, directory: &Path) -> Result<()> {
         update()?;
         download(package, &archives)?;
     }
-    for package in fs::read_dir(&archives)?.flatten() {
+    unpack_all(&archives, directory)?;
+    store::remove(&archives)
+}
+
+/// Unpacks the packages that are in a directory into another one.
+fn unpack_all(archives: &Path, directory: &Path) -> Result<()> {
+    for package in fs::read_dir(archives)?.flatten() {
         if package.path().extension().is_some_and(|it| it == "deb") {
             process::capture(Command::new("dpkg").arg("-x").arg(package.path()).arg(directory))?;
         }
     }
-    store::remove(&archives)
+    Ok(())
+}
+
+/// The version of a package that is installed.
+pub(crate) fn installed(package: &str) -> Option<String> {
+    let said =
+        process::capture(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", package])).ok()?;
+    (!said.is_empty()).then_some(said)
 }
 
 fn try_install(packages: &[&str]) -> Result<()> {
