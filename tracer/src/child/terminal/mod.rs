@@ -15,6 +15,7 @@ use std::{
 
 use clap::ValueEnum;
 use nix::unistd::{Uid, dup2_stderr, dup2_stdin, dup2_stdout};
+use procfs::process::Process;
 use rustix::process::{ioctl_tiocsctty, setsid};
 
 use self::{outer::Outer, pty::Pty};
@@ -40,7 +41,7 @@ const STANDARD: usize = 3;
 pub(super) enum Place {
     /// In our session, at our terminal if we have one.
     Ours,
-    /// In a session of its own, without a terminal: none of what is given to it is one.
+    /// In a session of its own, without a terminal: none of what is given to it is one, but our session has one.
     Session,
     /// In a session and at a terminal of its own, whose input and output we pass on.
     Terminal(Terminal),
@@ -83,7 +84,8 @@ impl Place {
             (true, None) if when == When::Always => {
                 Err(io::Error::other("neither standard input nor output nor error is one that could be passed on"))
             }
-            (true, None) => Ok(Self::Session),
+            (true, None) if has_terminal() => Ok(Self::Session),
+            (true, None) => Ok(Self::Ours),
         }
     }
 
@@ -109,6 +111,12 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// Whether our session has a terminal, though none of the streams need be it. Where nobody can tell, it may have.
+fn has_terminal() -> bool {
+    let stat = Process::myself().and_then(|own| own.stat());
+    stat.map_or(true, |stat| stat.tty_nr != 0)
 }
 
 fn errno(error: rustix::io::Errno) -> nix::Error {
