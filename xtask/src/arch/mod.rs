@@ -64,4 +64,14 @@ impl Arch {
             Self::Aarch64 => ("aarch64-linux-gnu-gcc", ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]),
         }
     }
+
+    /// What the compiler is told besides for a release.
+    pub(crate) fn release_flags(self) -> &'static [&'static str] {
+        match self {
+            // A third of a megabyte less; glibc's start code knows them since 2.36.
+            Self::X86_64 => &["-Clink-arg=-Wl,-z,pack-relative-relocs"],
+            // The linker does not know them for this one.
+            Self::Aarch64 => &[],
+        }
+    }
 }

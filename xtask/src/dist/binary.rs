@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::release::Release;
 use crate::{
+    arch::Arch,
     build::{FEATURES, host_cargo},
     cargo,
     deny::cargo_home,
@@ -28,7 +29,7 @@ const LIMIT: u64 = 10_000_000;
 pub(crate) fn build(workspace: &Workspace, release: &Release, target: &Path) -> Result<PathBuf> {
     let object = ebpf::build_for(workspace, release.arch)?;
     let processor = Target::provide(workspace, release.arch)?;
-    let mut command = processor.cargo(workspace, target, "build", &object, &flags(workspace)?);
+    let mut command = processor.cargo(workspace, target, "build", &object, &flags(workspace, release.arch)?);
     command.args(["--package", "tracer", "--bin", "tracer", "--release"]);
     let built = cargo::executables(&mut command)?.into_iter().find(|it| it.name == "tracer");
     let binary = built.context("cargo built no tracer")?.path;
@@ -49,15 +50,15 @@ pub(crate) fn pages(workspace: &Workspace, directory: &Path) -> Result<()> {
     process::run(std::process::Command::new(program).arg(directory))
 }
 
-fn flags(workspace: &Workspace) -> Result<Vec<String>> {
+fn flags(workspace: &Workspace, arch: Arch) -> Result<Vec<String>> {
     // Neither the builder's directories nor their names are anybody's business.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    Ok(vec![
+    let mut flags = vec![
         // glibc's archive warns of functions that load libraries at run time.
         "-Clink-arg=-Wl,--fatal-warnings".to_owned(),
-        // A third of a megabyte less; glibc's start code knows them since 2.36.
-        "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         remap(&cargo_home()?.join("registry/src"), "/crates"),
         remap(&workspace.root, "/tracer"),
-    ])
+    ];
+    flags.extend(arch.release_flags().iter().map(|flag| (*flag).to_owned()));
+    Ok(flags)
 }

@@ -33,7 +33,7 @@ pub fn candidates(probe: Probe, btf: &KernelBtf) -> Vec<Candidate> {
 }
 
 /// What the ways need to know of this kernel, for a search of all at once.
-pub const NAMES: [&str; 27] = [
+pub const NAMES: [&str; 28] = [
     "btf_trace_inet_sock_set_state",
     STATE_STORE,
     STATE_SET,
@@ -51,6 +51,7 @@ pub const NAMES: [&str; 27] = [
     "inet6_lookup_listener",
     "btf_trace_net_dev_queue",
     "__dev_queue_xmit",
+    "dev_queue_xmit",
     "inet_csk_accept",
     "bpf_iter_task_file",
     "sk_rst_reason",
@@ -336,6 +337,7 @@ fn lookup(btf: &KernelBtf, table: &LookupTable) -> Vec<Candidate> {
 
 fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
     const TRANSMIT: &str = "__dev_queue_xmit";
+    const TRANSMIT_AROUND: &str = "dev_queue_xmit";
     vec![
         Candidate {
             mechanism: Mechanism::TpBtf,
@@ -349,7 +351,11 @@ fn raw_send(btf: &KernelBtf) -> Vec<Candidate> {
         },
         Candidate {
             mechanism: Mechanism::Kprobe,
-            attachments: function(btf, programs::RAW_SEND_KPROBE, TRANSMIT, Hook::Kprobe),
+            attachments: function(btf, programs::RAW_SEND_KPROBE, TRANSMIT, Hook::Kprobe).or_else(|missing| {
+                // As in `answering`: where it is static, this one calls it, and is not.
+                let around = btf.function(TRANSMIT_AROUND).ok_or(missing);
+                around.map(|_| vec![Attachment { program: programs::RAW_SEND_KPROBE, hook: Hook::Kprobe(TRANSMIT) }])
+            }),
             limitations: vec![Limitation::Bypass],
         },
     ]
