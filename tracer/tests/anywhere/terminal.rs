@@ -11,7 +11,7 @@ use std::{
 
 use nix::{
     sys::{
-        signal::{Signal, kill},
+        signal::{SigHandler, Signal, kill, signal},
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
     },
     unistd::{Pid, Uid, User},
@@ -69,9 +69,13 @@ impl Screen {
             command.stdin(stream()).stdout(stream()).stderr(stream());
         }
         let own = terminal.try_clone().unwrap();
-        // SAFETY: two system calls.
+        // SAFETY: four system calls.
         unsafe {
             command.pre_exec(move || {
+                // Whatever runs the tests in the background ignores them, and a shell cannot trap what was ignored before.
+                for key in [Signal::SIGINT, Signal::SIGQUIT] {
+                    signal(key, SigHandler::SigDfl)?;
+                }
                 setsid()?;
                 Ok(ioctl_tiocsctty(&own)?)
             });

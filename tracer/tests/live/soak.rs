@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Read as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Stdio},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -37,8 +37,11 @@ const SHORT: u64 = 10;
 /// That the clock is this test's to set: it is a virtual machine's.
 const MACHINE: &str = "TRACER_MACHINE";
 
-/// An address that no other test has.
-const OURS: &str = "127.83.0.1";
+/// An address that no other test has, nor this one in another run.
+fn ours() -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 83, high, low)
+}
 
 /// Each round's.
 const ABORTS: u64 = 20;
@@ -87,11 +90,12 @@ impl Traced {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.next().is_some_and(|line| line.contains(r#""event":"start""#)), "it is attached");
+        let ours = format!("\"{}:", ours());
         let reader = std::thread::spawn(move || {
             let mut reported = Reported::default();
             for line in lines {
                 // Few are read whole: in an hour there are millions.
-                let is_rst = line.starts_with(r#"{"event":"rst""#) && line.contains(OURS);
+                let is_rst = line.starts_with(r#"{"event":"rst""#) && line.contains(&ours);
                 if !is_rst && !line.starts_with(r#"{"event":"summary""#) {
                     continue;
                 }
@@ -142,14 +146,14 @@ fn pair(listener: &TcpListener) -> (TcpStream, TcpStream) {
 fn connections() -> (TcpStream, TcpStream) {
     let host = Host::new("soak").unwrap();
     let open = host.run(|| {
-        let listener = TcpListener::bind((OURS, 0))?;
+        let listener = TcpListener::bind((ours(), 0))?;
         for _ in 0..ABORTS {
             let (client, mut server) = pair(&listener);
             setsockopt(&client, sockopt::Linger, &libc::linger { l_onoff: 1, l_linger: 0 })?;
             drop(client);
             server.read(&mut [0]).expect_err("it is reset");
         }
-        let nobody: SocketAddr = TcpListener::bind((OURS, 0))?.local_addr()?;
+        let nobody: SocketAddr = TcpListener::bind((ours(), 0))?.local_addr()?;
         for _ in 0..REFUSED {
             TcpStream::connect(nobody).expect_err("nobody listens");
         }
