@@ -1,6 +1,6 @@
 //! What the programs and user space agree on: what a record looks like ([`record`]), which kernel fields the programs read
-//! ([`layout`], [`arch`]), how they are told what to report ([`criteria`], [`wanted`]), what they remember ([`room`], [`listener`]), and what
-//! programs, maps and globals are called.
+//! ([`layout`], [`arch`]), how they are told what to report ([`criteria`], [`wanted`]), what they remember ([`room`],
+//! [`listener`]), and what programs, maps and globals are called.
 
 /// Constants whose value is their name, and a list of them.
 macro_rules! names {
