@@ -15,7 +15,7 @@ const HOST: &str = "host";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run the live tests on these kernels instead: names of `vm list`, `host`, or `all` of both
+    /// Run the live tests on these kernels instead: names of `vm list`, `host`, or `ci` or `all` of both
     #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
     vm: Vec<String>,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 
-use super::{ALL, Emulator, External, Kernel, Options, Payload, fetch_all, qemu};
+use super::{ALL, CI, Emulator, External, Kernel, Options, Payload, fetch_all, qemu};
 use crate::{arch::Arch, setup, test::Counts, workspace::Workspace};
 
 /// More would only wait for each other: a machine has two processors.
@@ -24,7 +24,7 @@ pub(crate) fn test(
 ) -> Result<Counts> {
     let mut kernels = fetch_all(workspace, names, false)?;
     kernels.extend(external.kernel()?);
-    let all = names.iter().any(|name| name == ALL);
+    let all = names.iter().any(|name| name == ALL || name == CI);
     let equipment = equip(workspace, &mut kernels, all)?;
 
     let next = AtomicUsize::new(0);

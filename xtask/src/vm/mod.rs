@@ -26,7 +26,11 @@ use std::{
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-pub(crate) use self::{catalogue::ALL, fleet::test, qemu::Options};
+pub(crate) use self::{
+    catalogue::{ALL, CI},
+    fleet::test,
+    qemu::Options,
+};
 use self::{emulator::Emulator, kernel::Kernel, payload::Payload};
 use crate::{arch::Arch, workspace::Workspace};
 
